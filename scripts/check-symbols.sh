@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Whatever the project's object files export is called kz_…
+#   scripts/check-symbols.sh [build/release]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+build=${1:-$root/build/release}
+mapfile -t objects < <(find "$build" -path "$build/tests" -prune -o -name '*.o' -print)
+((${#objects[@]})) || die "no object files in $build"
+nm -A -g --defined-only "${objects[@]}" |
+  awk '$NF !~ /^kz_/ && $NF != "main" { print $1 " exports " $NF; bad = 1 } END { exit bad }'

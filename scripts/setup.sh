@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs what building and running (run), testing (test) or measuring (compare) needs.
+#   scripts/setup.sh run|test|compare
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+packages=(
+  gcc libc6-dev meson ninja-build pkg-config
+  libavformat-dev libavcodec-dev libavutil-dev libdnnl-dev libcjson-dev nettle-dev
+  ca-certificates python3-pip unzip
+)
+case ${1:-run} in
+  run) ;;
+  test) packages+=(ffmpeg git clang clang-format shellcheck valgrind libc6-dbg) ;;
+  compare) packages+=(ffmpeg python3-venv) ;;
+  *) die "'$1' is none of run, test, compare" ;;
+esac
+need_packages "${packages[@]}"

@@ -1,0 +1,91 @@
+/* What every back end can do: compile a graph for a tile shape, run it over the tiles of a plane,
+ * and scale planes, where the samples lie. A table of functions; the names in it mean the same
+ * everywhere. Objects aren't thread-safe: one caller at a time uses a device and its plans. */
+#ifndef KZ_BACKEND_BACKEND_H
+#define KZ_BACKEND_BACKEND_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/cpu.h"
+#include "base/log.h"
+#include "model/graph.h"
+#include "pixel/levels.h"
+#include "pixel/resample.h"
+#include "pixel/tiling.h"
+
+enum kz_precision {
+    KZ_PRECISION_AUTO, /* the fastest that stays within the stated bound of fp32 */
+    KZ_PRECISION_FP32,
+    KZ_PRECISION_BF16
+};
+
+typedef struct kz_device kz_device;
+typedef struct kz_plan kz_plan;
+
+typedef struct kz_device_params {
+    int threads;             /* 0: as many as there are processors */
+    enum kz_cpu_level level; /* at most this; the machine may have less */
+} kz_device_params;
+
+typedef struct kz_plan_params {
+    int tile_width, tile_height; /* pixels, halo included */
+    enum kz_precision precision;
+} kz_plan_params;
+
+typedef struct kz_plan_info {
+    enum kz_precision precision; /* never AUTO */
+    size_t memory;               /* bytes of arena, weights and scratch, all threads together */
+    double macs;                 /* executed multiply-accumulates per tile */
+} kz_plan_info;
+
+/* Which samples a run reads and writes. */
+typedef struct kz_run {
+    const kz_plane *src; /* luma of the input */
+    kz_levels src_levels;
+    const kz_plane *dst; /* the same picture times the network's scale */
+    kz_levels dst_levels;
+    const kz_tiling *tiling;   /* its tile size is the plan's */
+    const atomic_bool *cancel; /* ends the run soon after it is set, with KZ_ERROR_CANCELLED; NULL:
+                                * never */
+} kz_run;
+
+typedef struct kz_backend {
+    const char *name;
+
+    /* 0, KZ_ERROR_MEMORY or KZ_ERROR_FAILED (no such device; reported). */
+    int (*open)(kz_device **device, const kz_device_params *params, kz_log *log);
+    void (*close)(kz_device **device); /* after its plans; NULL is legal */
+    /* One line for people: what runs here, with how many threads. Owned by the device. */
+    const char *(*describe)(const kz_device *device);
+    int (*threads)(const kz_device *device);
+
+    /* Packs weights and lays out memory once; nothing is allocated by run(). The graph has one
+     * channel in and out and may be closed afterwards. KZ_ERROR_FAILED names a layer that can't be
+     * run, or a precision the device lacks. */
+    int (*compile)(kz_device *device, kz_plan **plan, const kz_graph *graph,
+                   const kz_plan_params *params, kz_log *log);
+    void (*close_plan)(kz_plan **plan); /* NULL is legal */
+    void (*info)(const kz_plan *plan, kz_plan_info *info);
+
+    /* The bytes compile() would need, without compiling: to choose a tile that fits. */
+    size_t (*need)(const kz_device *device, const kz_graph *graph, const kz_plan_params *params);
+
+    /* Runs all tiles. The result is the same for any number of threads. 0, KZ_ERROR_CANCELLED or
+     * KZ_ERROR_FAILED (not reported: the library said no more than no). */
+    int (*run)(kz_plan *plan, const kz_run *run);
+
+    /* Resamples a plane on the device's threads. 0 or KZ_ERROR_MEMORY (not reported). */
+    int (*scale)(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
+                 kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);
+} kz_backend;
+
+/* "reference": plain C in fp32, the oracle. "cpu": oneDNN and our own code. */
+extern const kz_backend kz_backend_reference;
+extern const kz_backend kz_backend_cpu;
+
+/* The back end of that name, or NULL. */
+const kz_backend *kz_backend_by_name(const char *name);
+
+#endif

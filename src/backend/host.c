@@ -1,0 +1,340 @@
+#include "backend/host.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "backend/split.h"
+#include "base/mem.h"
+#include "base/thread.h"
+
+/* Rows of the cut value that the part behind the cut takes at once, its halo not counted: enough to
+ * make the halo cheap (2 rows on each side for RRDBNet: 12 %), few enough to stay small. */
+enum { BAND_ROWS = 32 };
+
+struct kz_device {
+    const kz_net_ops *ops;
+    enum kz_cpu_level level;
+    kz_pool *pool;
+    char *line;
+    float *scratch; /* threads × scratch_floats, for scale() */
+    size_t scratch_floats;
+};
+
+struct kz_plan {
+    kz_device *device;
+    kz_net *head, *tail; /* tail may be NULL */
+    kz_tiling bands;     /* of the head's output, for the tail */
+    int scale;
+    kz_plan_info info;
+    /* Per worker, one after the other: */
+    size_t in_bytes, cut_bytes, band_bytes, out_bytes;
+    char *buffers;
+};
+
+/* ---- device ---- */
+
+int kz_host_open(kz_device **device, const kz_device_params *params, const kz_host_params *host,
+                 kz_log *log)
+{
+    kz_device *d = *device = kz_alloc(1, sizeof(*d));
+    if (!d)
+        return kz_fail_memory(log, "the device");
+    d->ops = host->ops;
+    d->level = host->level;
+    int threads = params->threads ? params->threads : kz_cpu_count();
+    d->line = kz_asprintf("%s, %d thread%s", host->what, threads, threads == 1 ? "" : "s");
+    int error = d->line ? 0 : kz_fail_memory(log, "the device");
+    if (!error)
+        error = kz_pool_open(&d->pool, threads, host->start, log);
+    if (error)
+        kz_host_close(device);
+    return error;
+}
+
+void kz_host_close(kz_device **device)
+{
+    kz_device *d = *device;
+    if (!d)
+        return;
+    kz_pool_close(&d->pool);
+    kz_free(d->scratch);
+    kz_free(d->line);
+    kz_free(d);
+    *device = NULL;
+}
+
+const char *kz_host_describe(const kz_device *device)
+{
+    return device->line;
+}
+
+int kz_host_threads(const kz_device *device)
+{
+    return kz_pool_threads(device->pool);
+}
+
+/* ---- plan ---- */
+
+static kz_net_params head_params(const kz_device *d, const kz_plan_params *params, bool whole)
+{
+    return (kz_net_params){.width = params->tile_width,
+                           .height = params->tile_height,
+                           .precision = params->precision,
+                           .level = d->level,
+                           .workers = kz_pool_threads(d->pool),
+                           .planar_in = true,
+                           .planar_out = whole};
+}
+
+/* Bands of the cut value, which has the tile's size: a cut is made at scale 1. */
+static kz_net_params tail_params(const kz_net_params *head, const kz_graph *tail, kz_tiling *bands)
+{
+    int halo = kz_graph_reach(tail), rows = (head->height + BAND_ROWS - 1) / BAND_ROWS;
+    while (!kz_tiling_split(bands, head->width, head->height, 1, rows, halo))
+        rows--;
+    kz_net_params params = *head;
+    params.height = bands->tile_height;
+    params.planar_in = false;
+    params.planar_out = true;
+    return params;
+}
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + KZ_ALIGNMENT - 1) & -(size_t)KZ_ALIGNMENT;
+}
+
+static size_t value_bytes(kz_net_shape shape, int height)
+{
+    return aligned((size_t)shape.planes * (size_t)height * shape.row_bytes);
+}
+
+static size_t worker_bytes(const kz_plan *p)
+{
+    return p->in_bytes + p->cut_bytes + p->band_bytes + p->out_bytes;
+}
+
+static void size_buffers(kz_plan *p, const kz_plan_params *params)
+{
+    const kz_net_ops *ops = p->device->ops;
+    p->in_bytes = value_bytes(ops->in_shape(p->head), params->tile_height);
+    if (!p->tail) {
+        p->out_bytes = value_bytes(ops->out_shape(p->head), params->tile_height * p->scale);
+        return;
+    }
+    p->cut_bytes = value_bytes(ops->out_shape(p->head), params->tile_height);
+    p->band_bytes = value_bytes(ops->in_shape(p->tail), p->bands.tile_height);
+    p->out_bytes = value_bytes(ops->out_shape(p->tail), p->bands.tile_height * p->scale);
+}
+
+static int compile_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
+                        const kz_plan_params *params, kz_log *log)
+{
+    kz_device *d = p->device;
+    kz_net_params first = head_params(d, params, !tail);
+    p->info.macs = kz_graph_macs(head) * params->tile_width * params->tile_height;
+    int error = d->ops->open(&p->head, head, &first, log);
+    if (error || !tail)
+        return error;
+    kz_net_params second = tail_params(&first, tail, &p->bands);
+    p->info.macs += kz_graph_macs(tail) * p->bands.rows * second.width * second.height;
+    return d->ops->open(&p->tail, tail, &second, log);
+}
+
+static int compile_into(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
+                        kz_log *log)
+{
+    kz_graph *head = NULL, *tail = NULL;
+    kz_plan_params resolved = *params;
+    int precision = p->device->ops->precision(params->precision, p->device->level, log);
+    if (precision < 0)
+        return precision;
+    p->info.precision = resolved.precision = (enum kz_precision)precision;
+    int error = kz_graph_split(graph, &head, &tail);
+    if (error)
+        return kz_fail_memory(log, "the network");
+    error = compile_nets(p, head, tail, &resolved, log);
+    kz_graph_close(&head);
+    kz_graph_close(&tail);
+    if (error)
+        return error;
+    size_buffers(p, params);
+    size_t bytes = worker_bytes(p) * (size_t)kz_pool_threads(p->device->pool);
+    p->buffers = kz_alloc_raw(bytes, 1);
+    if (!p->buffers)
+        return kz_fail_memory(log, "tiles");
+    p->info.memory = bytes + p->device->ops->memory(p->head);
+    if (p->tail)
+        p->info.memory += p->device->ops->memory(p->tail);
+    return 0;
+}
+
+int kz_host_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
+                    const kz_plan_params *params, kz_log *log)
+{
+    kz_plan *p = *plan = kz_alloc(1, sizeof(*p));
+    if (!p)
+        return kz_fail_memory(log, "the plan");
+    p->device = device;
+    p->scale = graph->nodes[graph->output].scale;
+    int error = compile_into(p, graph, params, log);
+    if (error)
+        kz_host_close_plan(plan);
+    return error;
+}
+
+void kz_host_close_plan(kz_plan **plan)
+{
+    kz_plan *p = *plan;
+    if (!p)
+        return;
+    p->device->ops->close(&p->head);
+    p->device->ops->close(&p->tail);
+    kz_free(p->buffers);
+    kz_free(p);
+    *plan = NULL;
+}
+
+void kz_host_info(const kz_plan *plan, kz_plan_info *info)
+{
+    *info = plan->info;
+}
+
+size_t kz_host_need(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
+{
+    kz_graph *head = NULL, *tail = NULL;
+    kz_tiling bands;
+    if (kz_graph_split(graph, &head, &tail))
+        return (size_t)-1;
+    kz_net_params first = head_params(d, params, !tail);
+    int precision = d->ops->precision(params->precision, d->level, NULL);
+    first.precision = precision < 0 ? KZ_PRECISION_FP32 : (enum kz_precision)precision;
+    size_t bytes = d->ops->need(head, &first);
+    if (tail) {
+        kz_net_params second = tail_params(&first, tail, &bands);
+        bytes += d->ops->need(tail, &second);
+    }
+    kz_graph_close(&head);
+    kz_graph_close(&tail);
+    return bytes;
+}
+
+/* ---- run ---- */
+
+struct tile_run {
+    kz_plan *plan;
+    const kz_run *run;
+    atomic_int error;
+};
+
+static void load_tile(const kz_run *run, kz_tile tile, float *in)
+{
+    int width = run->tiling->tile_width;
+    for (int y = 0; y < run->tiling->tile_height; y++)
+        kz_levels_load(run->src_levels, run->src, tile.x, tile.y + y, width,
+                       in + (size_t)y * (size_t)width);
+}
+
+/* Stores the owned part of rows y0 … y1-1 of the tile (input pixels); row `first` is out's row 0.
+ */
+static void store_rows(const kz_run *run, kz_tile tile, int scale, int first, int y0, int y1,
+                       const float *out)
+{
+    int own0 = tile.own_y0 - tile.y, own1 = tile.own_y1 - tile.y;
+    size_t stride = (size_t)run->tiling->tile_width * (size_t)scale;
+    y0 = y0 > own0 ? y0 : own0;
+    y1 = y1 < own1 ? y1 : own1;
+    for (int y = y0 * scale; y < y1 * scale; y++)
+        kz_levels_store(run->dst_levels, run->dst, tile.own_x0 * scale, tile.y * scale + y,
+                        (tile.own_x1 - tile.own_x0) * scale,
+                        out + (size_t)(y - first * scale) * stride +
+                            (size_t)((tile.own_x0 - tile.x) * scale));
+}
+
+static void gather_rows(kz_net_shape shape, const char *src, int src_height, int y, int height,
+                        char *dst)
+{
+    for (int p = 0; p < shape.planes; p++)
+        memcpy(dst + (size_t)p * (size_t)height * shape.row_bytes,
+               src + ((size_t)p * (size_t)src_height + (size_t)y) * shape.row_bytes,
+               (size_t)height * shape.row_bytes);
+}
+
+/* Bands that the tile owns nothing of are skipped: they lie in its halo. */
+static int run_bands(kz_plan *p, const kz_run *run, int worker, kz_tile tile, const char *cut,
+                     char *in, float *out)
+{
+    const kz_net_ops *ops = p->device->ops;
+    for (int b = 0; b < kz_tiling_count(&p->bands); b++) {
+        kz_tile band = kz_tiling_get(&p->bands, b);
+        if (tile.y + band.own_y1 <= tile.own_y0 || tile.y + band.own_y0 >= tile.own_y1)
+            continue;
+        gather_rows(ops->in_shape(p->tail), cut, p->bands.height, band.y, p->bands.tile_height, in);
+        int error = ops->run(p->tail, worker, in, out, run->cancel);
+        if (error)
+            return error;
+        store_rows(run, tile, p->scale, band.y, band.own_y0, band.own_y1, out);
+    }
+    return 0;
+}
+
+static void run_tile(void *context, int worker, int item)
+{
+    struct tile_run *t = context;
+    kz_plan *p = t->plan;
+    kz_tile tile = kz_tiling_get(t->run->tiling, item);
+    char *in = p->buffers + worker_bytes(p) * (size_t)worker;
+    char *cut = in + p->in_bytes, *band = cut + p->cut_bytes, *out = band + p->band_bytes;
+    load_tile(t->run, tile, (float *)in);
+    int error = p->device->ops->run(p->head, worker, in, p->tail ? cut : out, t->run->cancel);
+    if (!error && p->tail)
+        error = run_bands(p, t->run, worker, tile, cut, band, (float *)out);
+    else if (!error)
+        store_rows(t->run, tile, p->scale, 0, 0, t->run->tiling->tile_height, (float *)out);
+    if (error)
+        atomic_store(&t->error, error);
+}
+
+int kz_host_run(kz_plan *plan, const kz_run *run)
+{
+    struct tile_run t = {.plan = plan, .run = run};
+    kz_pool_run(plan->device->pool, kz_tiling_count(run->tiling), run_tile, &t);
+    return atomic_load(&t.error);
+}
+
+/* ---- scaling of planes ---- */
+
+struct scale_run {
+    kz_device *device;
+    const kz_resampler *resampler;
+    const kz_plane *src, *dst;
+    kz_levels src_levels, dst_levels;
+    int bands;
+};
+
+static void scale_band(void *context, int worker, int item)
+{
+    struct scale_run *s = context;
+    int y0 = (int)((long)s->dst->height * item / s->bands);
+    int y1 = (int)((long)s->dst->height * (item + 1) / s->bands);
+    kz_resample_rows(s->resampler, s->src, s->src_levels, s->dst, s->dst_levels, y0, y1,
+                     s->device->scratch + s->device->scratch_floats * (size_t)worker);
+}
+
+int kz_host_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
+                  kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels)
+{
+    int threads = kz_pool_threads(device->pool);
+    size_t floats = (kz_resample_scratch(resampler) + 15) & ~(size_t)15;
+    if (floats > device->scratch_floats) { /* once per resampler: the largest stays */
+        kz_free(device->scratch);
+        device->scratch_floats = 0;
+        device->scratch = kz_alloc_raw(floats * (size_t)threads, sizeof(float));
+        if (!device->scratch)
+            return KZ_ERROR_MEMORY;
+        device->scratch_floats = floats;
+    }
+    struct scale_run s = {device, resampler, src, dst, src_levels, dst_levels, threads * 4};
+    kz_pool_run(device->pool, s.bands, scale_band, &s);
+    return 0;
+}

@@ -1,0 +1,283 @@
+#include "cmd/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/reader.h"
+#include "base/thread.h"
+#include "cmd/commands.h"
+#include "model/registry.h"
+
+#define ROW(name_, letter_, type_, field_, ...)                      \
+    {                                                                \
+        .name = name_, .letter = letter_, .type = KZ_OPTION_##type_, \
+        .offset = offsetof(kz_bench_options, field_), __VA_ARGS__    \
+    }
+
+/* clang-format off */
+static const kz_option rows[] = {
+    ROW("model", 'm', STRING, model, .metavar = "NAME|FILE", .initial = "animevideov3",
+        .help = "network to time"),
+    ROW("size", 0, STRING, size, .metavar = "WxH", .initial = "854x480",
+        .help = "size of the picture"),
+    ROW("frames", 0, INT, frames, .least = 1, .most = 10000, .metavar = "N", .initial = "5",
+        .help = "pictures that count, after one that doesn't; with --stages: of the clip"),
+    ROW("device", 'd', CHOICE, device, .choices = "auto|cpu|reference", .initial = "auto",
+        .help = "where the network runs"),
+    ROW("precision", 0, CHOICE, precision, .choices = "auto|fp32|bf16", .initial = "auto",
+        .help = "auto: bf16 where the CPU has it"),
+    ROW("tile", 't', INT, tile, .least = 0, .most = 8192, .metavar = "N", .initial = "0",
+        .help = "largest tile, halo included; 0: by speed and memory"),
+    ROW("halo", 0, INT, halo, .least = -1, .most = 512, .metavar = "N", .initial = "-1",
+        .help = "pixels around a tile; -1: the model's measured one"),
+    ROW("threads", 0, INT, threads, .least = 0, .most = 1024, .metavar = "N", .initial = "0",
+        .help = "0: one for each processor"),
+    ROW("cpu-level", 0, CHOICE, cpu_level,
+        .choices = "auto|baseline|avx2|avx512|avx512_bf16|amx", .initial = "auto",
+        .help = "use no instructions beyond this level"),
+    ROW("matrix", 0, CHOICE, matrix, .choices = "709|601", .initial = "709",
+        .help = "luma weights that fold the network"),
+    ROW("input", 'i', STRING, input, .metavar = "FILE",
+        .help = "luma of one picture, fp32 in [0,1], row by row, instead of a synthetic one"),
+    ROW("dump", 0, STRING, dump, .metavar = "FILE",
+        .help = "write the network's output, fp32, row by row"),
+    ROW("stages", 0, STRING, stages, .metavar = "CLIP",
+        .help = "time decoder, network and encoder over a clip, each alone"),
+    ROW("scale", 's', STRING, scale, .metavar = "SIZE", .initial = "4k",
+        .help = "with --stages: as in kizuna upscale"),
+    ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = "libx265",
+        .help = "with --stages: the encoder"),
+    ROW("encoder-preset", 0, STRING, encoder_preset, .metavar = "NAME",
+        .help = "with --stages: its preset"),
+    ROW("json", 0, FLAG, json, .help = "one line of JSON on stdout"),
+    ROW("help", 'h', FLAG, help, .help = "this text"),
+};
+/* clang-format on */
+
+static const kz_option_table table = {rows, (int)(sizeof(rows) / sizeof(rows[0]))};
+
+void kz_bench_job_options(kz_job_options *job, const kz_bench_options *o)
+{
+    *job = (kz_job_options){.model = o->model,
+                            .device = o->device,
+                            .precision = o->precision,
+                            .tile = o->tile,
+                            .halo = o->halo,
+                            .threads = o->threads,
+                            .cpu_level = o->cpu_level,
+                            .scale = o->scale,
+                            .encoder = o->encoder,
+                            .encoder_preset = o->encoder_preset,
+                            .crf = -1};
+}
+
+/* ---- the picture ---- */
+
+/* Waves, edges and a little of everything between; the same every time. */
+static void fill_synthetic(float *luma, int width, int height)
+{
+    uint32_t state = 1;
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            state = state * 1664525u + 1013904223u;
+            float noise = (float)(state >> 16) / 65536 * 0.05f;
+            float shape = ((x / 24 + y / 16) & 1) ? 0.75f : 0.2f;
+            luma[(size_t)y * (size_t)width + (size_t)x] =
+                shape + noise + 0.1f * (float)(x % 97) / 97;
+        }
+}
+
+static int load_luma(float *luma, size_t count, const char *path, kz_log *log)
+{
+    kz_bytes bytes;
+    int error = kz_file_read(&bytes, path, count * sizeof(*luma), log);
+    if (error)
+        return error;
+    if (bytes.size != count * sizeof(*luma))
+        error = kz_fail(log, KZ_ERROR_FAILED, "%s: %zu bytes, not the %zu of that size", path,
+                        bytes.size, count * sizeof(*luma));
+    else
+        memcpy(luma, bytes.data, bytes.size);
+    kz_free(bytes.data);
+    return error;
+}
+
+static int dump_luma(const kz_plane *plane, const char *path, kz_log *log)
+{
+    size_t count = (size_t)plane->width * (size_t)plane->height;
+    FILE *file = fopen(path, "wb");
+    bool written = file && fwrite(plane->data, sizeof(float), count, file) == count;
+    if (file && fclose(file))
+        written = false;
+    return written ? 0 : kz_fail(log, KZ_ERROR_FAILED, "%s: cannot write", path);
+}
+
+/* ---- timing ---- */
+
+struct bench {
+    const kz_bench_options *options;
+    kz_log *log;
+    kz_engine engine;
+    kz_upscaler *upscaler;
+    kz_plane in, out;
+    double *seconds; /* per counted run, sorted */
+};
+
+static int parse_size(int *width, int *height, const char *text, kz_log *log)
+{
+    char end;
+    if (sscanf(text, "%5dx%5d%c", width, height, &end) == 2 && *width >= 1 && *height >= 1 &&
+        *width <= 8192 && *height <= 8192)
+        return 0;
+    return kz_fail(log, KZ_ERROR_USAGE, "--size: '%s' is not WxH up to 8192x8192", text);
+}
+
+static kz_plane float_plane(int width, int height)
+{
+    return (kz_plane){.data = kz_alloc((size_t)width * (size_t)height, sizeof(float)),
+                      .stride = (ptrdiff_t)width * (ptrdiff_t)sizeof(float),
+                      .width = width,
+                      .height = height,
+                      .bytes = 4,
+                      .depth = 8};
+}
+
+static int open_bench(struct bench *b, const kz_dirs *dirs)
+{
+    static const kz_luma_weights weights[] = {{0.2126f, 0.7152f, 0.0722f},
+                                              {0.299f, 0.587f, 0.114f}};
+    const kz_bench_options *o = b->options;
+    kz_job_options job;
+    int width, height;
+    kz_bench_job_options(&job, o);
+    int error = parse_size(&width, &height, o->size, b->log);
+    if (!error)
+        error = kz_engine_open(&b->engine, &job, dirs, b->log);
+    if (error)
+        return error;
+    int scale = b->engine.model->info.scale;
+    kz_video_format in = {
+        .width = width, .height = height, .depth = 8, .planes = 1, .luma = weights[o->matrix]};
+    kz_video_format out = in;
+    out.width *= scale;
+    out.height *= scale;
+    b->in = float_plane(in.width, in.height);
+    b->out = float_plane(out.width, out.height);
+    b->seconds = kz_alloc((size_t)o->frames, sizeof(*b->seconds));
+    if (!b->in.data || !b->out.data || !b->seconds)
+        return kz_fail_memory(b->log, "the picture");
+    if (o->input)
+        error = load_luma(b->in.data, (size_t)width * (size_t)height, o->input, b->log);
+    else
+        fill_synthetic(b->in.data, width, height);
+    if (!error)
+        error = kz_engine_upscaler(&b->upscaler, &b->engine, &job, &in, &out, NULL, b->log);
+    return error;
+}
+
+static void close_bench(struct bench *b)
+{
+    kz_upscaler_close(&b->upscaler);
+    kz_engine_close(&b->engine);
+    kz_free(b->in.data);
+    kz_free(b->out.data);
+    kz_free(b->seconds);
+}
+
+static int compare_seconds(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int time_runs(struct bench *b)
+{
+    kz_picture in = {.plane = {b->in}, .planes = 1}, out = {.plane = {b->out}, .planes = 1};
+    int error = kz_upscaler_run(b->upscaler, &in, &out);
+    for (int i = 0; i < b->options->frames && !error; i++) {
+        double began = kz_now();
+        error = kz_upscaler_run(b->upscaler, &in, &out);
+        b->seconds[i] = kz_now() - began;
+    }
+    qsort(b->seconds, (size_t)b->options->frames, sizeof(*b->seconds), compare_seconds);
+    return error;
+}
+
+static void report(const struct bench *b)
+{
+    static const char *const precision[] = {"auto", "fp32", "bf16"};
+    const kz_bench_options *o = b->options;
+    kz_upscaler_info u = kz_upscaler_get_info(b->upscaler);
+    double median = b->seconds[o->frames / 2], most = b->seconds[o->frames - 1];
+    double gflops = 2e-9 * u.graph_macs * b->in.width * b->in.height / median;
+    if (o->json) {
+        printf("{\"model\":\"%s\",\"width\":%d,\"height\":%d,\"precision\":\"%s\","
+               "\"seconds_per_frame\":%.6f,\"least\":%.6f,\"most\":%.6f,\"gflops\":%.2f,"
+               "\"gflops_with_halos\":%.2f,\"memory\":%zu,\"tiles\":%d}\n",
+               b->engine.model->info.name, b->in.width, b->in.height, precision[u.precision],
+               median, b->seconds[0], most, gflops, 2e-9 * u.macs / median, u.memory,
+               kz_tiling_count(&u.tiling));
+        return;
+    }
+    printf("%s, %dx%d, %s, %s\n", b->engine.model->info.name, b->in.width, b->in.height,
+           precision[u.precision], b->engine.backend->describe(b->engine.device));
+    printf("%.4f s/frame (%.4f to %.4f, %d runs), %.1f GFLOP/s (%.1f with halos), %.0f MiB, "
+           "%d tiles of %dx%d\n",
+           median, b->seconds[0], most, o->frames, gflops, 2e-9 * u.macs / median,
+           (double)u.memory / (1 << 20), kz_tiling_count(&u.tiling), u.tiling.tile_width,
+           u.tiling.tile_height);
+}
+
+static int bench_network(const kz_bench_options *options, const kz_dirs *dirs, kz_log *log)
+{
+    struct bench b = {.options = options, .log = log};
+    int error = open_bench(&b, dirs);
+    if (!error)
+        error = time_runs(&b);
+    if (error == KZ_ERROR_FAILED && b.upscaler)
+        kz_fail(log, error, "the network failed");
+    if (!error)
+        report(&b);
+    if (!error && options->dump)
+        error = dump_luma(&b.out, options->dump, log);
+    close_bench(&b);
+    return error;
+}
+
+/* ---- command ---- */
+
+static int run(const kz_bench_options *options, const kz_dirs *dirs, int n_arguments,
+               char *const *arguments, kz_log *log)
+{
+    if (n_arguments)
+        return kz_fail(log, KZ_ERROR_USAGE, "unexpected argument '%s': see kizuna bench --help",
+                       arguments[0]);
+    return options->stages ? kz_bench_stages(options, dirs, log)
+                           : bench_network(options, dirs, log);
+}
+
+int kz_cmd_bench(int argc, char **argv, const kz_dirs *dirs)
+{
+    kz_bench_options options = {0};
+    kz_log *log = NULL;
+    int n_arguments = 0;
+    char **arguments = kz_alloc((size_t)argc, sizeof(*arguments));
+    int error = kz_log_open(&log, stderr, KZ_LOG_INFO);
+    if (!error && (!arguments || kz_options_init(table, &options)))
+        error = kz_fail_memory(log, "options");
+    if (!error)
+        error = kz_options_parse(table, &options, argc, argv, arguments, &n_arguments, log);
+    if (!error && options.help) {
+        printf("usage: kizuna bench [options]\n\nTimes the network on one picture from memory, or "
+               "the stages of a run.\n\n");
+        kz_options_help(table, stdout);
+    } else if (!error) {
+        error = run(&options, dirs, n_arguments, arguments, log);
+    }
+    kz_options_free(table, &options);
+    kz_log_close(&log);
+    kz_free(arguments);
+    return kz_exit_code(error);
+}

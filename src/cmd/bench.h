@@ -1,0 +1,24 @@
+/* What the two kinds of `kizuna bench` share. */
+#ifndef KZ_CMD_BENCH_H
+#define KZ_CMD_BENCH_H
+
+#include "job/job.h"
+
+typedef struct kz_bench_options {
+    char *model;
+    char *size;   /* of the synthetic picture */
+    char *stages; /* a clip: time each stage alone */
+    char *input, *dump;
+    int device, precision, tile, halo, threads, cpu_level, frames, matrix;
+    char *encoder, *encoder_preset, *scale;
+    bool json, help;
+} kz_bench_options;
+
+/* A job's options with what the benchmark was told. The strings stay the benchmark's. */
+void kz_bench_job_options(kz_job_options *job, const kz_bench_options *options);
+
+/* Runs decoder, network and encoder over a clip one after the other, each alone, with the frames of
+ * the stage before kept in memory; prints a line each. 0 or an error code. */
+int kz_bench_stages(const kz_bench_options *options, const kz_dirs *dirs, kz_log *log);
+
+#endif

@@ -1,0 +1,16 @@
+/* The subcommands. Each gets the arguments from its own name on and returns a process exit code:
+ * 0 done, 1 failed, 2 wrong use, 255 after a signal. */
+#ifndef KZ_CMD_COMMANDS_H
+#define KZ_CMD_COMMANDS_H
+
+#include "job/dirs.h"
+
+int kz_cmd_upscale(int argc, char **argv, const kz_dirs *dirs);
+int kz_cmd_models(int argc, char **argv, const kz_dirs *dirs);
+int kz_cmd_bench(int argc, char **argv, const kz_dirs *dirs);
+int kz_cmd_version(void);
+
+/* The exit code that an error code means. */
+int kz_exit_code(int error);
+
+#endif

@@ -1,0 +1,67 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "cmd/commands.h"
+
+static void print_usage(FILE *stream)
+{
+    fprintf(stream, "kizuna makes a 4K episode of an anime episode.\n"
+                    "\n"
+                    "usage: kizuna upscale [options] INPUT… [-o FILE|DIR|-]\n"
+                    "       kizuna models\n"
+                    "       kizuna bench [options]\n"
+                    "       kizuna --version\n"
+                    "       kizuna COMMAND --help\n"
+                    "\n"
+                    "exit code: 0 done, 1 failed, 2 wrong use, 255 after a signal\n");
+}
+
+int kz_exit_code(int error)
+{
+    switch (error) {
+    case 0:
+        return 0;
+    case KZ_ERROR_USAGE:
+        return 2;
+    case KZ_ERROR_CANCELLED:
+        return 255;
+    default:
+        return 1;
+    }
+}
+
+static int run_command(int argc, char **argv, const kz_dirs *dirs)
+{
+    const char *name = argv[1];
+    if (strcmp(name, "upscale") == 0)
+        return kz_cmd_upscale(argc - 1, argv + 1, dirs);
+    if (strcmp(name, "models") == 0)
+        return kz_cmd_models(argc - 1, argv + 1, dirs);
+    if (strcmp(name, "bench") == 0)
+        return kz_cmd_bench(argc - 1, argv + 1, dirs);
+    if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0)
+        return kz_cmd_version();
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_usage(stdout);
+        return 0;
+    }
+    fprintf(stderr, "kizuna: error: unknown command '%s': see kizuna --help\n", name);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    kz_dirs dirs;
+    if (argc < 2) {
+        print_usage(stderr);
+        return 2;
+    }
+    if (kz_dirs_open(&dirs)) {
+        fprintf(stderr, "kizuna: error: out of memory\n");
+        return 1;
+    }
+    int code = run_command(argc, argv, &dirs);
+    kz_dirs_close(&dirs);
+    return code;
+}

@@ -1,0 +1,165 @@
+#include "cmd/progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+static const char *const stage_names[KZ_STAGES] = {"decode", "network", "encode"};
+
+kz_progress_view kz_progress_view_make(enum kz_progress_style style, bool quiet, FILE *stream,
+                                       kz_log *log)
+{
+    if (style == KZ_STYLE_AUTO)
+        style = isatty(fileno(stream)) && !quiet ? KZ_STYLE_BAR : KZ_STYLE_OFF;
+    return (kz_progress_view){.style = style, .log = log, .stream = stream};
+}
+
+/* ---- figures ---- */
+
+/* The frames that count are those the encoder has taken. */
+static int64_t done_frames(const kz_progress *p)
+{
+    return p->stage[KZ_STAGE_ENCODE].frames;
+}
+
+static double frames_per_second(const kz_progress *p)
+{
+    return p->seconds > 0 ? (double)done_frames(p) / p->seconds : 0;
+}
+
+static double real_time(const kz_progress *p)
+{
+    return p->seconds > 0 ? p->media_time / p->seconds : 0;
+}
+
+static double kilobits(const kz_progress *p)
+{
+    return p->media_time > 0 ? (double)p->bytes * 8e-3 / p->media_time : 0;
+}
+
+/* The stage that worked the largest part of its time: the others wait for it. */
+static enum kz_stage bottleneck(const kz_progress *p)
+{
+    enum kz_stage most = KZ_STAGE_DECODE;
+    for (int s = 1; s < KZ_STAGES; s++)
+        if (p->stage[s].busy > p->stage[most].busy)
+            most = (enum kz_stage)s;
+    return most;
+}
+
+static double remaining(const kz_progress *p)
+{
+    double fps = frames_per_second(p);
+    return p->expected > done_frames(p) && fps > 0 ? (double)(p->expected - done_frames(p)) / fps
+                                                   : -1;
+}
+
+static const char *clock_text(char *text, size_t size, double seconds)
+{
+    long s = (long)(seconds + 0.5);
+    if (seconds < 0)
+        snprintf(text, size, "--:--");
+    else if (s >= 3600)
+        snprintf(text, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(text, size, "%ld:%02ld", s / 60, s % 60);
+    return text;
+}
+
+/* ---- styles ---- */
+
+static int terminal_columns(FILE *stream)
+{
+    struct winsize size;
+    if (ioctl(fileno(stream), TIOCGWINSZ, &size) || !size.ws_col)
+        return 80;
+    return size.ws_col;
+}
+
+static void draw_bar(char *text, int width, double share)
+{
+    int full = (int)(share * width + 0.5);
+    full = full > width ? width : full;
+    *text++ = '[';
+    for (int i = 0; i < width; i++)
+        *text++ = i < full ? '=' : ' ';
+    *text++ = ']';
+    *text++ = ' ';
+    *text = 0;
+}
+
+static void show_bar(kz_progress_view *view, const kz_progress *p)
+{
+    char line[256], bar[64] = "", total[32] = "?", eta[32];
+    int columns = terminal_columns(view->stream);
+    if (p->expected) {
+        snprintf(total, sizeof(total), "%lld", (long long)p->expected);
+        if (columns >= 100)
+            draw_bar(bar, columns >= 120 ? 30 : 16, (double)done_frames(p) / (double)p->expected);
+    }
+    snprintf(line, sizeof(line), "%s%lld/%s  %.2f fps  %.3fx  ETA %s  %.0f kb/s  %s-bound", bar,
+             (long long)done_frames(p), total, frames_per_second(p), real_time(p),
+             clock_text(eta, sizeof(eta), remaining(p)), kilobits(p), stage_names[bottleneck(p)]);
+    if (columns > 1 && columns < (int)sizeof(line))
+        line[columns - 1] = 0; /* a line that wraps can't be redrawn */
+    kz_log_status(view->log, line);
+}
+
+static void show_json(kz_progress_view *view, const kz_progress *p, const char *state)
+{
+    fprintf(view->stream,
+            "{\"frame\":%lld,\"total\":%lld,\"fps\":%.3f,\"speed\":%.4f,\"eta\":%.1f,"
+            "\"bitrate_kbps\":%.1f,\"out_time\":%.3f,\"bytes\":%lld,\"bottleneck\":\"%s\","
+            "\"progress\":\"%s\"}\n",
+            (long long)done_frames(p), (long long)p->expected, frames_per_second(p), real_time(p),
+            remaining(p), kilobits(p), p->media_time, (long long)p->bytes,
+            stage_names[bottleneck(p)], state);
+    fflush(view->stream);
+    view->last = p->seconds;
+}
+
+void kz_progress_show(kz_progress_view *view, const kz_progress *progress)
+{
+    if (view->style == KZ_STYLE_BAR)
+        show_bar(view, progress);
+    else if (view->style == KZ_STYLE_JSON && progress->seconds - view->last >= 1)
+        show_json(view, progress, "continue");
+}
+
+void kz_progress_end(kz_progress_view *view, const kz_job_result *result, int error)
+{
+    if (view->style == KZ_STYLE_BAR)
+        kz_log_status(view->log, NULL);
+    else if (view->style == KZ_STYLE_JSON)
+        show_json(view, &result->progress, error ? "failed" : "end");
+}
+
+/* ---- summary ---- */
+
+void kz_progress_summary(const kz_job_result *result, const char *output, kz_log *log)
+{
+    const kz_progress *p = &result->progress;
+    char text[160] = "", time[32];
+    int length = 0;
+    kz_log_line(log, KZ_LOG_INFO,
+                "done    %s: %lld frames in, %lld out, %s, %.2f fps, %.3fx, %.1f MB", output,
+                (long long)p->stage[KZ_STAGE_DECODE].frames, (long long)p->packets,
+                clock_text(time, sizeof(time), p->seconds), frames_per_second(p), real_time(p),
+                (double)p->bytes * 1e-6);
+    for (int s = 0; s < KZ_STAGES; s++) {
+        double all = p->stage[s].busy + p->stage[s].waited;
+        length += snprintf(text + length, sizeof(text) - (size_t)length,
+                           "%s%s worked %.0f %% and waited %.0f %%", s ? ", " : "", stage_names[s],
+                           all > 0 ? 100 * p->stage[s].busy / all : 0,
+                           all > 0 ? 100 * p->stage[s].waited / all : 0);
+    }
+    kz_log_line(log, KZ_LOG_INFO, "stages  %s", text);
+    kz_log_line(log, KZ_LOG_INFO, "memory  %.0f MiB at most, %.0f MiB were expected",
+                (double)kz_peak_memory() / (1 << 20), (double)result->expected_memory / (1 << 20));
+    if (p->damaged)
+        kz_log_line(log, KZ_LOG_WARNING, "%lld packets of the video were damaged",
+                    (long long)p->damaged);
+}

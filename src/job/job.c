@@ -1,0 +1,220 @@
+#include "job/job.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/thread.h"
+#include "job/memory.h"
+#include "job/size.h"
+#include "model/registry.h"
+
+enum { RING_BYTES = 96 << 20, SPILL_BYTES = 256 << 20 };
+
+struct job {
+    const kz_job_params *params;
+    kz_log *log;
+    kz_engine engine;
+    kz_input *input;
+    kz_decoder *decoder;
+    kz_upscaler *upscaler;
+    kz_output *output;
+    kz_encoder_params encoder;
+    kz_video_format out_format;
+    size_t memory;
+};
+
+/* ---- what to make ---- */
+
+static bool takes_presets(const char *encoder)
+{
+    return strcmp(encoder, "libx265") == 0 || strcmp(encoder, "libx264") == 0;
+}
+
+/* kizuna's presets speak x265's language; other encoders get only what was given by hand. */
+kz_encoder_params kz_job_encoder(const kz_job_options *o)
+{
+    bool x26x = takes_presets(o->encoder);
+    kz_encoder_params params = {.codec = o->encoder, .crf = -1, .x265_params = o->x265_params};
+    if (x26x || o->from_user_crf)
+        params.crf = x26x && o->crf < 0 ? 18 : o->crf;
+    if (x26x || o->from_user_encoder_preset)
+        params.preset = x26x && !o->encoder_preset ? "medium" : o->encoder_preset;
+    return params;
+}
+
+/* 10 bit with the input's chroma: gradients survive, and encoders lose nothing by it. */
+static const char *default_pixels(const kz_video_format *in)
+{
+    static const char *const ten[2][2] = {{"yuv444p10le", "yuv440p10le"},
+                                          {"yuv422p10le", "yuv420p10le"}};
+    static const char *const twelve[2][2] = {{"yuv444p12le", "yuv440p12le"},
+                                             {"yuv422p12le", "yuv420p12le"}};
+    if (in->planes == 1)
+        return in->depth > 10 ? "gray12le" : "gray10le";
+    return in->depth > 10 ? twelve[in->shift_x][in->shift_y] : ten[in->shift_x][in->shift_y];
+}
+
+int kz_job_out_format(kz_video_format *out, const kz_video_format *in, const kz_job_options *o,
+                      int native_scale, kz_log *log)
+{
+    const char *pixels = o->pix_fmt ? o->pix_fmt : default_pixels(in);
+    kz_size size;
+    *out = *in;
+    int error = kz_format_by_name(out, pixels);
+    if (error)
+        return kz_fail(log, error,
+                       "--pix-fmt: '%s' is not a planar YUV or grey format that kizuna writes",
+                       pixels);
+    error = kz_job_size(&size, o->scale, (kz_size){in->width, in->height}, native_scale, log);
+    out->width = size.width;
+    out->height = size.height;
+    return error;
+}
+
+/* ---- what will happen, in lines ---- */
+
+static const char *gib(char *text, size_t size, size_t bytes)
+{
+    if (bytes < (size_t)1 << 30)
+        snprintf(text, size, "%.0f MiB", (double)bytes / (1 << 20));
+    else
+        snprintf(text, size, "%.2f GiB", (double)bytes / (1 << 30));
+    return text;
+}
+
+static void say_output(const struct job *j)
+{
+    const kz_video_format *f = &j->out_format;
+    char crf[32] = "";
+    if (j->encoder.crf >= 0)
+        snprintf(crf, sizeof(crf), " crf %g", j->encoder.crf);
+    kz_log_line(j->log, KZ_LOG_INFO, "output  %s: %s %s%s, %dx%d %s", j->params->output,
+                j->encoder.codec, j->encoder.preset ? j->encoder.preset : "", crf, f->width,
+                f->height, f->pixel_name);
+}
+
+static void say_engine(const struct job *j)
+{
+    static const char *const precision[] = {"auto", "fp32", "bf16"};
+    const kz_model_info *m = &j->engine.model->info;
+    kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
+    kz_log_line(j->log, KZ_LOG_INFO, "model   %s: %s ×%d, %s", m->name, m->architecture, m->scale,
+                m->licence);
+    kz_log_line(j->log, KZ_LOG_INFO, "device  %s, %s, %d tile%s of %dx%d",
+                j->engine.backend->describe(j->engine.device), precision[u.precision],
+                kz_tiling_count(&u.tiling), kz_tiling_count(&u.tiling) == 1 ? "" : "s",
+                u.tiling.tile_width, u.tiling.tile_height);
+}
+
+static void say_memory(struct job *j)
+{
+    char total[32], engine[32], encoder[32], frames[32];
+    kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
+    kz_memory m =
+        kz_memory_estimate(u.memory, kz_input_format(j->input), &j->out_format, j->encoder.codec,
+                           j->encoder.preset, RING_BYTES, kz_cpu_count());
+    j->memory = kz_memory_total(&m);
+    kz_log_line(j->log, KZ_LOG_INFO, "memory  %s expected: engine %s, encoder %s, frames %s",
+                gib(total, sizeof(total), j->memory), gib(engine, sizeof(engine), m.engine),
+                gib(encoder, sizeof(encoder), m.encoder), gib(frames, sizeof(frames), m.frames));
+}
+
+/* ---- life ---- */
+
+static int open_input(struct job *j)
+{
+    const kz_job_options *o = j->params->options;
+    kz_input_params params = {.path = j->params->input,
+                              .start = o->start,
+                              .duration = o->duration,
+                              .cancel = j->params->stop};
+    int error = kz_input_open(&j->input, &params, j->log);
+    if (!error)
+        kz_log_line(j->log, KZ_LOG_INFO, "input   %s: %s", j->params->input,
+                    kz_input_describe(j->input));
+    return error;
+}
+
+static int open_output(struct job *j)
+{
+    const kz_job_options *o = j->params->options;
+    kz_output_params params = {.path = j->params->output,
+                               .format = o->format,
+                               .overwrite = o->overwrite,
+                               .spill_bytes = SPILL_BYTES};
+    int error = kz_output_open(&j->output, &params, j->input, j->encoder.codec, j->log);
+    if (error)
+        return error;
+    if (j->params->unfinished)
+        j->params->unfinished(j->params->context, kz_output_temporary(j->output));
+    j->encoder.global_header = kz_output_needs_global_header(j->output);
+    return 0;
+}
+
+/* The cheap refusals first, the file last: nothing is created for a job that can't be done. */
+static int open_job(struct job *j)
+{
+    const kz_job_options *o = j->params->options;
+    j->encoder = kz_job_encoder(o);
+    int error = open_input(j);
+    if (!error)
+        error = kz_engine_open(&j->engine, o, j->params->dirs, j->log);
+    if (!error)
+        error = kz_job_out_format(&j->out_format, kz_input_format(j->input), o,
+                                  j->engine.model->info.scale, j->log);
+    if (!error)
+        error = kz_encoder_check(&j->encoder, &j->out_format, j->log);
+    if (!error)
+        error = kz_engine_upscaler(&j->upscaler, &j->engine, o, kz_input_format(j->input),
+                                   &j->out_format, j->params->stop, j->log);
+    if (!error)
+        error = kz_decoder_open(&j->decoder, j->input, 0, j->log);
+    if (!error)
+        error = open_output(j);
+    return error;
+}
+
+static void close_job(struct job *j)
+{
+    if (j->params->unfinished)
+        j->params->unfinished(j->params->context, NULL);
+    kz_output_close(&j->output);
+    kz_decoder_close(&j->decoder);
+    kz_upscaler_close(&j->upscaler);
+    kz_engine_close(&j->engine);
+    kz_input_close(&j->input);
+}
+
+static int run_pipeline(struct job *j, kz_job_result *result)
+{
+    kz_pipeline_params params = {.input = j->input,
+                                 .decoder = j->decoder,
+                                 .upscaler = j->upscaler,
+                                 .output = j->output,
+                                 .encoder = j->encoder,
+                                 .out_format = j->out_format,
+                                 .max_frames = j->params->options->frames,
+                                 .ring_bytes = RING_BYTES,
+                                 .stop = j->params->stop,
+                                 .progress = j->params->progress,
+                                 .context = j->params->context};
+    return kz_pipeline_run(&params, &result->progress, j->log);
+}
+
+int kz_job_run(const kz_job_params *params, kz_job_result *result, kz_log *log)
+{
+    struct job j = {.params = params, .log = log};
+    *result = (kz_job_result){0};
+    int error = open_job(&j);
+    if (!error) {
+        say_output(&j);
+        say_engine(&j);
+        say_memory(&j);
+        error = run_pipeline(&j, result);
+        result->expected_memory = j.memory;
+        result->out_width = j.out_format.width;
+        result->out_height = j.out_format.height;
+    }
+    close_job(&j);
+    return error;
+}

@@ -1,0 +1,23 @@
+/* What a run will need, told before it starts. */
+#ifndef KZ_JOB_MEMORY_H
+#define KZ_JOB_MEMORY_H
+
+#include <stddef.h>
+
+#include "media/format.h"
+
+typedef struct kz_memory {
+    size_t engine;  /* the network's plan, exactly */
+    size_t frames;  /* rings, and frames in the decoder's hands */
+    size_t encoder; /* fitted to measurements: docs/performance.md */
+    size_t base;    /* program, libraries, demuxer and muxer */
+} kz_memory;
+
+/* `threads` are the processors that encoder and decoder will see. */
+kz_memory kz_memory_estimate(size_t engine, const kz_video_format *in, const kz_video_format *out,
+                             const char *encoder, const char *encoder_preset, size_t ring_bytes,
+                             int threads);
+
+size_t kz_memory_total(const kz_memory *memory);
+
+#endif

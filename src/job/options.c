@@ -1,0 +1,96 @@
+#include "job/options.h"
+
+#include <limits.h>
+
+#include "job/preset.h"
+
+#define ROW(name_, letter_, type_, field_, ...)                      \
+    {                                                                \
+        .name = name_, .letter = letter_, .type = KZ_OPTION_##type_, \
+        .offset = offsetof(kz_job_options, field_), __VA_ARGS__      \
+    }
+
+/* clang-format off */
+static const kz_option rows[] = {
+    ROW("output", 'o', STRING, output, .metavar = "FILE|DIR|-",
+        .help = "where the result goes; - is standard output [STEM.4k.mkv beside the input]"),
+    ROW("scale", 's', STRING, scale, .metavar = "SIZE", .initial = "4k",
+        .help = "2, 3, 4, WxH, 720p, 1080p, 1440p, 4k or 8k: what fits inside"),
+    ROW("model", 'm', STRING, model, .metavar = "NAME|FILE", .initial = "animevideov3",
+        .help = "network: see 'kizuna models', or a .param file"),
+    ROW("preset", 'p', STRING, preset, .metavar = "NAME|FILE", .initial = "anime",
+        .help = "anime, fast, best, archive, or a JSON file"),
+    ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = "libx265",
+        .help = "any video encoder of libavcodec"),
+    ROW("crf", 'q', REAL, crf, .least = -1, .most = 63, .metavar = "N", .initial = "-1",
+        .help = "constant quality, lower is better; -1: by the preset"),
+    ROW("encoder-preset", 0, STRING, encoder_preset, .metavar = "NAME",
+        .help = "the encoder's own speed preset [by the preset]"),
+    ROW("x265-params", 0, STRING, x265_params, .metavar = "K=V:K=V",
+        .help = "passed to x265 as they are"),
+    ROW("pix-fmt", 0, STRING, pix_fmt, .metavar = "NAME",
+        .help = "pixel format of the output [10 bit, the input's chroma]"),
+    ROW("format", 'f', STRING, format, .metavar = "NAME",
+        .help = "container, as libavformat names it [by the output's name]"),
+    ROW("device", 'd', CHOICE, device, .choices = "auto|cpu|reference", .initial = "auto",
+        .help = "where the network runs; reference is slow and exact"),
+    ROW("precision", 0, CHOICE, precision, .choices = "auto|fp32|bf16", .initial = "auto",
+        .help = "auto: bf16 where the CPU has it"),
+    ROW("tile", 't', INT, tile, .least = 0, .most = 8192, .metavar = "N", .initial = "0",
+        .help = "largest tile in input pixels, halo included; 0: by speed and memory"),
+    ROW("halo", 0, INT, halo, .least = -1, .most = 512, .metavar = "N", .initial = "-1",
+        .help = "pixels around a tile; -1: the model's measured one"),
+    ROW("threads", 0, INT, threads, .least = 0, .most = 1024, .metavar = "N", .initial = "0",
+        .help = "threads of the network; 0: one for each processor"),
+    ROW("cpu-level", 0, CHOICE, cpu_level,
+        .choices = "auto|baseline|avx2|avx512|avx512_bf16|amx", .initial = "auto",
+        .help = "use no instructions beyond this level"),
+    ROW("start", 0, TIME, start, .metavar = "TIME", .help = "begin here, in seconds or h:m:s"),
+    ROW("duration", 0, TIME, duration, .metavar = "TIME", .help = "end after so long"),
+    ROW("frames", 0, INT, frames, .least = 0, .most = INT_MAX, .metavar = "N", .initial = "0",
+        .help = "end after so many frames; 0: all"),
+    ROW("overwrite", 'y', FLAG, overwrite, .help = "replace an existing output"),
+    ROW("no-overwrite", 'n', FLAG, keep_existing,
+        .help = "leave an existing output alone and go on with the next input"),
+    ROW("progress", 0, CHOICE, progress, .choices = "auto|bar|json|off", .initial = "auto",
+        .help = "auto: a bar on a terminal; json: a line a second on stderr"),
+    ROW("verbose", 'v', FLAG, verbose, .help = "say more"),
+    ROW("quiet", 0, FLAG, quiet, .help = "say nothing but errors and warnings"),
+    ROW("help", 'h', FLAG, help, .help = "this text"),
+};
+/* clang-format on */
+
+kz_option_table kz_job_option_table(void)
+{
+    return (kz_option_table){rows, (int)(sizeof(rows) / sizeof(rows[0]))};
+}
+
+/* The arguments are parsed twice: the first time to learn the preset, which they then override. */
+int kz_job_options_parse(kz_job_options *options, int argc, char **argv, char **arguments,
+                         int *n_arguments, char *const *dirs, int n_dirs, kz_log *log)
+{
+    kz_option_table table = kz_job_option_table();
+    kz_job_options first = {0};
+    *options = (kz_job_options){0};
+    int error = kz_options_init(table, &first);
+    if (!error)
+        error = kz_options_init(table, options);
+    if (error)
+        kz_fail_memory(log, "options");
+    else
+        error = kz_options_parse(table, &first, argc, argv, arguments, n_arguments, log);
+    if (!error && !first.help)
+        error = kz_preset_apply(options, first.preset, dirs, n_dirs, log);
+    if (!error)
+        error = kz_options_parse(table, options, argc, argv, arguments, n_arguments, log);
+    options->from_user_crf = first.crf >= 0;
+    options->from_user_encoder_preset = first.encoder_preset != NULL;
+    kz_options_free(table, &first);
+    return error;
+}
+
+const char *kz_job_backend_name(const kz_job_options *options)
+{
+    static const char *const names[] = {"cpu", "cpu", "reference"};
+    return names[options->device];
+}

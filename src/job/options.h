@@ -1,0 +1,47 @@
+/* What one job can be told: the values and their table. */
+#ifndef KZ_JOB_OPTIONS_H
+#define KZ_JOB_OPTIONS_H
+
+#include <stdint.h>
+
+#include "base/option.h"
+
+enum kz_progress_style { KZ_STYLE_AUTO, KZ_STYLE_BAR, KZ_STYLE_JSON, KZ_STYLE_OFF };
+
+typedef struct kz_job_options {
+    char *output;
+    char *scale;
+    char *model;
+    char *preset;
+    char *encoder;
+    double crf;                                   /* < 0: not given */
+    char *encoder_preset;                         /* NULL: not given */
+    bool from_user_crf, from_user_encoder_preset; /* given by hand, not by a preset */
+    char *x265_params;
+    char *pix_fmt;
+    char *format;
+    int device;    /* auto, cpu, reference */
+    int precision; /* enum kz_precision */
+    int tile, halo;
+    int threads;
+    int cpu_level; /* 0: all this machine has; else enum kz_cpu_level + 1 */
+    double start, duration;
+    int frames;
+    bool overwrite, keep_existing;
+    int progress; /* enum kz_progress_style */
+    bool verbose, quiet;
+    bool help;
+} kz_job_options;
+
+kz_option_table kz_job_option_table(void);
+
+/* Defaults, then the preset that the arguments name (or the default preset), then the arguments.
+ * `dirs` are the data directories whose presets/NAME.json is looked for. Same results as
+ * kz_options_parse(). Free the values with kz_options_free() in any case. */
+int kz_job_options_parse(kz_job_options *options, int argc, char **argv, char **arguments,
+                         int *n_arguments, char *const *dirs, int n_dirs, kz_log *log);
+
+/* The back end that --device names. */
+const char *kz_job_backend_name(const kz_job_options *options);
+
+#endif

@@ -1,0 +1,246 @@
+#include "media/decode.h"
+
+#include <libavutil/pixdesc.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "media/internal.h"
+
+/* A decoder that answers every call at the end with an error would never let go. */
+#define MAX_ERRORS_IN_A_ROW 1000
+
+struct kz_decoder {
+    const AVCodec *codec; /* the context loses it when opening fails */
+    const kz_input *input;
+    AVCodecContext *context;
+    AVFrame *frame;
+    kz_log *log;
+    int64_t next;   /* the timestamp after the last frame's; AV_NOPTS_VALUE before the first */
+    int64_t last;   /* the last frame's timestamp */
+    int64_t frames; /* given */
+    int64_t errors; /* damaged packets */
+    bool draining;
+    bool uneven_met; /* the warning about timestamps is out */
+};
+
+static int configure(kz_decoder *decoder, int threads)
+{
+    const kz_input *input = decoder->input;
+    AVStream *stream = kz_input_video_stream(input);
+    AVCodecContext *context = decoder->context;
+    if (avcodec_parameters_to_context(context, stream->codecpar) < 0)
+        return kz_fail_memory(decoder->log, "a decoder");
+    context->pkt_timebase = stream->time_base;
+    context->framerate = av_guess_frame_rate(input->av, stream, NULL);
+    context->thread_count = threads;
+    context->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
+    const int code = avcodec_open2(context, decoder->codec, NULL);
+    if (code < 0)
+        return kz_fail(decoder->log, KZ_ERROR_FAILED, "%s: decoder %s: %s", input->name,
+                       decoder->codec->name, av_err2str(code));
+    return 0;
+}
+
+int kz_decoder_open(kz_decoder **decoder, const kz_input *input, int threads, kz_log *log)
+{
+    const enum AVCodecID id = kz_input_video_stream(input)->codecpar->codec_id;
+    const AVCodec *codec = avcodec_find_decoder(id);
+    *decoder = NULL;
+    if (!codec)
+        return kz_fail(log, KZ_ERROR_FAILED, "%s: this libavcodec has no decoder for %s",
+                       input->name, avcodec_get_name(id));
+    kz_decoder *fresh = kz_alloc(1, sizeof(*fresh));
+    if (!fresh)
+        return kz_fail_memory(log, "a decoder");
+    fresh->input = input;
+    fresh->codec = codec;
+    fresh->log = log;
+    fresh->next = fresh->last = AV_NOPTS_VALUE;
+    fresh->context = avcodec_alloc_context3(codec);
+    fresh->frame = av_frame_alloc();
+    int result = fresh->context && fresh->frame ? 0 : kz_fail_memory(log, "a decoder");
+    if (result == 0)
+        result = configure(fresh, threads);
+    if (result != 0)
+        kz_decoder_close(&fresh);
+    *decoder = fresh;
+    return result;
+}
+
+void kz_decoder_close(kz_decoder **decoder)
+{
+    kz_decoder *old = *decoder;
+    if (!old)
+        return;
+    avcodec_free_context(&old->context);
+    av_frame_free(&old->frame);
+    kz_free(old);
+    *decoder = NULL;
+}
+
+/* Seconds in the source, for messages. */
+static double source_time(const kz_decoder *decoder, int64_t timestamp)
+{
+    if (timestamp == AV_NOPTS_VALUE)
+        return 0;
+    const AVRational base = kz_input_video_stream(decoder->input)->time_base;
+    return (double)timestamp * av_q2d(base) + decoder->input->start;
+}
+
+/* The first one is reported, the others only counted: a bad disc gives thousands. */
+static void count_damage(kz_decoder *decoder, const char *what)
+{
+    if (decoder->errors++ == 0)
+        kz_log_line(decoder->log, KZ_LOG_WARNING, "%s: damaged %s near %.3f s: %s",
+                    decoder->input->name, decoder->codec->name, source_time(decoder, decoder->last),
+                    what);
+}
+
+static int send(kz_decoder *decoder, const AVPacket *packet)
+{
+    const bool known = packet && packet->flags & AV_PKT_FLAG_CORRUPT;
+    if (known)
+        count_damage(decoder, "the packet is incomplete");
+    const int code = avcodec_send_packet(decoder->context, packet);
+    if (code >= 0 || code == AVERROR_EOF)
+        return 0;
+    if (code == AVERROR(ENOMEM) || code == AVERROR(EAGAIN))
+        return kz_fail(decoder->log, KZ_ERROR_FAILED, "%s: decoder %s at %.3f s: %s",
+                       decoder->input->name, decoder->codec->name,
+                       source_time(decoder, decoder->last), av_err2str(code));
+    if (!known)
+        count_damage(decoder, av_err2str(code));
+    return 0;
+}
+
+int kz_decoder_send(kz_decoder *decoder, kz_packet *packet)
+{
+    decoder->draining = decoder->draining || !packet;
+    const int result = send(decoder, packet ? packet->av : NULL);
+    kz_packet_close(&packet);
+    return result;
+}
+
+/* What the frame lasts, at least one unit. */
+static int64_t duration_of(const kz_decoder *decoder, const AVFrame *frame)
+{
+    const kz_ratio rate = decoder->input->format.frame_rate;
+    int64_t duration = kz_frame_duration(frame);
+    if (duration <= 0 && rate.num > 0)
+        duration = av_rescale_q(1, (AVRational){rate.den, rate.num}, frame->time_base);
+    return duration > 0 ? duration : 1;
+}
+
+static void set_time(kz_decoder *decoder, AVFrame *frame)
+{
+    int64_t time = frame->best_effort_timestamp;
+    frame->time_base = kz_input_video_stream(decoder->input)->time_base;
+    if (time == AV_NOPTS_VALUE)
+        time = decoder->next == AV_NOPTS_VALUE ? 0 : decoder->next;
+    if (decoder->last != AV_NOPTS_VALUE && time <= decoder->last) {
+        if (!decoder->uneven_met)
+            kz_log_line(decoder->log, KZ_LOG_WARNING,
+                        "%s: a frame's time at %.3f s isn't after the one before: moved",
+                        decoder->input->name, source_time(decoder, time));
+        decoder->uneven_met = true;
+        time = decoder->last + 1;
+    }
+    frame->pts = time;
+    kz_frame_set_duration(frame, duration_of(decoder, frame));
+    decoder->last = time;
+    decoder->next = time + kz_frame_duration(frame);
+}
+
+static bool is_wanted(const kz_decoder *decoder, const AVFrame *frame)
+{
+    const kz_input *input = decoder->input;
+    if (input->start > 0 && frame->pts < 0)
+        return false;
+    return frame->pts < input->streams[input->video].end;
+}
+
+static int check_format(const kz_decoder *decoder, const AVFrame *frame)
+{
+    const kz_video_format *format = &decoder->input->format;
+    if (frame->width == format->width && frame->height == format->height &&
+        frame->format == format->pixel_format)
+        return 0;
+    const char *name = av_get_pix_fmt_name(frame->format);
+    return kz_fail(decoder->log, KZ_ERROR_FAILED,
+                   "%s: the frame at %.3f s is %dx%d %s, the stream began as %dx%d %s",
+                   decoder->input->name, source_time(decoder, frame->pts), frame->width,
+                   frame->height, name ? name : "unknown", format->width, format->height,
+                   format->pixel_name);
+}
+
+static int add_stream_side(const kz_decoder *decoder, AVFrame *frame,
+                           enum AVPacketSideDataType from, enum AVFrameSideDataType to)
+{
+    size_t size = 0;
+    const uint8_t *data = kz_stream_side_get(kz_input_video_stream(decoder->input), from, &size);
+    if (!data || av_frame_get_side_data(frame, to))
+        return 0;
+    AVFrameSideData *side = av_frame_new_side_data(frame, to, size);
+    if (!side)
+        return kz_fail_memory(decoder->log, "a frame");
+    memcpy(side->data, data, size);
+    return 0;
+}
+
+static int give(kz_decoder *decoder, kz_frame **frame)
+{
+    AVFrame *av = decoder->frame;
+    int result = check_format(decoder, av);
+    if (result == 0)
+        result = add_stream_side(decoder, av, AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
+                                 AV_FRAME_DATA_MASTERING_DISPLAY_METADATA);
+    if (result == 0)
+        result = add_stream_side(decoder, av, AV_PKT_DATA_CONTENT_LIGHT_LEVEL,
+                                 AV_FRAME_DATA_CONTENT_LIGHT_LEVEL);
+    if (result != 0)
+        return result;
+    if (av->decode_error_flags || av->flags & AV_FRAME_FLAG_CORRUPT)
+        count_damage(decoder, "a frame decoded only in part");
+    if (kz_frame_wrap(frame, av) != 0)
+        return kz_fail_memory(decoder->log, "a frame");
+    decoder->frames++;
+    return 0;
+}
+
+int kz_decoder_receive(kz_decoder *decoder, kz_frame **frame)
+{
+    int failures = 0;
+    while (failures < MAX_ERRORS_IN_A_ROW) {
+        const int code = avcodec_receive_frame(decoder->context, decoder->frame);
+        if (code == AVERROR(EAGAIN))
+            return KZ_AGAIN;
+        if (code == AVERROR_EOF)
+            return KZ_END;
+        if (code == AVERROR(ENOMEM))
+            return kz_fail_memory(decoder->log, "a frame");
+        if (code < 0) {
+            failures++;
+            count_damage(decoder, av_err2str(code));
+            continue;
+        }
+        failures = 0;
+        set_time(decoder, decoder->frame);
+        int result = KZ_AGAIN;
+        if (is_wanted(decoder, decoder->frame))
+            result = give(decoder, frame);
+        av_frame_unref(decoder->frame);
+        if (result != KZ_AGAIN)
+            return result;
+    }
+    return decoder->draining ? KZ_END : KZ_AGAIN;
+}
+
+int64_t kz_decoder_frames(const kz_decoder *decoder)
+{
+    return decoder->frames;
+}
+
+int64_t kz_decoder_errors(const kz_decoder *decoder)
+{
+    return decoder->errors;
+}

@@ -1,0 +1,410 @@
+#include "media/encode.h"
+
+#include <libavutil/mastering_display_metadata.h>
+#include <libavutil/opt.h>
+#include <libavutil/pixdesc.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "media/internal.h"
+
+/* More frames than any encoder holds back. */
+#define FRAMES_UNDER_WAY 1024
+
+struct sent_frame {
+    int64_t pts, duration;
+};
+
+struct kz_encoder {
+    const AVCodec *codec; /* the context loses it when opening fails */
+    AVCodecContext *context;
+    AVPacket *packet;
+    AVFrame *like; /* side data of the first frame, no samples */
+    kz_log *log;
+    kz_av_note note;
+    int64_t sent;
+    struct sent_frame frames[FRAMES_UNDER_WAY]; /* frame n at n modulo the size */
+};
+
+/* NULL: the encoder takes any. */
+static const enum AVPixelFormat *taken_formats(const AVCodec *codec)
+{
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100)
+    const void *formats = NULL;
+    avcodec_get_supported_config(NULL, codec, AV_CODEC_CONFIG_PIX_FORMAT, 0, &formats, NULL);
+    return formats;
+#else
+    return codec->pix_fmts;
+#endif
+}
+
+static int check_format(const AVCodec *codec, const kz_video_format *format, kz_log *log)
+{
+    const enum AVPixelFormat *taken = taken_formats(codec);
+    char list[400] = "";
+    for (int i = 0; taken && taken[i] != AV_PIX_FMT_NONE; i++) {
+        kz_video_format known;
+        const char *name = av_get_pix_fmt_name(taken[i]);
+        const size_t length = strlen(list);
+        if (taken[i] == format->pixel_format)
+            return 0;
+        if (name && kz_format_by_name(&known, name) == 0)
+            snprintf(list + length, sizeof(list) - length, " %s", name);
+    }
+    if (!taken)
+        return 0;
+    return kz_fail(log, KZ_ERROR_USAGE, "encoder %s doesn't take pixel format %s; it takes:%s",
+                   codec->name, format->pixel_name, list[0] ? list : " none that kizuna makes");
+}
+
+/* Encoders name their constant quality differently. */
+static const char *quality_option(const void *private)
+{
+    return private && av_opt_find((void *)(uintptr_t) private, "crf", NULL, 0, 0) ? "crf" : "cq";
+}
+
+static int check_option(const AVCodecContext *context, const char *option, const char *meaning,
+                        kz_log *log)
+{
+    if (context->priv_data && av_opt_find(context->priv_data, option, NULL, 0, 0))
+        return 0;
+    return kz_fail(log, KZ_ERROR_USAGE, "encoder %s has no %s", context->codec->name, meaning);
+}
+
+/* "a=b:c=d" as libav wants it: x265 alone would take "no-sao" without a value. */
+static int check_pairs(const char *pairs, kz_log *log)
+{
+    while (*pairs) {
+        const size_t length = strcspn(pairs, ":");
+        const char *sign = memchr(pairs, '=', length);
+        if (length && (!sign || sign == pairs))
+            return kz_fail(log, KZ_ERROR_USAGE,
+                           "x265 parameter \"%.*s\": write name=value (%.*s=1 switches it on)",
+                           (int)length, pairs, (int)length, pairs);
+        pairs += length + (pairs[length] == ':');
+    }
+    return 0;
+}
+
+static int check_options(const kz_encoder_params *params, const AVCodecContext *context,
+                         kz_log *log)
+{
+    int result = 0;
+    if (params->preset)
+        result = check_option(context, "preset", "presets", log);
+    if (result == 0 && params->crf >= 0)
+        result = check_option(context, quality_option(context->priv_data),
+                              "constant quality (crf) option", log);
+    if (result == 0 && params->x265_params)
+        result = check_option(context, "x265-params", "x265 parameters", log);
+    if (result == 0 && params->x265_params)
+        result = check_pairs(params->x265_params, log);
+    return result;
+}
+
+int kz_encoder_check(const kz_encoder_params *params, const kz_video_format *format, kz_log *log)
+{
+    kz_av_log_setup();
+    const AVCodec *codec = avcodec_find_encoder_by_name(params->codec);
+    if (!codec)
+        return kz_fail(log, KZ_ERROR_USAGE, "encoder '%s' isn't in this libavcodec", params->codec);
+    if (codec->type != AVMEDIA_TYPE_VIDEO)
+        return kz_fail(log, KZ_ERROR_USAGE, "encoder %s isn't one for video", codec->name);
+    AVCodecContext *context = avcodec_alloc_context3(codec);
+    if (!context)
+        return kz_fail_memory(log, "an encoder");
+    int result = check_format(codec, format, log);
+    if (result == 0)
+        result = check_options(params, context, log);
+    avcodec_free_context(&context);
+    return result;
+}
+
+/* Without a rate x265 takes the time base for one, and believes in 1000 frames a second. */
+static AVRational rate_of(const kz_video_format *format)
+{
+    const kz_ratio rate = format->frame_rate, base = format->time_base;
+    if (rate.num > 0 && rate.den > 0)
+        return (AVRational){rate.num, rate.den};
+    const double inverse = (double)base.den / base.num;
+    if (inverse >= 10 && inverse <= 120)
+        return (AVRational){base.den, base.num};
+    return (AVRational){25, 1};
+}
+
+static void set_format(AVCodecContext *context, const kz_video_format *format)
+{
+    context->width = format->width;
+    context->height = format->height;
+    context->pix_fmt = format->pixel_format;
+    context->time_base = (AVRational){format->time_base.num, format->time_base.den};
+    context->framerate = rate_of(format);
+    context->sample_aspect_ratio =
+        (AVRational){format->sample_aspect.num, format->sample_aspect.den};
+}
+
+/* Tags are passed on as they are: what the source left open stays open. */
+static void set_colour(AVCodecContext *context, const kz_video_format *format, const AVFrame *like)
+{
+    if (like) {
+        context->color_range = like->color_range;
+        context->color_primaries = like->color_primaries;
+        context->color_trc = like->color_trc;
+        context->colorspace = like->colorspace;
+        context->chroma_sample_location = like->chroma_location;
+    }
+    if (format->full_range)
+        context->color_range = AVCOL_RANGE_JPEG;
+}
+
+static long scaled(AVRational value, int scale)
+{
+    return lrint(av_q2d(value) * scale);
+}
+
+/* libx265's wrapper drops this side data, so it goes the way of the command line. */
+static void hdr_params(const AVFrame *like, char *text, size_t size)
+{
+    const AVFrameSideData *side =
+        like ? av_frame_get_side_data(like, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA) : NULL;
+    const AVMasteringDisplayMetadata *d = side ? (const void *)side->data : NULL;
+    side = like ? av_frame_get_side_data(like, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL) : NULL;
+    const AVContentLightMetadata *light = side ? (const void *)side->data : NULL;
+    text[0] = '\0';
+    if (d || light)
+        snprintf(text, size, ":hdr10=1:repeat-headers=1");
+    if (d && d->has_primaries && d->has_luminance)
+        snprintf(
+            text + strlen(text), size - strlen(text),
+            ":master-display=G(%ld,%ld)B(%ld,%ld)R(%ld,%ld)WP(%ld,%ld)L(%ld,%ld)",
+            scaled(d->display_primaries[1][0], 50000), scaled(d->display_primaries[1][1], 50000),
+            scaled(d->display_primaries[2][0], 50000), scaled(d->display_primaries[2][1], 50000),
+            scaled(d->display_primaries[0][0], 50000), scaled(d->display_primaries[0][1], 50000),
+            scaled(d->white_point[0], 50000), scaled(d->white_point[1], 50000),
+            scaled(d->max_luminance, 10000), scaled(d->min_luminance, 10000));
+    if (light)
+        snprintf(text + strlen(text), size - strlen(text), ":max-cll=%u,%u", light->MaxCLL,
+                 light->MaxFALL);
+}
+
+/* The encoder's remark of its own settings holds thread counts, which would make equal pictures
+ * unequal files. Threads become a pool: as frame threads they would be limited to 16. */
+static char *x265_params(const kz_encoder_params *params, const AVFrame *like)
+{
+    char hdr[300], pools[40] = "";
+    hdr_params(like, hdr, sizeof(hdr));
+    if (params->threads > 0)
+        snprintf(pools, sizeof(pools), ":pools=%d", params->threads);
+    const char *own = params->x265_params && params->x265_params[0] ? params->x265_params : NULL;
+    return kz_asprintf("log-level=error:info=0%s%s%s%s", pools, hdr, own ? ":" : "",
+                       own ? own : "");
+}
+
+static int set_options(AVDictionary **options, const kz_encoder_params *params,
+                       AVCodecContext *context, const AVFrame *like, kz_log *log)
+{
+    int code = 0;
+    context->thread_count = params->threads;
+    if (params->global_header)
+        context->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+    if (params->preset)
+        code = av_dict_set(options, "preset", params->preset, 0);
+    if (code >= 0 && params->crf >= 0) {
+        char number[40];
+        snprintf(number, sizeof(number), "%.6g", params->crf);
+        code = av_dict_set(options, quality_option(context->priv_data), number, 0);
+    }
+    if (code >= 0 && strcmp(context->codec->name, "libx265") == 0) {
+        char *text = x265_params(params, like);
+        context->thread_count = 0;
+        code = text ? av_dict_set(options, "x265-params", text, 0) : AVERROR(ENOMEM);
+        kz_free(text);
+    }
+    return code < 0 ? kz_fail_memory(log, "encoder options") : 0;
+}
+
+static int open_failed(const kz_encoder *encoder, const kz_encoder_params *params, int code)
+{
+    const char *name = encoder->codec->name;
+    const kz_av_reason reason = kz_av_reason_of(code, &encoder->note);
+    char quality[40] = "";
+    if (code == AVERROR(ENOMEM))
+        return kz_fail_memory(encoder->log, name);
+    if (strstr(name, "nvenc") && (code == AVERROR(EPERM) || code == AVERROR(ENOSYS)))
+        return kz_fail(encoder->log, KZ_ERROR_FAILED, "encoder %s: no NVIDIA driver", name);
+    if (code != AVERROR(EINVAL) && code != AVERROR(ERANGE) && code != AVERROR_OPTION_NOT_FOUND)
+        return kz_fail(encoder->log, KZ_ERROR_FAILED, "encoder %s: %s", name, reason.text);
+    if (params->crf >= 0)
+        snprintf(quality, sizeof(quality), ", quality %.6g", params->crf);
+    return kz_fail(encoder->log, KZ_ERROR_USAGE, "encoder %s refuses %dx%d%s%s%s%s%s: %s", name,
+                   encoder->context->width, encoder->context->height,
+                   params->preset ? ", preset " : "", params->preset ? params->preset : "", quality,
+                   params->x265_params ? ", " : "", params->x265_params ? params->x265_params : "",
+                   reason.text);
+}
+
+/* What libav met but didn't use: left-over options, and x265's own, which it only mutters about. */
+static int check_used(const kz_encoder *encoder, AVDictionary *left)
+{
+    const char *name = encoder->codec->name;
+    const AVDictionaryEntry *entry = av_dict_get(left, "", NULL, AV_DICT_IGNORE_SUFFIX);
+    if (entry)
+        return kz_fail(encoder->log, KZ_ERROR_USAGE, "encoder %s doesn't know option %s=%s", name,
+                       entry->key, entry->value);
+    if (strncmp(encoder->note.text, "Unknown option", 14) == 0 ||
+        strncmp(encoder->note.text, "Invalid value", 13) == 0)
+        return kz_fail(encoder->log, KZ_ERROR_USAGE, "encoder %s: %s", name, encoder->note.text);
+    return 0;
+}
+
+/* What the encoders don't write from frames; seen on the first one only. */
+static void warn_lost(const AVFrame *like, kz_log *log)
+{
+    static const struct {
+        enum AVFrameSideDataType type;
+        const char *name;
+    } lost[] = {{AV_FRAME_DATA_DYNAMIC_HDR_PLUS, "HDR10+ metadata"},
+                {AV_FRAME_DATA_DOVI_METADATA, "Dolby Vision metadata"},
+                {AV_FRAME_DATA_A53_CC, "closed captions"}};
+    for (size_t i = 0; like && i < sizeof(lost) / sizeof(lost[0]); i++)
+        if (av_frame_get_side_data(like, lost[i].type))
+            kz_log_line(log, KZ_LOG_WARNING, "the video's %s can't be kept", lost[i].name);
+}
+
+static int open_codec(kz_encoder *encoder, const kz_encoder_params *params, const AVFrame *like)
+{
+    AVCodecContext *context = encoder->context;
+    AVDictionary *options = NULL;
+    int result = set_options(&options, params, context, like, encoder->log);
+    if (result == 0) {
+        context->opaque = &encoder->note;
+        const int code = avcodec_open2(context, encoder->codec, &options);
+        context->opaque = NULL;
+        result = code < 0 ? open_failed(encoder, params, code) : check_used(encoder, options);
+    }
+    av_dict_free(&options);
+    return result;
+}
+
+static int prepare(kz_encoder *encoder, const kz_encoder_params *params,
+                   const kz_video_format *format, const AVFrame *like)
+{
+    encoder->codec = avcodec_find_encoder_by_name(params->codec);
+    encoder->context = avcodec_alloc_context3(encoder->codec);
+    encoder->packet = av_packet_alloc();
+    encoder->like = av_frame_alloc();
+    if (!encoder->context || !encoder->packet || !encoder->like ||
+        (like && av_frame_copy_props(encoder->like, like) < 0))
+        return kz_fail_memory(encoder->log, "an encoder");
+    set_format(encoder->context, format);
+    set_colour(encoder->context, format, like);
+    warn_lost(like, encoder->log);
+    return open_codec(encoder, params, like);
+}
+
+int kz_encoder_open(kz_encoder **encoder, const kz_encoder_params *params,
+                    const kz_video_format *format, const kz_frame *like, kz_log *log)
+{
+    *encoder = NULL;
+    int result = kz_encoder_check(params, format, log);
+    if (result != 0)
+        return result;
+    kz_encoder *fresh = kz_alloc(1, sizeof(*fresh));
+    if (!fresh)
+        return kz_fail_memory(log, "an encoder");
+    fresh->log = log;
+    result = prepare(fresh, params, format, like ? like->av : NULL);
+    if (result != 0)
+        kz_encoder_close(&fresh);
+    *encoder = fresh;
+    return result;
+}
+
+void kz_encoder_close(kz_encoder **encoder)
+{
+    kz_encoder *old = *encoder;
+    if (!old)
+        return;
+    avcodec_free_context(&old->context);
+    av_packet_free(&old->packet);
+    av_frame_free(&old->like);
+    kz_free(old);
+    *encoder = NULL;
+}
+
+static int failed(const kz_encoder *encoder, int code)
+{
+    return kz_fail(encoder->log, KZ_ERROR_FAILED, "encoder %s: %s", encoder->codec->name,
+                   av_err2str(code));
+}
+
+static int check_frame(const kz_encoder *encoder, const AVFrame *av)
+{
+    const AVCodecContext *context = encoder->context;
+    if (av->width == context->width && av->height == context->height &&
+        av->format == context->pix_fmt)
+        return 0;
+    return kz_fail(encoder->log, KZ_ERROR_FAILED,
+                   "encoder %s: a frame of %dx%d %s came, it was opened for %dx%d %s",
+                   encoder->codec->name, av->width, av->height, av_get_pix_fmt_name(av->format),
+                   context->width, context->height, av_get_pix_fmt_name(context->pix_fmt));
+}
+
+int kz_encoder_send(kz_encoder *encoder, kz_frame *frame)
+{
+    AVFrame *av = frame ? frame->av : NULL;
+    int result = av ? check_frame(encoder, av) : 0;
+    if (result == 0 && av) {
+        encoder->frames[encoder->sent++ % FRAMES_UNDER_WAY] =
+            (struct sent_frame){av->pts, kz_frame_duration(av)};
+        /* The source's choice of key frames isn't ours. */
+        av->pict_type = AV_PICTURE_TYPE_NONE;
+    }
+    if (result == 0) {
+        const int code = avcodec_send_frame(encoder->context, av);
+        result = code < 0 && code != AVERROR_EOF ? failed(encoder, code) : 0;
+    }
+    kz_frame_close(&frame);
+    return result;
+}
+
+/* x265 gives packets without one; with variable rates it can't be guessed later. */
+static void set_duration(const kz_encoder *encoder, AVPacket *packet)
+{
+    const int64_t oldest = FFMAX(0, encoder->sent - FRAMES_UNDER_WAY);
+    for (int64_t i = encoder->sent - 1; i >= oldest; i--) {
+        const struct sent_frame *frame = &encoder->frames[i % FRAMES_UNDER_WAY];
+        if (frame->pts == packet->pts) {
+            packet->duration = frame->duration;
+            return;
+        }
+    }
+}
+
+int kz_encoder_receive(kz_encoder *encoder, kz_packet **packet)
+{
+    const int code = avcodec_receive_packet(encoder->context, encoder->packet);
+    if (code == AVERROR(EAGAIN))
+        return KZ_AGAIN;
+    if (code == AVERROR_EOF)
+        return KZ_END;
+    if (code < 0)
+        return failed(encoder, code);
+    set_duration(encoder, encoder->packet);
+    if (kz_packet_wrap(packet, encoder->packet, encoder->context->time_base) != 0)
+        return kz_fail_memory(encoder->log, "a packet");
+    (*packet)->video = true;
+    return 0;
+}
+
+const AVCodecContext *kz_encoder_context(const kz_encoder *encoder)
+{
+    return encoder->context;
+}
+
+const AVFrameSideData *kz_encoder_side(const kz_encoder *encoder, enum AVFrameSideDataType type)
+{
+    return av_frame_get_side_data(encoder->like, type);
+}

@@ -1,0 +1,36 @@
+/* Frames to the packets of the output's video stream. Not thread-safe. */
+#ifndef KZ_MEDIA_ENCODE_H
+#define KZ_MEDIA_ENCODE_H
+
+#include "media/frame.h"
+#include "media/packet.h"
+
+typedef struct kz_encoder kz_encoder;
+
+typedef struct kz_encoder_params {
+    const char *codec;       /* a libavcodec encoder: "libx265" */
+    const char *preset;      /* the encoder's own preset, or NULL */
+    double crf;              /* constant quality in the encoder's units (its crf or cq option),
+                              * < 0: its default */
+    const char *x265_params; /* key=value:key=value, or NULL; libx265 only */
+    int threads;             /* 0: the encoder's choice; for libx265 the size of its pool */
+    bool global_header;      /* kz_output_needs_global_header() */
+} kz_encoder_params;
+
+/* Only checks that the encoder exists and can take the pixel format. KZ_ERROR_USAGE with the
+ * formats or the reason otherwise. */
+int kz_encoder_check(const kz_encoder_params *params, const kz_video_format *format, kz_log *log);
+
+/* `format` describes the frames to come. `like` (may be NULL) is the first of them: colour tags,
+ * HDR side data. Options that the encoder doesn't know are an error, not ignored. */
+int kz_encoder_open(kz_encoder **encoder, const kz_encoder_params *params,
+                    const kz_video_format *format, const kz_frame *like, kz_log *log);
+void kz_encoder_close(kz_encoder **encoder);
+
+/* Takes a frame (ownership in every case); NULL begins draining. 0 or KZ_ERROR_FAILED. */
+int kz_encoder_send(kz_encoder *encoder, kz_frame *frame);
+
+/* 0, KZ_AGAIN, KZ_END (drained) or KZ_ERROR_FAILED. */
+int kz_encoder_receive(kz_encoder *encoder, kz_packet **packet);
+
+#endif

@@ -1,0 +1,40 @@
+/* A decoded or upscaled picture with its timestamp and everything that travels with it (side data,
+ * colour tags). A frame has one owner at a time. */
+#ifndef KZ_MEDIA_FRAME_H
+#define KZ_MEDIA_FRAME_H
+
+#include <stddef.h>
+
+#include "base/log.h"
+#include "media/format.h"
+
+typedef struct kz_frame kz_frame;
+
+/* Frees the frame (its samples when nobody else refers to them), sets *frame to NULL. */
+void kz_frame_close(kz_frame **frame);
+
+/* A second reference to the same samples with its own timestamp; 0 or KZ_ERROR_MEMORY. */
+int kz_frame_clone(kz_frame **clone, const kz_frame *frame);
+
+/* A view of the samples, valid as long as the frame; `format` is that of the frame's stream. */
+kz_picture kz_frame_picture(const kz_frame *frame);
+
+/* Memory the samples take. */
+size_t kz_frame_bytes(const kz_frame *frame);
+
+/* Presentation time in seconds from the start of the output. */
+double kz_frame_time(const kz_frame *frame);
+
+/* Buffers of one format that are used again. */
+typedef struct kz_frame_pool kz_frame_pool;
+
+int kz_frame_pool_open(kz_frame_pool **pool, const kz_video_format *format, kz_log *log);
+
+/* Frames that are out keep the memory alive; NULL is legal. */
+void kz_frame_pool_close(kz_frame_pool **pool);
+
+/* A frame of the pool's format with undefined samples and the timestamp, duration, picture type
+ * left open, colour tags and side data of `like`. 0 or KZ_ERROR_MEMORY (reported). */
+int kz_frame_pool_get(kz_frame_pool *pool, kz_frame **frame, const kz_frame *like);
+
+#endif

@@ -1,0 +1,43 @@
+/* A media file or pipe, demultiplexed. */
+#ifndef KZ_MEDIA_INPUT_H
+#define KZ_MEDIA_INPUT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "media/format.h"
+#include "media/packet.h"
+
+typedef struct kz_input kz_input;
+
+typedef struct kz_input_params {
+    const char *path;          /* "-" is standard input */
+    double start;              /* seconds to skip, 0: none */
+    double duration;           /* seconds to take, 0: all */
+    const atomic_bool *cancel; /* read and probe return KZ_ERROR_CANCELLED soon after it is set;
+                                * NULL: never */
+} kz_input_params;
+
+/* Opens and probes. The best video stream (not an attached picture) is the one to upscale; every
+ * audio, subtitle and attachment stream is copied; the others are named in one warning line each.
+ * Returns 0, KZ_ERROR_USAGE (no such file, a directory), KZ_ERROR_FAILED (unreadable, no video,
+ * unsupported pixel format, with what to do), KZ_ERROR_MEMORY. */
+int kz_input_open(kz_input **input, const kz_input_params *params, kz_log *log);
+void kz_input_close(kz_input **input);
+
+const kz_video_format *kz_input_format(const kz_input *input);
+
+/* One line for people: container, codec, size, pixel format, rate, length, copied streams.
+ * Owned by the input. */
+const char *kz_input_describe(const kz_input *input);
+
+/* Frames that the run will give as far as the container tells, 0 when it doesn't. */
+int64_t kz_input_frames(const kz_input *input);
+
+/* The next packet of a stream that is upscaled or copied, within start and duration. The caller
+ * owns it. Returns 0, KZ_END, KZ_ERROR_CANCELLED, or KZ_ERROR_FAILED on a read error (reported;
+ * a truncated file ends with a warning and KZ_END, as ffmpeg does). */
+int kz_input_read(kz_input *input, kz_packet **packet);
+
+#endif

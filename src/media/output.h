@@ -1,0 +1,57 @@
+/* The output file: written under a temporary name in the target's folder, renamed when whole. */
+#ifndef KZ_MEDIA_OUTPUT_H
+#define KZ_MEDIA_OUTPUT_H
+
+#include "media/encode.h"
+#include "media/input.h"
+
+typedef struct kz_output kz_output;
+
+typedef struct kz_output_params {
+    const char *path;   /* "-" is standard output */
+    const char *format; /* libav's short name, NULL: by the path's ending */
+    bool overwrite;     /* else an existing file is KZ_ERROR_USAGE */
+    size_t spill_bytes; /* copied packets held back at most; beyond it they go out early */
+} kz_output_params;
+
+/* The process must ignore SIGPIPE: a closed pipe is KZ_ERROR_CANCELLED from whatever writes, not
+ * reported. A device or a named pipe at `path` is written directly, without a temporary name.
+ * Checks that the container can hold HEVC or whatever `codec` makes and each copied stream (a line
+ * each for what it can't), opens the temporary file. Nothing is under the final name until
+ * kz_output_finish(). `input` must outlive the output. */
+int kz_output_open(kz_output **output, const kz_output_params *params, const kz_input *input,
+                   const char *codec, kz_log *log);
+
+/* Closes; an output that isn't finished leaves no file. NULL is legal. */
+void kz_output_close(kz_output **output);
+
+/* Path of the unfinished file, NULL for standard output. Owned by the output. */
+const char *kz_output_temporary(const kz_output *output);
+
+bool kz_output_needs_global_header(const kz_output *output);
+
+/* Writes the header: the encoder's stream, the copied ones in the input's order, attachments,
+ * chapters, metadata, dispositions. Then the video packets may come. */
+int kz_output_start(kz_output *output, const kz_encoder *encoder);
+
+/* Queues a packet of a copied stream; callable from another thread than the rest, before start
+ * too. Takes ownership in every case. Never waits. Returns 0 or KZ_ERROR_MEMORY. */
+int kz_output_copy(kz_output *output, kz_packet *packet);
+
+/* No more copied packets come. Thread-safe. */
+void kz_output_copy_end(kz_output *output);
+
+/* Writes a video packet (ownership in every case), preceded by the copied packets due before it.
+ * KZ_ERROR_FAILED on a write error (reported with the path and reason). */
+int kz_output_video(kz_output *output, kz_packet *packet);
+
+/* The rest of the copied packets, for whose end (kz_output_copy_end()) it waits; trailer, flush,
+ * fsync, rename, fsync of the folder. When the name can't be given (without `overwrite` another
+ * file has taken it meanwhile) the finished file stays under its temporary name, which the message
+ * tells. */
+int kz_output_finish(kz_output *output);
+
+/* Bytes written so far. Thread-safe. */
+int64_t kz_output_bytes(const kz_output *output);
+
+#endif

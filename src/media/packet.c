@@ -1,0 +1,40 @@
+#include "media/packet.h"
+
+#include "base/mem.h"
+#include "media/internal.h"
+
+int kz_packet_wrap(kz_packet **packet, AVPacket *av, AVRational time_base)
+{
+    kz_packet *fresh = kz_alloc(1, sizeof(*fresh));
+    if (fresh)
+        fresh->av = av_packet_alloc();
+    if (!fresh || !fresh->av) {
+        av_packet_unref(av);
+        kz_packet_close(&fresh);
+        return KZ_ERROR_MEMORY;
+    }
+    av_packet_move_ref(fresh->av, av);
+    fresh->time_base = time_base;
+    fresh->mark = INT64_MIN;
+    *packet = fresh;
+    return 0;
+}
+
+void kz_packet_close(kz_packet **packet)
+{
+    if (!*packet)
+        return;
+    av_packet_free(&(*packet)->av);
+    kz_free(*packet);
+    *packet = NULL;
+}
+
+bool kz_packet_is_video(const kz_packet *packet)
+{
+    return packet->video;
+}
+
+size_t kz_packet_bytes(const kz_packet *packet)
+{
+    return (size_t)packet->av->size;
+}

@@ -1,0 +1,17 @@
+/* One packet of a file on its way from input to output. */
+#ifndef KZ_MEDIA_PACKET_H
+#define KZ_MEDIA_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct kz_packet kz_packet;
+
+void kz_packet_close(kz_packet **packet);
+
+/* It belongs to the stream that is upscaled (else it is copied). */
+bool kz_packet_is_video(const kz_packet *packet);
+
+size_t kz_packet_bytes(const kz_packet *packet);
+
+#endif

@@ -1,0 +1,172 @@
+#include "pipeline/pipeline.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/thread.h"
+#include "pipeline/stages.h"
+
+enum { PROGRESS_MS = 200 }; /* between two reports; also how soon a cancel is seen */
+
+typedef void (*stage_function)(kz_line *line);
+
+static const stage_function functions[KZ_STAGES] = {kz_stage_decode, kz_stage_upscale,
+                                                    kz_stage_encode};
+
+struct stage_thread {
+    kz_line *line;
+    enum kz_stage stage;
+    double began;
+    pthread_t thread;
+};
+
+void kz_line_fail(kz_line *line, int error)
+{
+    pthread_mutex_lock(&line->lock);
+    if (!line->error && error != KZ_CLOSED)
+        line->error = error;
+    pthread_mutex_unlock(&line->lock);
+    atomic_store(line->params->stop, true);
+    kz_ring_stop(line->decoded);
+    kz_ring_stop(line->upscaled);
+}
+
+void kz_line_count(kz_line *line, enum kz_stage stage)
+{
+    pthread_mutex_lock(&line->lock);
+    line->frames[stage]++;
+    pthread_mutex_unlock(&line->lock);
+}
+
+static void *stage_main(void *argument)
+{
+    struct stage_thread *t = argument;
+    functions[t->stage](t->line);
+    pthread_mutex_lock(&t->line->lock);
+    t->line->running--;
+    t->line->ended[t->stage] = kz_now() - t->began;
+    pthread_cond_signal(&t->line->changed);
+    pthread_mutex_unlock(&t->line->lock);
+    return NULL;
+}
+
+/* ---- progress ---- */
+
+static kz_progress snapshot(kz_line *line, double began)
+{
+    kz_progress p = {.seconds = kz_now() - began};
+    kz_ring_stats decoded = kz_ring_get_stats(line->decoded);
+    kz_ring_stats upscaled = kz_ring_get_stats(line->upscaled);
+    p.stage[KZ_STAGE_DECODE].waited = decoded.push_wait;
+    p.stage[KZ_STAGE_UPSCALE].waited = decoded.pop_wait + upscaled.push_wait;
+    p.stage[KZ_STAGE_ENCODE].waited = upscaled.pop_wait;
+    p.bytes = kz_output_bytes(line->params->output);
+    p.expected = kz_input_frames(line->params->input);
+    pthread_mutex_lock(&line->lock);
+    for (int s = 0; s < KZ_STAGES; s++) {
+        double lived = line->ended[s] > 0 ? line->ended[s] : p.seconds;
+        p.stage[s].frames = line->frames[s];
+        p.stage[s].busy = lived > p.stage[s].waited ? lived - p.stage[s].waited : 0;
+    }
+    p.packets = line->packets;
+    p.media_time = line->media_time;
+    p.damaged = line->damaged;
+    pthread_mutex_unlock(&line->lock);
+    if (line->params->max_frames && (!p.expected || p.expected > line->params->max_frames))
+        p.expected = line->params->max_frames;
+    return p;
+}
+
+/* Waits until a stage ends or it is time for the next report. Returns how many still run. */
+static int wait_a_little(kz_line *line)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += PROGRESS_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&line->lock);
+    if (line->running)
+        pthread_cond_timedwait(&line->changed, &line->lock, &until);
+    int running = line->running;
+    pthread_mutex_unlock(&line->lock);
+    return running;
+}
+
+static void supervise(kz_line *line, double began)
+{
+    const kz_pipeline_params *p = line->params;
+    while (wait_a_little(line)) {
+        if (atomic_load(p->stop))
+            kz_line_fail(line, KZ_ERROR_CANCELLED);
+        if (p->progress) {
+            kz_progress now = snapshot(line, began);
+            p->progress(p->context, &now);
+        }
+    }
+}
+
+/* ---- run ---- */
+
+static void drop_frame(void *item)
+{
+    kz_frame *frame = item;
+    kz_frame_close(&frame);
+}
+
+static int open_line(kz_line *line)
+{
+    kz_ring_params ring = {
+        .max_items = 16, .max_bytes = line->params->ring_bytes, .drop = drop_frame};
+    pthread_mutex_init(&line->lock, NULL);
+    pthread_cond_init(&line->changed, NULL);
+    if (kz_ring_open(&line->decoded, &ring) || kz_ring_open(&line->upscaled, &ring))
+        return kz_fail_memory(line->log, "the pipeline");
+    return 0;
+}
+
+static void close_line(kz_line *line)
+{
+    kz_ring_close(&line->decoded);
+    kz_ring_close(&line->upscaled);
+    pthread_cond_destroy(&line->changed);
+    pthread_mutex_destroy(&line->lock);
+}
+
+static int run_threads(kz_line *line, double began)
+{
+    struct stage_thread threads[KZ_STAGES];
+    int started = 0, error = 0;
+    line->running = KZ_STAGES;
+    for (; started < KZ_STAGES && !error; started += !error) {
+        threads[started] = (struct stage_thread){line, (enum kz_stage)started, began, 0};
+        error = pthread_create(&threads[started].thread, NULL, stage_main, &threads[started]);
+    }
+    if (error) {
+        kz_line_fail(line, kz_fail(line->log, KZ_ERROR_FAILED, "cannot start a thread: %s",
+                                   strerror(error)));
+        pthread_mutex_lock(&line->lock);
+        line->running -= KZ_STAGES - started;
+        pthread_mutex_unlock(&line->lock);
+    }
+    supervise(line, began);
+    for (int s = 0; s < started; s++)
+        pthread_join(threads[s].thread, NULL);
+    return line->error;
+}
+
+int kz_pipeline_run(const kz_pipeline_params *params, kz_progress *last, kz_log *log)
+{
+    kz_line line = {.params = params, .log = log};
+    double began = kz_now();
+    *last = (kz_progress){0};
+    int error = open_line(&line);
+    if (!error) {
+        error = run_threads(&line, began);
+        if (!error)
+            error = kz_output_finish(params->output);
+        *last = snapshot(&line, began);
+    }
+    close_line(&line);
+    return error;
+}

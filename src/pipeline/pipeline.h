@@ -1,0 +1,61 @@
+/* The line from input to output, and the only place that knows its order:
+ *
+ *   read + decode ──▶ ring ──▶ upscale ──▶ ring ──▶ encode + write
+ *        └─ copied packets ──▶ output's own queue ──────┘
+ *
+ * Three threads own the three boxes. Each is receive, work, send. End of file travels forward
+ * through the rings; whoever fails has reported why, and stops both rings, so that the others end
+ * at once. Copied packets don't pass the rings: the encoder holds frames back, and a bounded queue
+ * shared with it could fill up with sound and stop everything. */
+#ifndef KZ_PIPELINE_PIPELINE_H
+#define KZ_PIPELINE_PIPELINE_H
+
+#include <stdatomic.h>
+
+#include "media/decode.h"
+#include "media/encode.h"
+#include "media/input.h"
+#include "media/output.h"
+#include "upscale/upscaler.h"
+
+enum kz_stage { KZ_STAGE_DECODE, KZ_STAGE_UPSCALE, KZ_STAGE_ENCODE, KZ_STAGES };
+
+typedef struct kz_stage_times {
+    double busy;    /* seconds at work */
+    double waited;  /* seconds waiting for a frame to come or to be taken */
+    int64_t frames; /* finished */
+} kz_stage_times;
+
+/* What stands at one moment. */
+typedef struct kz_progress {
+    double seconds; /* since the start */
+    kz_stage_times stage[KZ_STAGES];
+    int64_t packets;   /* video packets written */
+    int64_t bytes;     /* output bytes written */
+    double media_time; /* seconds of the output that are encoded */
+    int64_t damaged;   /* packets that couldn't be decoded */
+    int64_t expected;  /* frames, as far as the container tells; 0 unknown */
+} kz_progress;
+
+typedef struct kz_pipeline_params {
+    /* All outlive the run; the stages use them alone while it lasts. */
+    kz_input *input;
+    kz_decoder *decoder;
+    kz_upscaler *upscaler;
+    kz_output *output;
+    kz_encoder_params encoder;
+    kz_video_format out_format;
+    int64_t max_frames; /* 0: all */
+    size_t ring_bytes;  /* of each ring */
+    atomic_bool *stop;  /* set from outside to cancel; set by a stage that fails. The input and
+                         * the upscaler must have been opened with the same flag. */
+    /* Called on the calling thread a few times a second. */
+    void (*progress)(void *context, const kz_progress *progress);
+    void *context;
+} kz_pipeline_params;
+
+/* Runs to the end: decoder and encoder drained, the output finished under its final name. Returns
+ * 0, KZ_ERROR_CANCELLED, or the failing stage's code (reported). *last is filled in any case. */
+int kz_pipeline_run(const kz_pipeline_params *params, kz_progress *last, kz_log *log);
+
+#endif

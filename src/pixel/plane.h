@@ -1,0 +1,37 @@
+/* A plane of samples and a picture of one to three of them, as views: they never own memory. */
+#ifndef KZ_PIXEL_PLANE_H
+#define KZ_PIXEL_PLANE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct kz_plane {
+    void *data;       /* first sample */
+    ptrdiff_t stride; /* bytes from one row to the next; may be negative */
+    int width;        /* samples */
+    int height;       /* rows */
+    int bytes;        /* per sample: 1 or 2 unsigned integer (host order), 4 float */
+    int depth;        /* significant low bits of an integer sample, 8 to 16 */
+} kz_plane;
+
+/* Where chroma samples lie relative to luma, as H.273 names them; `left` is the usual 4:2:0. */
+enum kz_chroma_site { KZ_SITE_LEFT, KZ_SITE_CENTER, KZ_SITE_TOP_LEFT };
+
+/* Luma coefficients of H.273 matrix coefficients: Y = kr R + (1 - kr - kb) G + kb B. */
+typedef struct kz_luma_weights {
+    float r, g, b;
+} kz_luma_weights;
+
+typedef struct kz_picture {
+    kz_plane plane[3]; /* Y, Cb, Cr */
+    int planes;        /* 1 (grey) or 3 */
+    bool full_range;   /* code values 0 … 2^n-1 for black … white; else 16 … 235 at 8 bit */
+    enum kz_chroma_site site;
+} kz_picture;
+
+static inline void *kz_plane_row(const kz_plane *plane, int y)
+{
+    return (char *)plane->data + y * plane->stride;
+}
+
+#endif

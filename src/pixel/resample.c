@@ -1,0 +1,159 @@
+#include "pixel/resample.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* One direction: dst[i] = sum over t of weights[i * taps + t] * src[first[i] + t]. */
+struct axis {
+    int length, taps;
+    int *first;
+    float *weights;
+};
+
+struct kz_resampler {
+    kz_resample_params params;
+    struct axis x, y;
+};
+
+static double keys_cubic(double x)
+{
+    x = fabs(x);
+    if (x < 1)
+        return (1.5 * x - 2.5) * x * x + 1;
+    if (x < 2)
+        return ((-0.5 * x + 2.5) * x - 4) * x + 2;
+    return 0;
+}
+
+/* The taps of one output sample; those outside the source fall to its outermost sample. */
+static void fill_taps(struct axis *axis, int index, double centre, double widen, int src)
+{
+    int begin = (int)floor(centre - 2 * widen) + 1;
+    int first = begin < 0 ? 0 : begin;
+    if (first > src - axis->taps)
+        first = src - axis->taps;
+    float *weights = axis->weights + (size_t)index * (size_t)axis->taps;
+    double sum = 0;
+    for (int t = 0; t < (int)ceil(4 * widen); t++)
+        sum += keys_cubic((begin + t - centre) / widen);
+    for (int t = 0; t < (int)ceil(4 * widen); t++) {
+        int at = begin + t;
+        at = at < 0 ? 0 : at > src - 1 ? src - 1 : at;
+        weights[at - first] += (float)(keys_cubic((begin + t - centre) / widen) / sum);
+    }
+    axis->first[index] = first;
+}
+
+static int axis_open(struct axis *axis, int src, int dst, double src_origin, double dst_origin)
+{
+    double ratio = (double)src / dst, widen = ratio > 1 ? ratio : 1;
+    int taps = (int)ceil(4 * widen);
+    axis->length = dst;
+    axis->taps = taps < src ? taps : src;
+    axis->first = kz_alloc((size_t)dst, sizeof(*axis->first));
+    axis->weights = kz_alloc((size_t)dst * (size_t)axis->taps, sizeof(*axis->weights));
+    if (!axis->first || !axis->weights)
+        return KZ_ERROR_MEMORY;
+    for (int i = 0; i < dst; i++)
+        fill_taps(axis, i, (i + dst_origin) * ratio - src_origin, widen, src);
+    return 0;
+}
+
+int kz_resample_open(kz_resampler **resampler, const kz_resample_params *params)
+{
+    kz_resampler *r = *resampler = kz_alloc(1, sizeof(*r));
+    if (!r)
+        return KZ_ERROR_MEMORY;
+    r->params = *params;
+    if (axis_open(&r->x, params->src_width, params->dst_width, params->origin_x,
+                  params->dst_origin_x) ||
+        axis_open(&r->y, params->src_height, params->dst_height, params->origin_y,
+                  params->dst_origin_y)) {
+        kz_resample_close(resampler);
+        return KZ_ERROR_MEMORY;
+    }
+    return 0;
+}
+
+void kz_resample_close(kz_resampler **resampler)
+{
+    kz_resampler *r = *resampler;
+    if (!r)
+        return;
+    kz_free(r->x.first);
+    kz_free(r->x.weights);
+    kz_free(r->y.first);
+    kz_free(r->y.weights);
+    kz_free(r);
+    *resampler = NULL;
+}
+
+/* A source row, an output row, and the horizontally scaled rows that one output row reads. */
+size_t kz_resample_scratch(const kz_resampler *r)
+{
+    return (size_t)r->params.src_width + (size_t)r->params.dst_width * (size_t)(r->y.taps + 1);
+}
+
+static void scale_row(const struct axis *axis, const float *src, float *dst)
+{
+    const float *w = axis->weights;
+    int taps = axis->taps;
+    if (taps == 4) { /* every enlargement: worth its own unrolled loop */
+        for (int i = 0; i < axis->length; i++, w += 4) {
+            const float *s = src + axis->first[i];
+            dst[i] = w[0] * s[0] + w[1] * s[1] + w[2] * s[2] + w[3] * s[3];
+        }
+        return;
+    }
+    for (int i = 0; i < axis->length; i++, w += taps) {
+        const float *s = src + axis->first[i];
+        float sum = 0;
+        for (int t = 0; t < taps; t++)
+            sum += w[t] * s[t];
+        dst[i] = sum;
+    }
+}
+
+/* The rows are kept in a ring of `taps` slots: source row n lies in slot n % taps. */
+static void combine_rows(const struct axis *axis, int index, const float *rows, float *dst,
+                         int width)
+{
+    const float *w = axis->weights + (size_t)index * (size_t)axis->taps;
+    memset(dst, 0, (size_t)width * sizeof(*dst));
+    for (int t = 0; t < axis->taps; t++) {
+        const float *row = rows + (size_t)((axis->first[index] + t) % axis->taps) * (size_t)width;
+        float weight = w[t];
+        for (int x = 0; x < width; x++)
+            dst[x] += weight * row[x];
+    }
+}
+
+void kz_resample_rows(const kz_resampler *r, const kz_plane *src, kz_levels src_levels,
+                      const kz_plane *dst, kz_levels dst_levels, int y0, int y1, float *scratch)
+{
+    int width = r->params.dst_width, taps = r->y.taps;
+    float *in = scratch, *out = in + r->params.src_width, *rows = out + width;
+    int have = -1; /* source rows below this are in the ring, as far as it reaches back */
+    for (int y = y0; y < y1; y++) {
+        int first = r->y.first[y];
+        for (int s = have > first ? have : first; s < first + taps; s++) {
+            kz_levels_load(src_levels, src, 0, s, r->params.src_width, in);
+            scale_row(&r->x, in, rows + (size_t)(s % taps) * (size_t)width);
+            have = s + 1;
+        }
+        combine_rows(&r->y, y, rows, out, width);
+        kz_levels_store(dst_levels, dst, 0, y, width, out);
+    }
+}
+
+double kz_chroma_origin_x(enum kz_chroma_site site, int shift_x)
+{
+    return site == KZ_SITE_CENTER || !shift_x ? 0.5 : 0.25;
+}
+
+double kz_chroma_origin_y(enum kz_chroma_site site, int shift_y)
+{
+    return site != KZ_SITE_TOP_LEFT || !shift_y ? 0.5 : 0.25;
+}

@@ -1,0 +1,36 @@
+/* Separable resampling with Keys' cubic convolution (a = -1/2; R. Keys, "Cubic convolution
+ * interpolation for digital image processing", 1981), widened when it reduces, so that nothing
+ * aliases. Edges repeat the outermost sample. */
+#ifndef KZ_PIXEL_RESAMPLE_H
+#define KZ_PIXEL_RESAMPLE_H
+
+#include "base/log.h"
+#include "pixel/levels.h"
+
+typedef struct kz_resampler kz_resampler;
+
+typedef struct kz_resample_params {
+    int src_width, src_height, dst_width, dst_height;
+    /* Where sample 0 lies, in samples from the plane's edge: 0.5 is the usual centre, 0.25
+     * horizontally for 4:2:0 chroma that lies on the left luma column. */
+    double origin_x, origin_y;         /* of the source */
+    double dst_origin_x, dst_origin_y; /* of the destination */
+} kz_resample_params;
+
+/* Returns 0 or KZ_ERROR_MEMORY. */
+int kz_resample_open(kz_resampler **resampler, const kz_resample_params *params);
+void kz_resample_close(kz_resampler **resampler);
+
+/* Floats of scratch that one call of kz_resample_rows() needs. */
+size_t kz_resample_scratch(const kz_resampler *resampler);
+
+/* Writes rows y0 … y1-1 of `dst`. Thread-safe: different rows may be written at once, each call
+ * with a scratch of its own. The result doesn't depend on how the rows are grouped. */
+void kz_resample_rows(const kz_resampler *resampler, const kz_plane *src, kz_levels src_levels,
+                      const kz_plane *dst, kz_levels dst_levels, int y0, int y1, float *scratch);
+
+/* Origins of chroma samples in kz_resample_params' terms. */
+double kz_chroma_origin_x(enum kz_chroma_site site, int shift_x);
+double kz_chroma_origin_y(enum kz_chroma_site site, int shift_y);
+
+#endif

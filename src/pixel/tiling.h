@@ -1,0 +1,33 @@
+/* A picture cut into tiles of one size that lie wholly inside it. Neighbours overlap by at least
+ * two halos; every pixel belongs to the tile that sees it farthest from its cut edges. Tiles at the
+ * picture's edge are shifted inwards, so that a network's zero padding there is the picture's. */
+#ifndef KZ_PIXEL_TILING_H
+#define KZ_PIXEL_TILING_H
+
+#include <stdbool.h>
+
+typedef struct kz_tiling {
+    int width, height;           /* of the picture */
+    int tile_width, tile_height; /* of every tile, halo included */
+    int columns, rows;
+} kz_tiling;
+
+typedef struct kz_tile {
+    int x, y;                           /* the tile's corner in the picture */
+    int own_x0, own_y0, own_x1, own_y1; /* what it decides, in the picture, ends excluded */
+} kz_tile;
+
+/* The tiling with the given counts, and the smallest tiles that suffice for the halo. Returns false
+ * when so many tiles can't overlap enough. */
+bool kz_tiling_split(kz_tiling *tiling, int width, int height, int columns, int rows, int halo);
+
+/* The tiling with the fewest tiles of at most tile × tile pixels, halo included. Returns false when
+ * the tile is too small for the halo. */
+bool kz_tiling_fit(kz_tiling *tiling, int width, int height, int tile, int halo);
+
+int kz_tiling_count(const kz_tiling *tiling);
+
+/* Tiles are numbered row by row. */
+kz_tile kz_tiling_get(const kz_tiling *tiling, int index);
+
+#endif

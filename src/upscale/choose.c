@@ -1,0 +1,71 @@
+#include "upscale/choose.h"
+
+#define DEFAULT_MEMORY_LIMIT ((size_t)640 << 20)
+
+enum { SMALLEST_STEP = 16 }; /* pixels that a tile must own at least in each direction */
+
+/* Pixels that the busiest thread computes, halos included. */
+static double cost(const kz_tiling *t, int threads)
+{
+    int rounds = (kz_tiling_count(t) + threads - 1) / threads;
+    return (double)rounds * t->tile_width * t->tile_height;
+}
+
+/* The cheapest tiling whose tiles have at most `area` pixels. */
+static bool find_cheapest(kz_tiling *best, const kz_upscale_side *in, int halo, int threads,
+                          double area)
+{
+    bool found = false;
+    for (int columns = 1; columns <= 1 + in->width / SMALLEST_STEP; columns++)
+        for (int rows = 1; rows <= 1 + in->height / SMALLEST_STEP; rows++) {
+            kz_tiling t;
+            if (!kz_tiling_split(&t, in->width, in->height, columns, rows, halo) ||
+                (double)t.tile_width * t.tile_height > area)
+                continue;
+            if (!found || cost(&t, threads) < cost(best, threads)) {
+                *best = t;
+                found = true;
+            }
+        }
+    return found;
+}
+
+static size_t need(const kz_upscaler_params *p, const kz_graph *graph, const kz_tiling *t)
+{
+    kz_plan_params plan = {
+        .tile_width = t->tile_width, .tile_height = t->tile_height, .precision = p->precision};
+    return p->backend->need(p->device, graph, &plan);
+}
+
+/* Memory grows with the tile's area: where the cheapest tiling doesn't fit, a smaller area is
+ * tried. The smallest tiling is taken even if it doesn't fit: compiling it then says so. */
+static int choose_within_limit(kz_tiling *tiling, const kz_upscaler_params *p,
+                               const kz_graph *graph)
+{
+    size_t limit = p->memory_limit ? p->memory_limit : DEFAULT_MEMORY_LIMIT;
+    int threads = p->backend->threads(p->device);
+    double area = (double)p->in.width * p->in.height;
+    kz_tiling candidate;
+    bool any = false;
+    while (find_cheapest(&candidate, &p->in, p->halo, threads, area)) {
+        *tiling = candidate;
+        any = true;
+        size_t bytes = need(p, graph, &candidate);
+        if (bytes <= limit)
+            break;
+        double fits = (double)limit / (double)bytes;
+        area = (double)candidate.tile_width * candidate.tile_height * (fits > 0.9 ? 0.95 : fits);
+    }
+    return any ? 0 : KZ_ERROR_USAGE;
+}
+
+int kz_choose_tiling(kz_tiling *tiling, const kz_upscaler_params *p, const kz_graph *graph,
+                     kz_log *log)
+{
+    if (!p->tile)
+        return choose_within_limit(tiling, p, graph);
+    if (kz_tiling_fit(tiling, p->in.width, p->in.height, p->tile, p->halo))
+        return 0;
+    return kz_fail(log, KZ_ERROR_USAGE, "a tile of %d pixels is too small for a halo of %d on %s",
+                   p->tile, p->halo, "each side: use a larger --tile or a smaller --halo");
+}

@@ -1,0 +1,203 @@
+#include "upscale/upscaler.h"
+
+#include "base/mem.h"
+#include "model/rewrite.h"
+#include "upscale/choose.h"
+
+struct kz_upscaler {
+    kz_upscaler_params params;
+    kz_log *log;
+    kz_plan *plan;
+    kz_tiling tiling;
+    int scale;
+    double graph_macs;
+    kz_resampler *luma, *chroma; /* NULL where the size is right as it is */
+    kz_plane canvas;             /* fp32 at the network's scale, where luma needs resampling */
+};
+
+/* ---- open ---- */
+
+static int compile(kz_upscaler *u, const kz_graph *graph)
+{
+    const kz_upscaler_params *p = &u->params;
+    int error = kz_choose_tiling(&u->tiling, p, graph, u->log);
+    if (error)
+        return error;
+    kz_plan_params plan = {.tile_width = u->tiling.tile_width,
+                           .tile_height = u->tiling.tile_height,
+                           .precision = p->precision};
+    u->scale = graph->nodes[graph->output].scale;
+    u->graph_macs = kz_graph_macs(graph);
+    return p->backend->compile(p->device, &u->plan, graph, &plan, u->log);
+}
+
+static int compile_luma(kz_upscaler *u)
+{
+    kz_graph *graph = NULL;
+    if (kz_graph_copy(&graph, u->params.graph))
+        return kz_fail_memory(u->log, "the network");
+    int error = kz_rewrite_all(graph, u->params.luma, u->log);
+    if (error == KZ_ERROR_MEMORY)
+        kz_fail_memory(u->log, "the network");
+    if (!error)
+        error = compile(u, graph);
+    kz_graph_close(&graph);
+    return error;
+}
+
+/* The network's own scale, then down (or up) to the size asked. */
+static int open_canvas(kz_upscaler *u)
+{
+    const kz_upscale_side *in = &u->params.in, *out = &u->params.out;
+    int width = in->width * u->scale, height = in->height * u->scale;
+    if (width == out->width && height == out->height)
+        return 0;
+    kz_resample_params resample = {.src_width = width,
+                                   .src_height = height,
+                                   .dst_width = out->width,
+                                   .dst_height = out->height,
+                                   .origin_x = 0.5,
+                                   .origin_y = 0.5,
+                                   .dst_origin_x = 0.5,
+                                   .dst_origin_y = 0.5};
+    u->canvas = (kz_plane){.data = kz_alloc_raw((size_t)width * (size_t)height, sizeof(float)),
+                           .stride = (ptrdiff_t)width * (ptrdiff_t)sizeof(float),
+                           .width = width,
+                           .height = height,
+                           .bytes = 4};
+    if (!u->canvas.data || kz_resample_open(&u->luma, &resample))
+        return kz_fail_memory(u->log, "the picture at the network's scale");
+    return 0;
+}
+
+static int chroma_length(int length, int shift)
+{
+    return (length + (1 << shift) - 1) >> shift;
+}
+
+static int open_chroma(kz_upscaler *u)
+{
+    const kz_upscale_side *in = &u->params.in, *out = &u->params.out;
+    if (in->planes < 3 || out->planes < 3)
+        return 0;
+    kz_resample_params resample = {
+        .src_width = chroma_length(in->width, in->shift_x),
+        .src_height = chroma_length(in->height, in->shift_y),
+        .dst_width = chroma_length(out->width, out->shift_x),
+        .dst_height = chroma_length(out->height, out->shift_y),
+        .origin_x = kz_chroma_origin_x(in->site, in->shift_x),
+        .origin_y = kz_chroma_origin_y(in->site, in->shift_y),
+        .dst_origin_x = kz_chroma_origin_x(out->site, out->shift_x),
+        .dst_origin_y = kz_chroma_origin_y(out->site, out->shift_y),
+    };
+    return kz_resample_open(&u->chroma, &resample) ? kz_fail_memory(u->log, "chroma scaling") : 0;
+}
+
+int kz_upscaler_open(kz_upscaler **upscaler, const kz_upscaler_params *params, kz_log *log)
+{
+    kz_upscaler *u = *upscaler = kz_alloc(1, sizeof(*u));
+    if (!u)
+        return kz_fail_memory(log, "the upscaler");
+    u->params = *params;
+    u->log = log;
+    int error = compile_luma(u);
+    if (!error)
+        error = open_canvas(u);
+    if (!error)
+        error = open_chroma(u);
+    u->params.graph = NULL; /* the plan has what it needs: the caller may close it */
+    if (error)
+        kz_upscaler_close(upscaler);
+    return error;
+}
+
+void kz_upscaler_close(kz_upscaler **upscaler)
+{
+    kz_upscaler *u = *upscaler;
+    if (!u)
+        return;
+    u->params.backend->close_plan(&u->plan);
+    kz_resample_close(&u->luma);
+    kz_resample_close(&u->chroma);
+    kz_free(u->canvas.data);
+    kz_free(u);
+    *upscaler = NULL;
+}
+
+/* ---- run ---- */
+
+static int run_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out)
+{
+    const kz_upscaler_params *p = &u->params;
+    kz_levels out_levels = kz_luma_levels(p->out.depth, p->out.full_range);
+    kz_run run = {.src = in,
+                  .src_levels = kz_luma_levels(p->in.depth, p->in.full_range),
+                  .dst = u->luma ? &u->canvas : out,
+                  .dst_levels = out_levels,
+                  .tiling = &u->tiling,
+                  .cancel = p->cancel};
+    int error = p->backend->run(u->plan, &run);
+    if (!error && u->luma)
+        error = p->backend->scale(p->device, u->luma, &u->canvas, out_levels, out, out_levels);
+    return error;
+}
+
+static void fill_neutral(const kz_plane *plane, float neutral)
+{
+    kz_levels levels = {.zero = neutral, .span = 1};
+    float zeros[64] = {0};
+    for (int y = 0; y < plane->height; y++)
+        for (int x = 0; x < plane->width; x += 64)
+            kz_levels_store(levels, plane, x, y, plane->width - x < 64 ? plane->width - x : 64,
+                            zeros);
+}
+
+static int run_chroma(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
+{
+    const kz_upscaler_params *p = &u->params;
+    kz_levels from = kz_chroma_levels(p->in.depth, p->in.full_range);
+    kz_levels to = kz_chroma_levels(p->out.depth, p->out.full_range);
+    int error = 0;
+    for (int i = 1; i < p->out.planes && !error; i++) {
+        if (p->in.planes < 3)
+            fill_neutral(&out->plane[i], to.zero);
+        else
+            error =
+                p->backend->scale(p->device, u->chroma, &in->plane[i], from, &out->plane[i], to);
+    }
+    return error;
+}
+
+int kz_upscaler_run(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
+{
+    int error = run_luma(u, &in->plane[0], &out->plane[0]);
+    if (!error)
+        error = run_chroma(u, in, out);
+    if (error == KZ_ERROR_MEMORY)
+        return kz_fail_memory(u->log, "scaling a picture");
+    if (error == KZ_ERROR_FAILED)
+        return kz_fail(u->log, error, "the network failed on %s",
+                       u->params.backend->describe(u->params.device));
+    return error;
+}
+
+kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *u)
+{
+    kz_plan_info plan;
+    u->params.backend->info(u->plan, &plan);
+    size_t canvas = u->canvas.data ? (size_t)u->canvas.stride * (size_t)u->canvas.height : 0;
+    int threads = u->params.backend->threads(u->params.device);
+    size_t scratch = 0;
+    if (u->luma)
+        scratch = kz_resample_scratch(u->luma);
+    if (u->chroma && kz_resample_scratch(u->chroma) > scratch)
+        scratch = kz_resample_scratch(u->chroma);
+    return (kz_upscaler_info){
+        .precision = plan.precision,
+        .tiling = u->tiling,
+        .memory = plan.memory + canvas + scratch * sizeof(float) * (size_t)threads,
+        .macs = plan.macs * kz_tiling_count(&u->tiling),
+        .graph_macs = u->graph_macs,
+        .scale = u->scale,
+    };
+}

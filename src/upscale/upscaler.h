@@ -1,0 +1,53 @@
+/* Planes in, planes out: luma through the network in tiles, chroma by bicubic scaling. Synchronous;
+ * the device's threads work inside. Not thread-safe. */
+#ifndef KZ_UPSCALE_UPSCALER_H
+#define KZ_UPSCALE_UPSCALER_H
+
+#include "backend/backend.h"
+
+typedef struct kz_upscaler kz_upscaler;
+
+/* The shape of the pictures on one side; samples lie as in kz_plane. */
+typedef struct kz_upscale_side {
+    int width, height; /* of luma */
+    int planes;        /* 1 or 3 */
+    int shift_x, shift_y;
+    int depth;
+    bool full_range;
+    enum kz_chroma_site site;
+} kz_upscale_side;
+
+typedef struct kz_upscaler_params {
+    const kz_backend *backend;
+    kz_device *device;     /* outlives the upscaler */
+    const kz_graph *graph; /* as read from its file; copied */
+    kz_luma_weights luma;  /* of the pictures' matrix */
+    kz_upscale_side in, out;
+    enum kz_precision precision;
+    int tile;                  /* largest tile, halo included; 0: the fastest within memory_limit */
+    int halo;                  /* pixels around what a tile decides */
+    size_t memory_limit;       /* for tile 0; 0: 640 MiB */
+    const atomic_bool *cancel; /* ends a run soon after it is set; NULL: never */
+} kz_upscaler_params;
+
+/* Rewrites and compiles the network and allocates everything a run needs. Returns 0,
+ * KZ_ERROR_USAGE (a tile too small for its halo), KZ_ERROR_FAILED, KZ_ERROR_MEMORY; reported. */
+int kz_upscaler_open(kz_upscaler **upscaler, const kz_upscaler_params *params, kz_log *log);
+void kz_upscaler_close(kz_upscaler **upscaler);
+
+/* Upscales one picture into `out`'s planes. Returns 0, KZ_ERROR_CANCELLED or KZ_ERROR_FAILED
+ * (reported). */
+int kz_upscaler_run(kz_upscaler *upscaler, const kz_picture *in, const kz_picture *out);
+
+typedef struct kz_upscaler_info {
+    enum kz_precision precision;
+    kz_tiling tiling;
+    size_t memory;     /* bytes held while open */
+    double macs;       /* executed per picture, halos included */
+    double graph_macs; /* per input pixel, without halos */
+    int scale;         /* the network's own */
+} kz_upscaler_info;
+
+kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *upscaler);
+
+#endif

@@ -1,0 +1,261 @@
+#!/usr/bin/env bash
+# The program as a user runs it, on a real clip with the real networks. Prints TAP.
+#   tests/e2e.sh build/release/kizuna
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+kizuna=$(realpath "$1")
+export KIZUNA_DATA_DIR=$root
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+count=0
+failures=0
+
+# check NAME COMMAND…: the command must succeed.
+check() {
+  local name=$1 log=$work/check.log
+  shift
+  count=$((count + 1))
+  if "$@" >"$log" 2>&1 </dev/null; then
+    echo "ok $count - $name"
+  else
+    echo "not ok $count - $name"
+    sed 's/^/# /' "$log"
+    failures=$((failures + 1))
+  fi
+}
+
+# refuses CODE TEXT ARGUMENTS…: exit code, one error line with the text, and no new file.
+refuses() {
+  local code=$1 text=$2 before after got
+  shift 2
+  before=$(find . -not -name '*.log' | sort)
+  "$kizuna" upscale "$@" >out.log 2>err.log </dev/null
+  got=$?
+  cat err.log
+  after=$(find . -not -name '*.log' | sort)
+  [[ $got == "$code" ]] || { echo "exit code $got, not $code"; return 1; }
+  [[ $(grep -c '^kizuna: error: ' err.log) == 1 ]] || { echo "not one error line"; return 1; }
+  grep '^kizuna: error: ' err.log | grep -qF -- "$text" || { echo "no '$text'"; return 1; }
+  [[ ! -s out.log ]] || { echo "stdout isn't clean"; return 1; }
+  [[ $before == "$after" ]] || { echo "files came or went: $after"; return 1; }
+}
+
+probe() { ffprobe -v error -select_streams v:0 -show_entries "$1" -of csv=p=0 "$2"; }
+frames() { ffprobe -v error -count_frames -select_streams v:0 -show_entries stream=nb_read_frames -of csv=p=0 "$1"; }
+times() { ffprobe -v error -select_streams v -show_entries frame=best_effort_timestamp_time -of csv=p=0 "$1" | tr -d ,; }
+md5() { ffmpeg -v error -i "$1" -map "$2" -c copy -f md5 -; }
+tiny() { ffmpeg -v error -y -f lavfi -i "testsrc2=size=${1}:rate=25" -frames:v "$2" -pix_fmt "$3" -c:v ffv1 "$4"; }
+fast=(--encoder-preset ultrafast --progress off)
+
+# ---- the main job ----
+cp "$root/media/sample.mkv" episode.mkv
+
+main_job() {
+  "$kizuna" upscale episode.mkv --frames 12 "${fast[@]}" || return 1
+  [[ $(probe stream=codec_name,width,height,pix_fmt episode.4k.mkv) == hevc,2560,1440,yuv420p10le ]] || return 1
+  [[ $(frames episode.4k.mkv) == 12 ]] || return 1
+  diff <(times episode.mkv | head -12) <(times episode.4k.mkv)
+}
+check "an episode becomes a 4k episode" main_job
+
+sound_kept() {
+  "$kizuna" upscale episode.mkv -s 2 -o whole.mkv "${fast[@]}" || return 1
+  [[ $(frames whole.mkv) == "$(frames episode.mkv)" ]] || return 1
+  diff <(times episode.mkv) <(times whole.mkv) || return 1
+  [[ $(md5 episode.mkv 0:a) == "$(md5 whole.mkv 0:a)" ]] || return 1
+  [[ $(probe stream=width,height whole.mkv) == 1280,720 ]]
+}
+check "all frames, their times and the sound are kept" sound_kept
+
+same_bytes() {
+  local i
+  for i in 1 2; do
+    "$kizuna" upscale episode.mkv --frames 3 -o "$i.nut" -e ffv1 --threads "$i" --progress off || return 1
+    ffmpeg -v error -i "$i.nut" -map 0:v -f framemd5 "$i.md5" || return 1
+  done
+  cmp 1.md5 2.md5
+}
+check "the number of threads doesn't change a bit" same_bytes
+
+# ---- sizes and formats ----
+size_of() {
+  local size=$1 scale=$2 expected=$3
+  tiny "$size" 2 yuv420p size.mkv || return 1
+  "$kizuna" upscale size.mkv -y -s "$scale" -o size.out.mkv "${fast[@]}" || return 1
+  [[ $(probe stream=width,height size.out.mkv) == "$expected" ]] || { probe stream=width,height size.out.mkv; return 1; }
+}
+check "480p becomes 4x by default" size_of 160x90 4k 640,360
+check "a factor of 3 is resampled" size_of 160x90 3 480,270
+check "a box is filled, the aspect kept" size_of 160x90 300x300 300,168
+check "odd sizes come out even" size_of 67x45 4 268,180
+check "a picture smaller than any tile" size_of 18x16 4 72,64
+check "a tall narrow picture" size_of 16x300 4 64,1200
+
+format_of() {
+  local pixels=$1 expected=$2
+  tiny 96x64 2 "$pixels" format.mkv || return 1
+  "$kizuna" upscale format.mkv -y -s 2 -o format.out.mkv "${fast[@]}" || return 1
+  [[ $(probe stream=pix_fmt format.out.mkv) == "$expected" ]] || return 1
+}
+check "4:2:0 8 bit" format_of yuv420p yuv420p10le
+check "4:2:2 8 bit" format_of yuv422p yuv422p10le
+check "4:4:4 8 bit" format_of yuv444p yuv444p10le
+check "4:2:0 10 bit" format_of yuv420p10le yuv420p10le
+check "4:4:4 10 bit" format_of yuv444p10le yuv444p10le
+
+# A flat colour must come out as itself: no shift of matrix, range or depth.
+flat_colour() {
+  local range=$1 y=$2 u=$3 v=$4
+  ffmpeg -v error -y -f lavfi -i "nullsrc=s=96x64:r=25,format=yuv420p,geq=lum=$y:cb=$u:cr=$v" \
+    -frames:v 2 -color_range "$range" -c:v ffv1 flat.mkv || return 1
+  "$kizuna" upscale flat.mkv -y -s 2 -e ffv1 -o flat.out.mkv --progress off || return 1
+  ffmpeg -v error -y -i flat.out.mkv -f rawvideo -pix_fmt yuv420p10le flat.yuv || return 1
+  python3 - "$range" "$y" "$u" "$v" <<'P'
+import array, sys
+r, y, u, v = sys.argv[1], *map(int, sys.argv[2:])
+a = array.array('H'); a.frombytes(open('flat.yuv', 'rb').read())
+n = 192 * 128
+k = 1023 / 255 if r == 'pc' else 4
+for name, part, want, bound in (('y', a[:n], y * k, 6), ('u', a[n:n * 5 // 4], u * k, 2), ('v', a[n * 5 // 4:n * 3 // 2], v * k, 2)):
+    mean = sum(part) / len(part)
+    print(name, mean, want)
+    assert abs(mean - want) <= bound, name
+P
+}
+check "a flat colour, limited range" flat_colour tv 120 90 160
+check "a flat colour, full range" flat_colour pc 120 90 160
+check "super-white and sub-black survive" flat_colour tv 245 128 128
+
+# ---- tiles ----
+tile_of() {
+  local model=$1 tile
+  "$kizuna" bench -m "$model" --size 160x120 --frames 1 --precision fp32 -t 160 --halo 0 --dump whole.f32 >/dev/null || return 1
+  for tile in 64 80 100 128; do
+    "$kizuna" bench -m "$model" --size 160x120 --frames 1 --precision fp32 -t $tile --dump tiled.f32 >/dev/null || return 1
+    python3 - <<'P' || return 1
+import array
+a = array.array('f'); a.frombytes(open('whole.f32', 'rb').read())
+b = array.array('f'); b.frombytes(open('tiled.f32', 'rb').read())
+worst = max(abs(x - y) for x, y in zip(a, b))
+print('worst', worst * 255, '/ 255')
+assert worst <= 1 / 255
+P
+  done
+}
+check "animevideov3: tiles agree with the whole frame" tile_of animevideov3
+check "anime-6b: tiles agree with the whole frame" tile_of anime-6b
+
+# ---- several inputs, existing files ----
+several() {
+  mkdir -p in results && tiny 64x48 2 yuv420p "in/a b.mkv" && tiny 64x48 2 yuv420p in/c.mkv || return 1
+  "$kizuna" upscale "in/a b.mkv" in/c.mkv -o results/ "${fast[@]}" || return 1
+  [[ -s "results/a b.4k.mkv" && -s results/c.4k.mkv ]]
+}
+check "several inputs go into a folder" several
+left_alone() {
+  local before
+  before=$(md5sum results/c.4k.mkv)
+  "$kizuna" upscale -n in/c.mkv -o results "${fast[@]}" && [[ $(md5sum results/c.4k.mkv) == "$before" ]]
+}
+check "-n leaves an existing file alone" left_alone
+odd_names() {
+  local name=$'-we\'ird "na:me\n%d.mkv'
+  tiny 64x48 2 yuv420p plain.mkv && mv plain.mkv "./$name" || return 1
+  "$kizuna" upscale "${fast[@]}" -- "$name" && [[ -s ./${name%.mkv}.4k.mkv ]]
+}
+check "a name with everything in it" odd_names
+piped() {
+  "$kizuna" upscale - -s 2 -e ffv1 -f matroska -o - --progress off <in/c.mkv >piped.mkv && [[ $(frames piped.mkv) == 2 ]]
+}
+check "from standard input to standard output" piped
+json_lines() {
+  "$kizuna" upscale in/c.mkv -y -o json.mkv --progress json --encoder-preset ultrafast 2>json.txt || return 1
+  grep '^{' json.txt | tail -1 | python3 -c 'import json,sys; d=json.loads(sys.stdin.read()); assert d["progress"]=="end" and d["frame"]==2, d'
+}
+check "progress as JSON" json_lines
+
+# ---- refusals ----
+: >empty.mkv
+echo "just some text" >text.mkv
+head -c 200000 /dev/urandom >noise.mkv
+ffmpeg -v error -f lavfi -i sine -t 1 -c:a flac sound.mkv
+mkdir -p folder locked
+mkdir -p bad && cp "$root"/models/weights/realesr-animevideov3-x4.param bad/m.param
+bin=$root/models/weights/realesr-animevideov3-x4.bin
+check "no input" refuses 2 "no input"
+check "no such file" refuses 2 "gone.mkv" gone.mkv
+check "a directory" refuses 2 "folder" folder
+check "an empty file" refuses 1 "empty.mkv" empty.mkv
+check "a text file" refuses 1 "text.mkv" text.mkv
+check "noise" refuses 1 "noise.mkv" noise.mkv
+check "sound without a picture" refuses 1 "sound.mkv" sound.mkv
+check "an unknown model" refuses 2 "nope" episode.mkv -m nope -o x.mkv
+check "an unknown encoder" refuses 2 "nope" episode.mkv -e nope -o x.mkv
+check "an unknown preset" refuses 2 "nope" episode.mkv -p nope -o x.mkv
+check "an unknown option" refuses 2 "--modell" episode.mkv --modell x
+check "an unknown scale" refuses 2 "huge" episode.mkv -s huge -o x.mkv
+check "an unknown pixel format" refuses 2 "nope" episode.mkv --pix-fmt nope -o x.mkv
+check "a number out of range" refuses 2 "--crf" episode.mkv -q 99 -o x.mkv
+check "an existing output" refuses 2 "exists" episode.mkv -o whole.mkv
+check "the input as output" refuses 2 "input" episode.mkv -y -o episode.mkv
+check "a missing folder" refuses 1 "nowhere" episode.mkv -o nowhere/x.mkv
+head -c 600000 "$bin" >bad/m.bin
+check "weights that are cut" refuses 1 "m.bin" episode.mkv -m bad/m.param -o x.mkv
+{ cat "$bin"; echo more; } >bad/m.bin
+check "weights that are too long" refuses 1 "m.bin" episode.mkv -m bad/m.param -o x.mkv
+flipped() {
+  mkdir -p flip/models/weights && cp "$root"/models/*.json flip/models && cp "$root"/models/weights/* flip/models/weights && cp -r "$root/presets" flip || return 1
+  printf '\x7f' | dd of=flip/models/weights/realesr-animevideov3-x4.bin bs=1 seek=500001 conv=notrunc 2>/dev/null
+  KIZUNA_DATA_DIR=$work/flip refuses 1 "sha256" episode.mkv -o x.mkv
+}
+check "weights with a flipped bit" flipped
+
+# ---- stopping ----
+interrupted() {
+  local before after started ended code
+  before=$(find . -not -name '*.log' | sort)
+  "$kizuna" upscale episode.mkv -m anime-6b -o stop.mkv --encoder-preset slow --progress off >/dev/null 2>stop.log &
+  local pid=$!
+  sleep 4
+  started=$(date +%s%N)
+  kill -INT $pid
+  wait $pid
+  code=$?
+  ended=$(date +%s%N)
+  after=$(find . -not -name '*.log' | sort)
+  echo "code $code after $(((ended - started) / 1000000)) ms"
+  [[ $code == 255 && $(((ended - started) / 1000000)) -lt 1100 && $before == "$after" ]]
+}
+check "Ctrl-C ends within a second and leaves nothing" interrupted
+truncated() {
+  head -c $(($(stat -c %s episode.mkv) / 2)) episode.mkv >half.mkv
+  "$kizuna" upscale half.mkv -s 2 -o half.out.mkv "${fast[@]}" || return 1
+  [[ $(frames half.out.mkv) -gt 5 ]]
+}
+check "a truncated file gives the frames it has" truncated
+full_disk() {
+  local got
+  mkdir -p small && mount -t tmpfs -o size=64k tmpfs small || return 1
+  "$kizuna" upscale episode.mkv -o small/x.mkv "${fast[@]}" >out.log 2>err.log
+  got=$?
+  cat err.log
+  [[ -z $(ls -A small) ]] || got=99
+  umount small
+  [[ $got == 1 ]] && grep -q "No space left on device" err.log
+}
+if [[ $(id -u) == 0 ]] && unshare -m true 2>/dev/null; then
+  check "a full disk" full_disk
+fi
+
+# ---- the rest of the commands ----
+says() { "$kizuna" "${@:2}" 2>&1 | grep -qF -- "$1"; }
+check "models are listed" says anime-6b models
+check "versions are named" says oneDNN --version
+check "upscale has help" says --x265-params upscale --help
+check "bench has help" says --stages bench --help
+check "bench as JSON" says seconds_per_frame bench --size 64x48 --frames 1 --json
+check "stages are timed" says encode bench --stages in/c.mkv --encoder ffv1 -s 2
+
+echo "1..$count"
+exit $((failures > 0))

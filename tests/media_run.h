@@ -1,0 +1,353 @@
+/* What the media tests share: a scratch folder, clips made by the ffmpeg command, and a whole run
+ * from input to output in one thread, in which each frame is drawn anew at twice its size. */
+#ifndef KZ_TESTS_MEDIA_RUN_H
+#define KZ_TESTS_MEDIA_RUN_H
+
+#include <ftw.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "media/decode.h"
+#include "media/output.h"
+#include "pixel/plane.h"
+
+/* What x265 itself loses on closing is no leak of ours. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
+
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libx265\n";
+}
+
+#define PATH_SIZE 600
+
+static char scratch[200];
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *place)
+{
+    (void)info;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+static void scratch_close(void)
+{
+    nftw(scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void scratch_open(void)
+{
+    const char *root = getenv("TMPDIR");
+    if (scratch[0])
+        return;
+    snprintf(scratch, sizeof(scratch), "%.150s/kz-media-XXXXXX", root ? root : "/tmp");
+    CHECK(mkdtemp(scratch) != NULL);
+    atexit(scratch_close);
+}
+
+/* The path of `name` in the scratch folder; a few results stay valid at once. */
+static const char *in_scratch(const char *name)
+{
+    static char paths[8][PATH_SIZE];
+    static int next;
+    char *path = paths[next++ % 8];
+    scratch_open();
+    snprintf(path, PATH_SIZE, "%s/%s", scratch, name);
+    return path;
+}
+
+static bool exists(const char *name)
+{
+    return access(in_scratch(name), F_OK) == 0;
+}
+
+/* What a shell command prints, run in the scratch folder; it must succeed. */
+__attribute__((format(printf, 3, 4))) static void shell(char *result, size_t size,
+                                                        const char *format, ...)
+{
+    char command[3000], inner[2500];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(inner, sizeof(inner), format, args);
+    va_end(args);
+    scratch_open();
+    snprintf(command, sizeof(command), "cd '%s' && { %s; } </dev/null", scratch, inner);
+    FILE *stream = popen(command, "r");
+    CHECK(stream != NULL);
+    const size_t got = fread(result, 1, size - 1, stream);
+    result[got] = '\0';
+    if (pclose(stream) != 0)
+        check_failed("command failed: %s", inner);
+}
+
+/* Compares what two commands print. */
+static void check_same_output(const char *one, const char *other)
+{
+    static char a[100000], b[100000];
+    shell(a, sizeof(a), "%s", one);
+    shell(b, sizeof(b), "%s", other);
+    if (strcmp(a, b) != 0)
+        check_failed("%s and %s differ:\n%.400s\n---\n%.400s", one, other, a, b);
+    CHECK(a[0] != '\0');
+}
+
+/* Compares what a command about $F prints for two files. */
+static void check_same(const char *command, const char *file, const char *other)
+{
+    char one[1000], two[1000];
+    snprintf(one, sizeof(one), "F=%s; %s", file, command);
+    snprintf(two, sizeof(two), "F=%s; %s", other, command);
+    check_same_output(one, two);
+}
+
+#define FRAME_TIMES                                                                          \
+    "ffprobe -v error -select_streams v -show_entries frame=best_effort_timestamp_time -of " \
+    "csv=p=0 $F | tr -d , | grep ."
+
+static long count_frames(const char *name)
+{
+    char text[100];
+    shell(text, sizeof(text),
+          "ffprobe -v error -count_frames -select_streams v -show_entries "
+          "stream=nb_read_frames -of csv=p=0 %s 2>/dev/null",
+          name);
+    return atol(text);
+}
+
+/* A log whose lines can be read. */
+struct notes {
+    kz_log *log;
+    FILE *stream;
+    char *text;
+    size_t size;
+};
+
+static void notes_open(struct notes *notes)
+{
+    notes->stream = open_memstream(&notes->text, &notes->size);
+    CHECK(notes->stream != NULL);
+    CHECK(kz_log_open(&notes->log, notes->stream, KZ_LOG_WARNING) == 0);
+}
+
+static void notes_close(struct notes *notes)
+{
+    kz_log_close(&notes->log);
+    fclose(notes->stream);
+    free(notes->text);
+}
+
+static void check_noted(struct notes *notes, const char *part)
+{
+    fflush(notes->stream);
+    if (!strstr(notes->text, part))
+        check_failed("no \"%s\" in: %s", part, notes->text);
+}
+
+struct run {
+    /* to be set */
+    const char *in, *out;
+    kz_encoder_params encoder;
+    const char *format;
+    double start, duration;
+    bool overwrite, read_ahead, leave_unfinished;
+    size_t spill_bytes; /* 0: plenty */
+    void (*before_finish)(void);
+    const atomic_bool *cancel;
+    /* what came of it */
+    int result;
+    int64_t frames, errors;
+    struct notes notes;
+    /* while it runs */
+    kz_input *input;
+    kz_decoder *decoder;
+    kz_output *output;
+    kz_encoder *coder;
+    kz_frame_pool *pool;
+    kz_video_format target;
+};
+
+static void draw(const kz_frame *to, const kz_frame *from)
+{
+    const kz_picture a = kz_frame_picture(from), b = kz_frame_picture(to);
+    for (int p = 0; p < b.planes; p++) {
+        const kz_plane *source = &a.plane[p], *plane = &b.plane[p];
+        for (int y = 0; y < plane->height; y++) {
+            const int row = y / 2 < source->height ? y / 2 : source->height - 1;
+            for (int x = 0; x < plane->width; x++) {
+                const int column = x / 2 < source->width ? x / 2 : source->width - 1;
+                memcpy((char *)kz_plane_row(plane, y) + x * plane->bytes,
+                       (const char *)kz_plane_row(source, row) + column * source->bytes,
+                       (size_t)plane->bytes);
+            }
+        }
+    }
+}
+
+static int run_packets(struct run *run)
+{
+    kz_packet *packet = NULL;
+    int result;
+    while ((result = kz_encoder_receive(run->coder, &packet)) == 0)
+        if ((result = kz_output_video(run->output, packet)) != 0)
+            return result;
+    return result;
+}
+
+static int run_encoder(struct run *run, const kz_frame *like)
+{
+    run->encoder.global_header = kz_output_needs_global_header(run->output);
+    int result = kz_encoder_open(&run->coder, &run->encoder, &run->target, like, run->notes.log);
+    if (result == 0)
+        result = kz_frame_pool_open(&run->pool, &run->target, run->notes.log);
+    return result == 0 ? kz_output_start(run->output, run->coder) : result;
+}
+
+static int run_frame(struct run *run, kz_frame *frame)
+{
+    kz_frame *large = NULL;
+    int result = run->coder ? 0 : run_encoder(run, frame);
+    if (result == 0)
+        result = kz_frame_pool_get(run->pool, &large, frame);
+    if (result == 0) {
+        draw(large, frame);
+        result = kz_encoder_send(run->coder, large);
+    }
+    kz_frame_close(&frame);
+    if (result == 0)
+        result = run_packets(run);
+    return result == KZ_AGAIN ? 0 : result;
+}
+
+static int run_frames(struct run *run)
+{
+    kz_frame *frame = NULL;
+    int result;
+    while ((result = kz_decoder_receive(run->decoder, &frame)) == 0)
+        if ((result = run_frame(run, frame)) != 0)
+            return result;
+    return result == KZ_AGAIN || result == KZ_END ? 0 : result;
+}
+
+/* Feeds the decoder; ahead: only after everything was read, as if reading were infinitely fast. */
+static int run_input(struct run *run)
+{
+    static kz_packet *ahead[100000];
+    int count = 0, result = 0;
+    kz_packet *packet = NULL;
+    while (result == 0 && (result = kz_input_read(run->input, &packet)) == 0) {
+        if (!kz_packet_is_video(packet))
+            result = kz_output_copy(run->output, packet);
+        else if (run->read_ahead)
+            ahead[count++] = packet;
+        else if ((result = kz_decoder_send(run->decoder, packet)) == 0)
+            result = run_frames(run);
+    }
+    kz_output_copy_end(run->output);
+    for (int i = 0; i < count; i++) {
+        if (result != KZ_END)
+            kz_packet_close(&ahead[i]);
+        else if (kz_decoder_send(run->decoder, ahead[i]) != 0 || run_frames(run) != 0)
+            result = KZ_ERROR_FAILED;
+    }
+    return result == KZ_END ? 0 : result;
+}
+
+static int run_all(struct run *run)
+{
+    const kz_input_params in = {run->in, run->start, run->duration, run->cancel};
+    const kz_output_params out = {run->out, run->format, run->overwrite,
+                                  run->spill_bytes ? run->spill_bytes : 1 << 26};
+    int result = kz_input_open(&run->input, &in, run->notes.log);
+    if (result == 0)
+        result = kz_decoder_open(&run->decoder, run->input, 2, run->notes.log);
+    if (result == 0)
+        result = kz_output_open(&run->output, &out, run->input, run->encoder.codec, run->notes.log);
+    if (result != 0)
+        return result;
+    run->target = *kz_input_format(run->input);
+    run->target.width *= 2;
+    run->target.height *= 2;
+    if ((result = run_input(run)) != 0 || (result = kz_decoder_send(run->decoder, NULL)) != 0 ||
+        (result = run_frames(run)) != 0)
+        return result;
+    if (run->coder && (result = kz_encoder_send(run->coder, NULL)) == 0)
+        result = run_packets(run);
+    if (run->before_finish)
+        run->before_finish();
+    if (run->leave_unfinished || (result != 0 && result != KZ_END))
+        return result;
+    return kz_output_finish(run->output);
+}
+
+/* Runs and closes everything but the notes. */
+static void run_media(struct run *run)
+{
+    notes_open(&run->notes);
+    if (!run->encoder.codec) {
+        run->encoder.codec = "ffv1";
+        run->encoder.crf = -1;
+    }
+    run->result = run_all(run);
+    if (run->decoder) {
+        run->frames = kz_decoder_frames(run->decoder);
+        run->errors = kz_decoder_errors(run->decoder);
+    }
+    kz_encoder_close(&run->coder);
+    kz_frame_pool_close(&run->pool);
+    kz_output_close(&run->output);
+    kz_decoder_close(&run->decoder);
+    kz_input_close(&run->input);
+    fflush(run->notes.stream);
+}
+
+static const kz_encoder_params x265 = {
+    .codec = "libx265", .preset = "ultrafast", .crf = 30, .x265_params = "bframes=3"};
+
+#define VIDEO "-f lavfi -i testsrc2=size=64x48:rate=25 "
+#define SOUND "-f lavfi -i sine=frequency=500:sample_rate=48000 "
+#define X264 "-pix_fmt yuv420p -c:v libx264 -preset fast -bf 3 -g 10 -sc_threshold 0 "
+
+static void make(const char *options)
+{
+    char text[1000];
+    shell(text, sizeof(text), "ffmpeg -v error -y %s", options);
+}
+
+/* 25 frames with sound, subtitles, a font, chapters and tags. */
+static const char *make_rich(void)
+{
+    char text[1000];
+    if (exists("rich.mkv"))
+        return in_scratch("rich.mkv");
+    shell(
+        text, sizeof(text),
+        "printf '1\\n00:00:00,100 --> 00:00:00,500\\nhello\\n\\n2\\n00:00:00,600 --> "
+        "00:00:00,900\\nworld\\n' > s.srt; head -c 3000 /dev/urandom > font.ttf; "
+        "printf ';FFMETADATA1\\ntitle=A title\\n[CHAPTER]\\nTIMEBASE=1/1000\\nSTART=0\\nEND=400\\n"
+        "title=one\\n[CHAPTER]\\nTIMEBASE=1/1000\\nSTART=400\\nEND=1000\\ntitle=two\\n' > meta");
+    make(VIDEO SOUND SOUND
+         "-i s.srt -i meta -map 1:a -map 0:v -map 2:a -map 3:s -map_metadata 4 -map_chapters 4 "
+         "-attach font.ttf -metadata:s:t mimetype=font/ttf -metadata:s:a:1 language=jpn "
+         "-disposition:a:0 0 -disposition:a:1 default -disposition:s:0 forced "
+         "-metadata:s:v BPS=12345 -metadata:s:v title=picture "
+         "-t 1 " X264 "-c:a flac -c:s ass rich.mkv");
+    return in_scratch("rich.mkv");
+}
+
+static void check_run(struct run *run, int64_t frames)
+{
+    run_media(run);
+    if (run->result != 0)
+        check_failed("%s: result %d: %s", run->in, run->result, run->notes.text);
+    if (run->frames != frames)
+        check_failed("%s: %lld frames, not %lld", run->in, (long long)run->frames,
+                     (long long)frames);
+}
+
+#endif

@@ -1,0 +1,134 @@
+#include "random_graph.h"
+
+#include <math.h>
+
+#include "base/mem.h"
+#include "check.h"
+
+float random_unit(unsigned *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (float)(*seed >> 8) / 8388608.0f - 1;
+}
+
+struct maker {
+    kz_graph *graph;
+    unsigned seed;
+};
+
+static float *random_floats(struct maker *m, size_t count, float scale)
+{
+    float *data = kz_alloc(count, sizeof(*data));
+    CHECK(data);
+    for (size_t i = 0; i < count; i++)
+        data[i] = random_unit(&m->seed) * scale;
+    return data;
+}
+
+static int add(struct maker *m, kz_node node)
+{
+    snprintf(node.name, sizeof(node.name), "%s_%d", node.op == KZ_OP_CONV ? "conv" : "node",
+             m->graph->n_nodes);
+    int index = kz_graph_add(m->graph, &node);
+    CHECK(index >= 0);
+    return index;
+}
+
+static int conv(struct maker *m, int input, int in, int out, enum kz_act act)
+{
+    kz_node node = {.op = KZ_OP_CONV,
+                    .inputs = {input},
+                    .n_inputs = 1,
+                    .channels = out,
+                    .kernel = 3,
+                    .pad_top = 1,
+                    .pad_left = 1,
+                    .pad_bottom = 1,
+                    .pad_right = 1,
+                    .act = act,
+                    .slope = 0.2f};
+    /* Variance is kept from layer to layer, so that errors show and nothing explodes. */
+    node.weights = random_floats(m, (size_t)(in * out) * 9, 1.2f / sqrtf((float)in * 3));
+    node.bias = random_floats(m, (size_t)out, 0.1f);
+    return add(m, node);
+}
+
+static int prelu(struct maker *m, int input, int channels)
+{
+    kz_node node = {.op = KZ_OP_ACTIVATION,
+                    .inputs = {input},
+                    .n_inputs = 1,
+                    .act = KZ_ACT_PRELU,
+                    .channels = channels};
+    node.slopes = random_floats(m, (size_t)channels, 0.5f);
+    return add(m, node);
+}
+
+static int sum(struct maker *m, int a, float a_coef, int b, float b_coef)
+{
+    kz_node node = {.op = KZ_OP_ADD, .inputs = {a, b}, .n_inputs = 2, .coefs = {a_coef, b_coef}};
+    return add(m, node);
+}
+
+static int upsample(struct maker *m, int input, int factor)
+{
+    kz_node node = {.op = KZ_OP_UPSAMPLE, .inputs = {input}, .n_inputs = 1, .factor = factor};
+    return add(m, node);
+}
+
+static struct maker begin(unsigned seed)
+{
+    struct maker m = {NULL, seed};
+    CHECK(kz_graph_open(&m.graph) == 0);
+    add(&m, (kz_node){.op = KZ_OP_INPUT, .channels = 3, .scale = 1});
+    return m;
+}
+
+static kz_graph *end(struct maker *m, int output)
+{
+    m->graph->output = output;
+    CHECK(kz_graph_check(m->graph, "random", NULL) == 0);
+    return m->graph;
+}
+
+static int dense_block(struct maker *m, int input, int channels, int growth)
+{
+    int parts[5] = {input}, joined = input;
+    for (int i = 1; i < 5; i++) {
+        parts[i] = conv(m, joined, channels + (i - 1) * growth, growth, KZ_ACT_LEAKY);
+        kz_node concat = {.op = KZ_OP_CONCAT, .n_inputs = i + 1};
+        memcpy(concat.inputs, parts, sizeof(parts));
+        joined = add(m, concat);
+    }
+    int last = conv(m, joined, channels + 4 * growth, channels, KZ_ACT_NONE);
+    return sum(m, last, 0.2f, input, 1);
+}
+
+kz_graph *random_rrdb(int blocks, int channels, int growth, unsigned seed)
+{
+    struct maker m = begin(seed);
+    int first = conv(&m, 0, 3, channels, KZ_ACT_NONE), x = first;
+    for (int b = 0; b < blocks; b++) {
+        int before = x;
+        for (int d = 0; d < 3; d++)
+            x = dense_block(&m, x, channels, growth);
+        x = sum(&m, x, 0.2f, before, 1);
+    }
+    x = sum(&m, conv(&m, x, channels, channels, KZ_ACT_NONE), 1, first, 1);
+    for (int i = 0; i < 2; i++)
+        x = conv(&m, upsample(&m, x, 2), channels, channels, KZ_ACT_LEAKY);
+    x = conv(&m, x, channels, channels, KZ_ACT_LEAKY);
+    return end(&m, conv(&m, x, channels, 3, KZ_ACT_NONE));
+}
+
+kz_graph *random_srvgg(int convs, int channels, int factor, unsigned seed)
+{
+    struct maker m = begin(seed);
+    int x = 0;
+    for (int i = 0; i < convs; i++)
+        x = prelu(&m, conv(&m, x, i ? channels : 3, channels, KZ_ACT_NONE), channels);
+    x = conv(&m, x, channels, 3 * factor * factor, KZ_ACT_NONE);
+    x = add(&m,
+            (kz_node){.op = KZ_OP_PIXEL_SHUFFLE, .inputs = {x}, .n_inputs = 1, .factor = factor});
+    return end(&m, sum(&m, x, 1, upsample(&m, 0, factor), 1));
+}

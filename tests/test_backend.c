@@ -1,0 +1,375 @@
+/* Back ends against the definition and against each other, on random networks shaped like the real
+ * ones, and tiled against whole. $KIZUNA_CPU_LEVEL runs the CPU back end at a lower level. */
+#include <math.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "backend/schedule.h"
+#include "backend/split.h"
+#include "base/mem.h"
+#include "check.h"
+#include "graph_eval.h"
+#include "model/rewrite.h"
+#include "random_graph.h"
+
+static enum kz_cpu_level level(void)
+{
+    const char *name = getenv("KIZUNA_CPU_LEVEL");
+    enum kz_cpu_level most = kz_cpu_detect();
+    int asked = name ? kz_cpu_level_parse(name) : (int)most;
+    CHECK(asked >= 0);
+    return asked < (int)most ? (enum kz_cpu_level)asked : most;
+}
+
+static kz_log *errors(void)
+{
+    kz_log *log;
+    CHECK(kz_log_open(&log, stderr, KZ_LOG_ERROR) == 0);
+    return log;
+}
+
+struct result {
+    float *data;
+    int width, height;
+};
+
+/* Runs `in` (fp32 planar) through a back end in tiles of at most `tile`; sentinels around. */
+static struct result run_backend(const kz_backend *backend, const kz_graph *graph, const float *in,
+                                 int width, int height, int tile, int halo, int threads,
+                                 enum kz_precision precision)
+{
+    kz_log *log = errors();
+    kz_device *device;
+    kz_plan *plan;
+    kz_tiling tiling;
+    kz_device_params device_params = {.threads = threads, .level = level()};
+    int scale = graph->nodes[graph->output].scale;
+    struct result r = {NULL, width * scale, height * scale};
+    size_t count = (size_t)r.width * (size_t)r.height;
+    CHECK(backend->open(&device, &device_params, log) == 0);
+    CHECK(kz_tiling_fit(&tiling, width, height, tile, halo));
+    kz_plan_params params = {tiling.tile_width, tiling.tile_height, precision};
+    CHECK(backend->compile(device, &plan, graph, &params, log) == 0);
+    float *guarded = kz_alloc(count + 32, sizeof(float));
+    for (size_t i = 0; i < count + 32; i++)
+        guarded[i] = 1234;
+    kz_plane src = {(void *)in, width * 4, width, height, 4, 8};
+    kz_plane dst = {guarded + 16, r.width * 4, r.width, r.height, 4, 8};
+    kz_run run = {
+        .src = &src, .src_levels = {0, 1}, .dst = &dst, .dst_levels = {0, 1}, .tiling = &tiling};
+    CHECK(backend->run(plan, &run) == 0);
+    for (size_t i = 0; i < 16; i++)
+        CHECK(guarded[i] == 1234 && guarded[16 + count + i] == 1234);
+    backend->close_plan(&plan);
+    backend->close(&device);
+    kz_log_close(&log);
+    r.data = kz_alloc(count, sizeof(float));
+    memcpy(r.data, guarded + 16, count * sizeof(float));
+    kz_free(guarded);
+    return r;
+}
+
+static float *random_luma(int width, int height, unsigned seed)
+{
+    float *luma = kz_alloc((size_t)width * (size_t)height, sizeof(*luma));
+    CHECK(luma);
+    for (int i = 0; i < width * height; i++)
+        luma[i] = random_unit(&seed) * 0.5f + 0.5f;
+    return luma;
+}
+
+static double worst(const float *a, const float *b, size_t count)
+{
+    double most = 0;
+    for (size_t i = 0; i < count; i++)
+        most = fmax(most, fabs((double)a[i] - b[i]));
+    return most;
+}
+
+static double psnr(const float *a, const float *b, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+    return -10 * log10(sum / (double)count + 1e-20);
+}
+
+static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
+
+static kz_graph *folded(kz_graph *graph)
+{
+    CHECK(kz_rewrite_all(graph, bt709, NULL) == 0);
+    return graph;
+}
+
+/* ---- schedule ---- */
+
+static void dense_blocks_are_slices_of_one_buffer(void)
+{
+    kz_graph *graph = folded(random_rrdb(2, 64, 32, 7));
+    kz_schedule s;
+    CHECK(kz_schedule_open(&s, graph, 16) == 0);
+    int copies = 0;
+    for (int i = 0; i < graph->n_nodes; i++)
+        copies += s.copies[i];
+    CHECK(copies == 0);
+    for (int i = 0; i < graph->n_nodes; i++) {
+        if (graph->nodes[i].op != KZ_OP_CONCAT)
+            continue;
+        for (int j = 0, channel = 0; j < graph->nodes[i].n_inputs; j++) {
+            int input = graph->nodes[i].inputs[j];
+            CHECK(s.slots[input].buffer == s.slots[i].buffer);
+            CHECK(s.slots[input].channel == s.slots[i].channel + channel);
+            channel += graph->nodes[input].channels;
+        }
+    }
+    kz_schedule_close(&s);
+    kz_graph_close(&graph);
+}
+
+static void buffers_alive_together_dont_overlap(void)
+{
+    kz_graph *graph = folded(random_rrdb(3, 64, 32, 8));
+    kz_schedule s;
+    CHECK(kz_schedule_open(&s, graph, 16) == 0);
+    size_t sum = 0;
+    for (int b = 0; b < s.n_buffers; b++)
+        sum += s.buffers[b].bytes = (size_t)s.buffers[b].channels * 100;
+    size_t size = kz_schedule_pack(&s);
+    CHECK(size < sum);
+    for (int a = 0; a < s.n_buffers; a++)
+        for (int b = 0; b < a; b++) {
+            const kz_buffer *x = &s.buffers[a], *y = &s.buffers[b];
+            bool together = x->first <= y->last && y->first <= x->last;
+            CHECK(!together || x->offset + x->bytes <= y->offset ||
+                  y->offset + y->bytes <= x->offset);
+            CHECK(x->offset + x->bytes <= size);
+        }
+    kz_schedule_close(&s);
+    kz_graph_close(&graph);
+}
+
+static void split_cuts_before_the_enlargement(void)
+{
+    kz_graph *graph = folded(random_rrdb(1, 16, 16, 9)), *head, *tail;
+    CHECK(kz_graph_split(graph, &head, &tail) == 0);
+    CHECK(tail && head->nodes[head->output].scale == 1);
+    CHECK(tail->nodes[0].op == KZ_OP_INPUT && tail->nodes[0].channels == 16);
+    CHECK(tail->nodes[tail->output].scale == 4);
+    CHECK(kz_graph_reach(tail) == 2);
+    kz_graph_close(&head);
+    kz_graph_close(&tail);
+    kz_graph_close(&graph);
+    graph = folded(random_srvgg(2, 16, 4, 9));
+    CHECK(kz_graph_split(graph, &head, &tail) == 0);
+    CHECK(!tail); /* the picture itself is added at the end */
+    kz_graph_close(&head);
+    kz_graph_close(&graph);
+}
+
+/* ---- the reference against the definition ---- */
+
+static void compare_reference(kz_graph *graph, int width, int height, unsigned seed)
+{
+    float *in = random_luma(width, height, seed);
+    struct result r =
+        run_backend(&kz_backend_reference, graph, in, width, height, 4096, 0, 2, KZ_PRECISION_AUTO);
+    size_t count = (size_t)r.width * (size_t)r.height;
+    float *expected = kz_alloc(count, sizeof(*expected));
+    CHECK(graph_eval(graph, in, 1, height, width, expected) == 0);
+    CHECK_NEAR(worst(r.data, expected, count), 0, 2e-5);
+    kz_free(expected);
+    kz_free(r.data);
+    kz_free(in);
+    kz_graph_close(&graph);
+}
+
+static void reference_equals_the_definition(void)
+{
+    compare_reference(folded(random_rrdb(1, 16, 8, 1)), 13, 9, 1);
+    compare_reference(folded(random_rrdb(2, 8, 8, 2)), 7, 70, 2);
+    compare_reference(folded(random_srvgg(3, 16, 4, 3)), 17, 11, 3);
+    compare_reference(folded(random_srvgg(1, 12, 2, 4)), 1, 1, 4);
+}
+
+/* ---- the CPU against the reference ---- */
+
+static void compare_cpu(kz_graph *graph, int width, int height, enum kz_precision precision)
+{
+    float *in = random_luma(width, height, 5);
+    struct result r =
+        run_backend(&kz_backend_reference, graph, in, width, height, 4096, 0, 2, KZ_PRECISION_AUTO);
+    struct result c = run_backend(&kz_backend_cpu, graph, in, width, height, 4096, 0, 2, precision);
+    size_t count = (size_t)r.width * (size_t)r.height;
+    if (precision == KZ_PRECISION_FP32)
+        CHECK_NEAR(worst(c.data, r.data, count), 0, 5e-5);
+    else
+        CHECK(psnr(c.data, r.data, count) > 45);
+    kz_free(r.data);
+    kz_free(c.data);
+    kz_free(in);
+    kz_graph_close(&graph);
+}
+
+static void cpu_fp32_equals_the_reference(void)
+{
+    compare_cpu(folded(random_rrdb(2, 64, 32, 11)), 37, 29, KZ_PRECISION_FP32);
+    compare_cpu(folded(random_rrdb(1, 32, 16, 12)), 5, 71, KZ_PRECISION_FP32);
+    compare_cpu(folded(random_srvgg(4, 64, 4, 13)), 41, 23, KZ_PRECISION_FP32);
+    compare_cpu(folded(random_srvgg(2, 32, 2, 14)), 3, 2, KZ_PRECISION_FP32);
+    compare_cpu(folded(random_srvgg(2, 16, 4, 15)), 1, 1, KZ_PRECISION_FP32);
+}
+
+static void cpu_bf16_is_near_the_reference(void)
+{
+    if (level() < KZ_CPU_AVX512_BF16)
+        return;
+    compare_cpu(folded(random_rrdb(2, 64, 32, 21)), 37, 29, KZ_PRECISION_BF16);
+    compare_cpu(folded(random_srvgg(4, 64, 4, 23)), 41, 23, KZ_PRECISION_BF16);
+}
+
+static void cpu_refuses_bf16_without_it(void)
+{
+    kz_device *device;
+    kz_plan *plan;
+    kz_device_params params = {.threads = 1, .level = KZ_CPU_AVX2};
+    kz_plan_params plan_params = {8, 8, KZ_PRECISION_BF16};
+    if (level() > KZ_CPU_AVX2)
+        return; /* oneDNN's level can't go down again in one process */
+    kz_graph *graph = folded(random_srvgg(1, 16, 2, 3));
+    CHECK(kz_backend_cpu.open(&device, &params, NULL) == 0);
+    CHECK(kz_backend_cpu.compile(device, &plan, graph, &plan_params, NULL) == KZ_ERROR_USAGE);
+    CHECK(!plan);
+    kz_backend_cpu.close(&device);
+    kz_graph_close(&graph);
+}
+
+/* A value of an odd number of channels has no fast convolution: the layer must be named. */
+static void cpu_names_a_layer_it_cant_run(void)
+{
+    kz_graph *graph = folded(random_srvgg(2, 13, 2, 3));
+    kz_device *device;
+    kz_plan *plan;
+    kz_log *log;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    kz_device_params params = {.threads = 1, .level = level()};
+    kz_plan_params plan_params = {8, 8, KZ_PRECISION_FP32};
+    CHECK(kz_log_open(&log, stream, KZ_LOG_ERROR) == 0);
+    CHECK(kz_backend_cpu.open(&device, &params, log) == 0);
+    CHECK(kz_backend_cpu.compile(device, &plan, graph, &plan_params, log) == KZ_ERROR_FAILED);
+    kz_backend_cpu.close(&device);
+    kz_log_close(&log);
+    fclose(stream);
+    CHECK(strstr(text, "layer conv"));
+    free(text);
+    kz_graph_close(&graph);
+}
+
+/* ---- tiles and threads ---- */
+
+static void tiles_equal_the_whole(void)
+{
+    kz_graph *graph = folded(random_rrdb(1, 16, 16, 31));
+    int halo = kz_graph_reach(graph), width = 97, height = 85;
+    float *in = random_luma(width, height, 6);
+    const kz_backend *backends[] = {&kz_backend_cpu, &kz_backend_reference};
+    for (int b = 0; b < 2; b++) {
+        struct result whole =
+            run_backend(backends[b], graph, in, width, height, 4096, 0, 1, KZ_PRECISION_FP32);
+        static const int tiles[] = {48, 60, 64, 90};
+        for (int t = 0; t < 4; t++) {
+            struct result tiled = run_backend(backends[b], graph, in, width, height, tiles[t], halo,
+                                              2, KZ_PRECISION_FP32);
+            CHECK_NEAR(worst(whole.data, tiled.data, (size_t)whole.width * (size_t)whole.height), 0,
+                       2e-6);
+            kz_free(tiled.data);
+        }
+        kz_free(whole.data);
+    }
+    kz_free(in);
+    kz_graph_close(&graph);
+}
+
+static void threads_dont_change_a_bit(void)
+{
+    kz_graph *graph = folded(random_srvgg(3, 32, 4, 33));
+    int width = 120, height = 75;
+    float *in = random_luma(width, height, 6);
+    struct result one =
+        run_backend(&kz_backend_cpu, graph, in, width, height, 40, 5, 1, KZ_PRECISION_AUTO);
+    for (int threads = 2; threads <= 5; threads++) {
+        struct result many = run_backend(&kz_backend_cpu, graph, in, width, height, 40, 5, threads,
+                                         KZ_PRECISION_AUTO);
+        CHECK(memcmp(one.data, many.data, (size_t)one.width * (size_t)one.height * sizeof(float)) ==
+              0);
+        kz_free(many.data);
+    }
+    kz_free(one.data);
+    kz_free(in);
+    kz_graph_close(&graph);
+}
+
+static void need_is_what_compile_takes(void)
+{
+    kz_graph *graph = folded(random_rrdb(2, 64, 32, 41));
+    const kz_backend *backends[] = {&kz_backend_cpu, &kz_backend_reference};
+    for (int b = 0; b < 2; b++) {
+        kz_device *device;
+        kz_plan *plan;
+        kz_plan_info info;
+        kz_device_params device_params = {.threads = 2, .level = level()};
+        kz_plan_params params = {100, 80, KZ_PRECISION_FP32};
+        CHECK(backends[b]->open(&device, &device_params, NULL) == 0);
+        double need = (double)backends[b]->need(device, graph, &params);
+        CHECK(backends[b]->compile(device, &plan, graph, &params, NULL) == 0);
+        backends[b]->info(plan, &info);
+        CHECK(fabs(need / (double)info.memory - 1) < 0.15);
+        backends[b]->close_plan(&plan);
+        backends[b]->close(&device);
+    }
+    kz_graph_close(&graph);
+}
+
+static void cancel_ends_a_run(void)
+{
+    kz_graph *graph = folded(random_srvgg(3, 32, 4, 33));
+    atomic_bool stop = true;
+    kz_device *device;
+    kz_plan *plan;
+    kz_tiling tiling;
+    float *in = random_luma(64, 64, 1), *out = kz_alloc(256 * 256, sizeof(*out));
+    kz_device_params device_params = {.threads = 2, .level = level()};
+    kz_plan_params params = {64, 64, KZ_PRECISION_FP32};
+    CHECK(kz_tiling_fit(&tiling, 64, 64, 64, 0));
+    CHECK(kz_backend_cpu.open(&device, &device_params, NULL) == 0);
+    CHECK(kz_backend_cpu.compile(device, &plan, graph, &params, NULL) == 0);
+    kz_plane src = {in, 64 * 4, 64, 64, 4, 8}, dst = {out, 256 * 4, 256, 256, 4, 8};
+    kz_run run = {&src, {0, 1}, &dst, {0, 1}, &tiling, &stop};
+    CHECK(kz_backend_cpu.run(plan, &run) == KZ_ERROR_CANCELLED);
+    stop = false;
+    CHECK(kz_backend_cpu.run(plan, &run) == 0);
+    kz_backend_cpu.close_plan(&plan);
+    kz_backend_cpu.close(&device);
+    kz_free(in);
+    kz_free(out);
+    kz_graph_close(&graph);
+}
+
+static const struct check_case cases[] = {
+    {"dense blocks are slices of one buffer", dense_blocks_are_slices_of_one_buffer},
+    {"buffers alive together don't overlap", buffers_alive_together_dont_overlap},
+    {"split cuts before the enlargement", split_cuts_before_the_enlargement},
+    {"reference equals the definition", reference_equals_the_definition},
+    {"cpu fp32 equals the reference", cpu_fp32_equals_the_reference},
+    {"cpu bf16 is near the reference", cpu_bf16_is_near_the_reference},
+    {"cpu refuses bf16 without it", cpu_refuses_bf16_without_it},
+    {"cpu names a layer it can't run", cpu_names_a_layer_it_cant_run},
+    {"tiles equal the whole", tiles_equal_the_whole},
+    {"threads don't change a bit", threads_dont_change_a_bit},
+    {"need is what compile takes", need_is_what_compile_takes},
+    {"cancel ends a run", cancel_ends_a_run},
+};
+
+CHECK_MAIN(cases)

@@ -1,0 +1,270 @@
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "base/option.h"
+#include "base/pool.h"
+#include "base/reader.h"
+#include "base/ring.h"
+#include "check.h"
+
+/* ---- ring ---- */
+
+static void count_drop(void *item)
+{
+    ++*(int *)item;
+}
+
+static void *push_hundred(void *ring)
+{
+    static int items[100];
+    for (int i = 0; i < 100; i++) {
+        items[i] = i;
+        if (kz_ring_push(ring, &items[i], 10))
+            return NULL;
+    }
+    kz_ring_finish(ring);
+    return NULL;
+}
+
+static void ring_keeps_order_and_ends(void)
+{
+    kz_ring *ring;
+    pthread_t writer;
+    void *item;
+    CHECK(kz_ring_open(&ring, &(kz_ring_params){.max_items = 3, .drop = count_drop}) == 0);
+    CHECK(pthread_create(&writer, NULL, push_hundred, ring) == 0);
+    for (int i = 0; i < 100; i++) {
+        CHECK(kz_ring_pop(ring, &item) == 0);
+        CHECK(*(int *)item == i);
+    }
+    CHECK(kz_ring_pop(ring, &item) == KZ_END);
+    CHECK(kz_ring_pop(ring, &item) == KZ_END);
+    pthread_join(writer, NULL);
+    kz_ring_close(&ring);
+    CHECK(!ring);
+}
+
+static void *push_two(void *ring)
+{
+    static int drops[2];
+    intptr_t taken = !kz_ring_push(ring, &drops[0], 60);
+    taken += !kz_ring_push(ring, &drops[1], 60);
+    return (void *)taken;
+}
+
+static void ring_is_bounded_in_bytes(void)
+{
+    kz_ring *ring;
+    pthread_t writer;
+    void *taken;
+    kz_ring_params params = {.max_items = 8, .max_bytes = 100, .drop = count_drop};
+    CHECK(kz_ring_open(&ring, &params) == 0);
+    CHECK(pthread_create(&writer, NULL, push_two, ring) == 0);
+    while (kz_ring_get_stats(ring).items == 0)
+        usleep(100);
+    usleep(20000);
+    CHECK(kz_ring_get_stats(ring).items == 1); /* the second doesn't fit */
+    kz_ring_stop(ring);
+    pthread_join(writer, &taken);
+    CHECK((intptr_t)taken == 1);
+    kz_ring_close(&ring);
+}
+
+static void ring_passes_an_oversized_item_alone(void)
+{
+    kz_ring *ring;
+    int drops = 0;
+    void *item;
+    kz_ring_params params = {.max_items = 8, .max_bytes = 100, .drop = count_drop};
+    CHECK(kz_ring_open(&ring, &params) == 0);
+    CHECK(kz_ring_push(ring, &drops, 1000) == 0);
+    CHECK(kz_ring_pop(ring, &item) == 0);
+    CHECK(kz_ring_push(ring, &drops, 1000) == 0);
+    kz_ring_close(&ring);
+    CHECK(drops == 1); /* what nobody took */
+}
+
+static void *pop_one(void *ring)
+{
+    void *item;
+    return (void *)(intptr_t)kz_ring_pop(ring, &item);
+}
+
+static void ring_stop_wakes_the_reader(void)
+{
+    kz_ring *ring;
+    pthread_t reader;
+    void *result;
+    CHECK(kz_ring_open(&ring, &(kz_ring_params){.max_items = 1, .drop = count_drop}) == 0);
+    CHECK(pthread_create(&reader, NULL, pop_one, ring) == 0);
+    usleep(10000);
+    kz_ring_stop(ring);
+    pthread_join(reader, &result);
+    CHECK((intptr_t)result == KZ_CLOSED);
+    kz_ring_close(&ring);
+    kz_ring_close(&ring);
+}
+
+/* ---- pool ---- */
+
+struct tally {
+    atomic_int done[1000];
+    atomic_int busy[4];
+    atomic_bool shared;
+};
+
+static void tally_item(void *context, int worker, int item)
+{
+    struct tally *t = context;
+    if (atomic_fetch_add(&t->busy[worker], 1))
+        atomic_store(&t->shared, true);
+    atomic_fetch_add(&t->done[item], 1);
+    atomic_fetch_sub(&t->busy[worker], 1);
+}
+
+static void pool_runs_every_item_once(void)
+{
+    kz_pool *pool;
+    static struct tally t;
+    CHECK(kz_pool_open(&pool, 4, NULL, NULL) == 0);
+    for (int round = 1; round <= 50; round++) {
+        kz_pool_run(pool, 1000, tally_item, &t);
+        for (int i = 0; i < 1000; i++)
+            CHECK(t.done[i] == round);
+    }
+    CHECK(!t.shared);
+    kz_pool_run(pool, 0, tally_item, &t);
+    kz_pool_close(&pool);
+}
+
+/* ---- reader ---- */
+
+static void reader_stays_inside(void)
+{
+    const uint8_t bytes[] = {1, 2, 3, 4, 5};
+    kz_reader reader = {bytes, sizeof(bytes), 0};
+    uint32_t word;
+    CHECK(kz_reader_u32(&reader, &word) == 0 && word == 0x04030201);
+    CHECK(kz_reader_u32(&reader, &word) == KZ_END);
+    CHECK(!kz_reader_take(&reader, SIZE_MAX));
+    CHECK(kz_reader_take(&reader, 1) == bytes + 4);
+    CHECK(!kz_reader_take(&reader, 1));
+}
+
+static void file_read_refuses_what_is_no_file(void)
+{
+    kz_bytes bytes;
+    CHECK(kz_file_read(&bytes, "/", 100, NULL) == KZ_ERROR_FAILED);
+    CHECK(kz_file_read(&bytes, "/nowhere/at/all", 100, NULL) == KZ_ERROR_FAILED);
+    CHECK(kz_file_read(&bytes, "/proc/self/exe", 100, NULL) == KZ_ERROR_FAILED);
+    CHECK(!bytes.data && !bytes.size);
+}
+
+static void allocation_refuses_overflow(void)
+{
+    CHECK(!kz_alloc(SIZE_MAX / 2, 3));
+    CHECK(!kz_alloc(SIZE_MAX, 1));
+    void *none = kz_alloc(0, 8);
+    CHECK(none && (uintptr_t)none % KZ_ALIGNMENT == 0);
+    kz_free(none);
+}
+
+/* ---- options ---- */
+
+struct values {
+    char *name;
+    int count, choice;
+    double real, time;
+    bool flag;
+};
+
+#define AT(field) offsetof(struct values, field)
+static const kz_option rows[] = {
+    {.name = "name", .letter = 'n', .type = KZ_OPTION_STRING, .offset = AT(name), .metavar = "N"},
+    {.name = "count",
+     .type = KZ_OPTION_INT,
+     .offset = AT(count),
+     .least = -5,
+     .most = 9,
+     .initial = "3",
+     .metavar = "N"},
+    {.name = "choice", .type = KZ_OPTION_CHOICE, .offset = AT(choice), .choices = "aa|b|cc"},
+    {.name = "real",
+     .type = KZ_OPTION_REAL,
+     .offset = AT(real),
+     .least = 0,
+     .most = 1,
+     .metavar = "R"},
+    {.name = "time", .type = KZ_OPTION_TIME, .offset = AT(time), .metavar = "T"},
+    {.name = "flag", .letter = 'f', .type = KZ_OPTION_FLAG, .offset = AT(flag)},
+};
+static const kz_option_table table = {rows, 6};
+
+static int parse(struct values *values, int *n_arguments, int argc, char **argv)
+{
+    char *arguments[16];
+    *values = (struct values){0};
+    CHECK(kz_options_init(table, values) == 0);
+    return kz_options_parse(table, values, argc, argv, arguments, n_arguments, NULL);
+}
+
+static void options_take_every_form(void)
+{
+    char *argv[] = {"x",  "-n",     "a b", "--count=-5", "--choice",
+                    "cc", "--real", "0.5", "--time",     "1:02:03.5",
+                    "-f", "-",      "--",  "--count",    NULL};
+    struct values v;
+    int n;
+    CHECK(parse(&v, &n, 14, argv) == 0);
+    CHECK(strcmp(v.name, "a b") == 0 && v.count == -5 && v.choice == 2 && v.flag);
+    CHECK_NEAR(v.real, 0.5, 0);
+    CHECK_NEAR(v.time, 3723.5, 0);
+    CHECK(n == 2);
+    kz_options_free(table, &v);
+    CHECK(!v.name && !v.count);
+}
+
+static void options_refuse_nonsense(void)
+{
+    static char *const bad[] = {"--count=10",   "--count=1.5", "--count=",
+                                "--count=1e99", "--choice=a",  "--choice=aa|b",
+                                "--real=nan",   "--time=-1",   "--time=1:2:3:4",
+                                "--time=",      "--time=1:",   "--flag=maybe",
+                                "--unknown",    "-z",          "--name"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char *argv[] = {"x", bad[i], NULL};
+        struct values v;
+        int n, error = parse(&v, &n, 2, argv);
+        kz_options_free(table, &v);
+        if (error != KZ_ERROR_USAGE)
+            check_failed("%s was taken", bad[i]);
+    }
+}
+
+static void cpu_levels_have_names(void)
+{
+    for (int level = KZ_CPU_BASELINE; level <= KZ_CPU_AMX; level++)
+        CHECK(kz_cpu_level_parse(kz_cpu_level_name((enum kz_cpu_level)level)) == level);
+    CHECK(kz_cpu_level_parse("z80") == -1);
+    CHECK(kz_cpu_detect() <= KZ_CPU_AMX);
+}
+
+static const struct check_case cases[] = {
+    {"ring keeps order and ends", ring_keeps_order_and_ends},
+    {"ring is bounded in bytes", ring_is_bounded_in_bytes},
+    {"ring passes an oversized item alone", ring_passes_an_oversized_item_alone},
+    {"ring stop wakes the reader", ring_stop_wakes_the_reader},
+    {"pool runs every item once", pool_runs_every_item_once},
+    {"reader stays inside", reader_stays_inside},
+    {"file read refuses what is no file", file_read_refuses_what_is_no_file},
+    {"allocation refuses overflow", allocation_refuses_overflow},
+    {"options take every form", options_take_every_form},
+    {"options refuse nonsense", options_refuse_nonsense},
+    {"cpu levels have names", cpu_levels_have_names},
+};
+
+CHECK_MAIN(cases)

@@ -1,0 +1,217 @@
+#include <math.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "check.h"
+#include "pixel/levels.h"
+#include "pixel/resample.h"
+#include "pixel/tiling.h"
+
+/* ---- levels ---- */
+
+static void store_and_load(int depth_in, int depth_out, bool full)
+{
+    kz_levels from = kz_luma_levels(depth_in, full), to = kz_luma_levels(depth_out, full);
+    uint16_t in[1], out[64];
+    kz_plane src = {in, 2, 1, 1, 2, depth_in}, dst = {out, 16, 8, 8, 2, depth_out};
+    for (int code = 0; code < 1 << depth_in; code++) {
+        float value;
+        *in = (uint16_t)code;
+        kz_levels_load(from, &src, 0, 0, 1, &value);
+        double exact = ((double)code - from.zero) / from.span * to.span + to.zero, sum = 0;
+        double most = (1 << depth_out) - 1;
+        exact = exact > most ? most : exact; /* clipped */
+        for (int y = 0; y < 8; y++)
+            for (int x = 0; x < 8; x++)
+                kz_levels_store(to, &dst, x, y, 1, &value);
+        for (int i = 0; i < 64; i++) {
+            CHECK(fabs(out[i] - exact) < 1);
+            sum += out[i];
+        }
+        CHECK_NEAR(sum / 64, exact, 0.01); /* the dither doesn't shift the mean */
+    }
+}
+
+static void levels_keep_every_code_value(void)
+{
+    store_and_load(8, 10, false);
+    store_and_load(8, 8, false);
+    store_and_load(8, 8, true);
+    store_and_load(10, 10, true);
+    store_and_load(8, 10, true);
+    store_and_load(10, 8, false);
+}
+
+static void levels_clip_and_survive_nan(void)
+{
+    uint8_t out[4];
+    float values[] = {-9, 9, NAN, 0};
+    kz_plane dst = {out, 4, 4, 1, 1, 8};
+    kz_levels_store(kz_luma_levels(8, false), &dst, 0, 0, 4, values);
+    CHECK(out[0] == 0 && out[1] == 255 && out[2] == 0 && out[3] == 16);
+}
+
+static void dither_is_fixed_to_the_position(void)
+{
+    uint8_t whole[32], parts[32];
+    float values[32];
+    kz_plane a = {whole, 32, 32, 1, 1, 8}, b = {parts, 32, 32, 1, 1, 8};
+    for (int i = 0; i < 32; i++)
+        values[i] = 0.3f + (float)i * 0.001f;
+    kz_levels_store(kz_luma_levels(8, false), &a, 0, 0, 32, values);
+    for (int x = 0; x < 32; x += 5)
+        kz_levels_store(kz_luma_levels(8, false), &b, x, 0, x + 5 > 32 ? 32 - x : 5, values + x);
+    CHECK(memcmp(whole, parts, 32) == 0);
+}
+
+/* ---- resampling ---- */
+
+static const kz_levels plain = {0, 1};
+
+static float *resampled(const float *src, kz_resample_params params, int bands)
+{
+    kz_resampler *r;
+    CHECK(kz_resample_open(&r, &params) == 0);
+    size_t count = (size_t)params.dst_width * (size_t)params.dst_height;
+    float *dst = kz_alloc(count, sizeof(*dst));
+    float *scratch = kz_alloc(kz_resample_scratch(r), sizeof(*scratch));
+    CHECK(dst && scratch);
+    kz_plane in = {(void *)src, params.src_width * 4, params.src_width, params.src_height, 4, 8};
+    kz_plane out = {dst, params.dst_width * 4, params.dst_width, params.dst_height, 4, 8};
+    for (int b = 0; b < bands; b++)
+        kz_resample_rows(r, &in, plain, &out, plain, params.dst_height * b / bands,
+                         params.dst_height * (b + 1) / bands, scratch);
+    kz_free(scratch);
+    kz_resample_close(&r);
+    return dst;
+}
+
+static kz_resample_params centred(int sw, int sh, int dw, int dh)
+{
+    return (kz_resample_params){sw, sh, dw, dh, 0.5, 0.5, 0.5, 0.5};
+}
+
+static void resampling_keeps_flat_and_ramp(void)
+{
+    float ramp[40 * 30];
+    for (int i = 0; i < 40 * 30; i++)
+        ramp[i] = (float)(i % 40) * 0.01f + (float)(i / 40) * 0.02f;
+    static const int sizes[][2] = {{160, 120}, {80, 60}, {53, 41}, {20, 15}, {13, 11}, {40, 30}};
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        int w = sizes[s][0], h = sizes[s][1];
+        float *out = resampled(ramp, centred(40, 30, w, h), 1);
+        for (int y = h / 4; y < h * 3 / 4; y++)
+            for (int x = w / 4; x < w * 3 / 4; x++) {
+                double sx = (x + 0.5) * 40 / w - 0.5, sy = (y + 0.5) * 30 / h - 0.5;
+                /* Reducing by a fraction, the widened taps sum to one but not to their place. */
+                CHECK_NEAR(out[y * w + x], sx * 0.01 + sy * 0.02, w < 40 && w != 20 ? 1e-3 : 1e-5);
+            }
+        kz_free(out);
+    }
+}
+
+static void resampling_doesnt_depend_on_bands(void)
+{
+    float noise[31 * 37];
+    for (int i = 0; i < 31 * 37; i++)
+        noise[i] = (float)(i * 7919 % 1013) / 1013;
+    static const int sizes[][2] = {{124, 148}, {31, 37}, {17, 9}, {1, 1}};
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        int w = sizes[s][0], h = sizes[s][1];
+        float *one = resampled(noise, centred(31, 37, w, h), 1);
+        float *many = resampled(noise, centred(31, 37, w, h), h < 7 ? h : 7);
+        CHECK(memcmp(one, many, (size_t)(w * h) * sizeof(*one)) == 0);
+        kz_free(one);
+        kz_free(many);
+    }
+}
+
+static void resampling_takes_one_pixel(void)
+{
+    float one = 0.25f;
+    float *out = resampled(&one, centred(1, 1, 5, 3), 1);
+    for (int i = 0; i < 15; i++)
+        CHECK_NEAR(out[i], 0.25, 1e-6);
+    kz_free(out);
+}
+
+/* Chroma on the left luma column must stay there: a ramp over luma positions comes back. */
+static void chroma_stays_on_its_site(void)
+{
+    float ramp[20 * 4];
+    for (int i = 0; i < 80; i++)
+        ramp[i] = (float)(2 * (i % 20)); /* luma position of the co-sited sample */
+    kz_resample_params params = {20,
+                                 4,
+                                 80,
+                                 16,
+                                 kz_chroma_origin_x(KZ_SITE_LEFT, 1),
+                                 0.5,
+                                 kz_chroma_origin_x(KZ_SITE_LEFT, 1),
+                                 0.5};
+    float *out = resampled(ramp, params, 1);
+    for (int x = 16; x < 64; x++) /* output sample x lies on luma column 2x of 160, +0.5 centre */
+        CHECK_NEAR(out[8 * 80 + x], (2 * x + 0.5) / 4 - 0.5, 1e-3);
+    kz_free(out);
+}
+
+/* ---- tiling ---- */
+
+static void check_tiling(int width, int height, int tile, int halo)
+{
+    kz_tiling t;
+    if (!kz_tiling_fit(&t, width, height, tile, halo))
+        return;
+    uint8_t *owned = kz_alloc((size_t)width, (size_t)height);
+    CHECK(owned);
+    for (int i = 0; i < kz_tiling_count(&t); i++) {
+        kz_tile k = kz_tiling_get(&t, i);
+        CHECK(k.x >= 0 && k.y >= 0);
+        CHECK(k.x + t.tile_width <= width && k.y + t.tile_height <= height);
+        CHECK(t.tile_width <= tile && t.tile_height <= tile);
+        CHECK(k.own_x0 == 0 || k.own_x0 - k.x >= halo);
+        CHECK(k.own_y0 == 0 || k.own_y0 - k.y >= halo);
+        CHECK(k.own_x1 == width || k.x + t.tile_width - k.own_x1 >= halo);
+        CHECK(k.own_y1 == height || k.y + t.tile_height - k.own_y1 >= halo);
+        CHECK(k.own_x0 < k.own_x1 && k.own_y0 < k.own_y1);
+        CHECK((k.x == 0) == (k.own_x0 == 0) && (k.y == 0) == (k.own_y0 == 0));
+        for (int y = k.own_y0; y < k.own_y1; y++)
+            for (int x = k.own_x0; x < k.own_x1; x++)
+                owned[(size_t)y * (size_t)width + (size_t)x]++;
+    }
+    for (int i = 0; i < width * height; i++)
+        CHECK(owned[i] == 1);
+    kz_free(owned);
+}
+
+static void tiles_cover_every_pixel_once(void)
+{
+    for (int width = 1; width < 140; width += 3)
+        for (int height = 1; height < 90; height += 7)
+            for (int halo = 0; halo < 20; halo += 4)
+                check_tiling(width, height, 43, halo);
+    check_tiling(1920, 1080, 256, 18);
+    check_tiling(853, 479, 128, 24);
+}
+
+static void a_tile_no_larger_than_its_halo_is_refused(void)
+{
+    kz_tiling t;
+    CHECK(!kz_tiling_fit(&t, 100, 100, 32, 16));
+    CHECK(kz_tiling_fit(&t, 100, 100, 33, 16));
+    CHECK(kz_tiling_fit(&t, 30, 30, 32, 16) && kz_tiling_count(&t) == 1);
+}
+
+static const struct check_case cases[] = {
+    {"levels keep every code value", levels_keep_every_code_value},
+    {"levels clip and survive NaN", levels_clip_and_survive_nan},
+    {"dither is fixed to the position", dither_is_fixed_to_the_position},
+    {"resampling keeps flat and ramp", resampling_keeps_flat_and_ramp},
+    {"resampling doesn't depend on bands", resampling_doesnt_depend_on_bands},
+    {"resampling takes one pixel", resampling_takes_one_pixel},
+    {"chroma stays on its site", chroma_stays_on_its_site},
+    {"tiles cover every pixel once", tiles_cover_every_pixel_once},
+    {"a tile no larger than its halo is refused", a_tile_no_larger_than_its_halo_is_refused},
+};
+
+CHECK_MAIN(cases)
