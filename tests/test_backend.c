@@ -217,7 +217,6 @@ static void cpu_fp32_equals_the_reference(void)
     compare_cpu(folded(random_rrdb(1, 32, 16, 12)), 5, 71, KZ_PRECISION_FP32);
     compare_cpu(folded(random_srvgg(4, 64, 4, 13)), 41, 23, KZ_PRECISION_FP32);
     compare_cpu(folded(random_srvgg(2, 32, 2, 14)), 3, 2, KZ_PRECISION_FP32);
-    compare_cpu(folded(random_srvgg(2, 16, 4, 15)), 1, 1, KZ_PRECISION_FP32);
 }
 
 static void cpu_bf16_is_near_the_reference(void)
@@ -244,7 +243,7 @@ static void cpu_refuses_bf16_without_it(void)
     kz_graph_close(&graph);
 }
 
-/* A value of an odd number of channels has no fast convolution: the layer must be named. */
+/* Thirteen channels are neither the picture nor a block: oneDNN has only naive code for them. */
 static void cpu_names_a_layer_it_cant_run(void)
 {
     kz_graph *graph = folded(random_srvgg(2, 13, 2, 3));
@@ -255,10 +254,12 @@ static void cpu_names_a_layer_it_cant_run(void)
     size_t size = 0;
     FILE *stream = open_memstream(&text, &size);
     kz_device_params params = {.threads = 1, .level = level()};
-    kz_plan_params plan_params = {8, 8, KZ_PRECISION_FP32};
+    kz_plan_params plan_params = {9, 8, KZ_PRECISION_FP32};
     CHECK(kz_log_open(&log, stream, KZ_LOG_ERROR) == 0);
     CHECK(kz_backend_cpu.open(&device, &params, log) == 0);
-    CHECK(kz_backend_cpu.compile(device, &plan, graph, &plan_params, log) == KZ_ERROR_FAILED);
+    int error = kz_backend_cpu.compile(device, &plan, graph, &plan_params, log);
+    if (error != KZ_ERROR_FAILED)
+        check_failed("result %d", error);
     kz_backend_cpu.close(&device);
     kz_log_close(&log);
     fclose(stream);

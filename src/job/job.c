@@ -8,7 +8,7 @@
 #include "job/size.h"
 #include "model/registry.h"
 
-enum { RING_BYTES = 96 << 20, SPILL_BYTES = 256 << 20 };
+enum { SPILL_BYTES = 256 << 20 };
 
 struct job {
     const kz_job_params *params;
@@ -110,9 +110,8 @@ static void say_memory(struct job *j)
 {
     char total[32], engine[32], encoder[32], frames[32];
     kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
-    kz_memory m =
-        kz_memory_estimate(u.memory, kz_input_format(j->input), &j->out_format, j->encoder.codec,
-                           j->encoder.preset, RING_BYTES, kz_cpu_count());
+    kz_memory m = kz_memory_estimate(u.memory, kz_input_format(j->input), &j->out_format,
+                                     j->encoder.codec, j->encoder.preset, kz_cpu_count());
     j->memory = kz_memory_total(&m);
     kz_log_line(j->log, KZ_LOG_INFO, "memory  %s expected: engine %s, encoder %s, frames %s",
                 gib(total, sizeof(total), j->memory), gib(engine, sizeof(engine), m.engine),
@@ -130,8 +129,7 @@ static int open_input(struct job *j)
                               .cancel = j->params->stop};
     int error = kz_input_open(&j->input, &params, j->log);
     if (!error)
-        kz_log_line(j->log, KZ_LOG_INFO, "input   %s: %s", j->params->input,
-                    kz_input_describe(j->input));
+        kz_log_line(j->log, KZ_LOG_INFO, "input   %s", kz_input_describe(j->input));
     return error;
 }
 
@@ -194,7 +192,6 @@ static int run_pipeline(struct job *j, kz_job_result *result)
                                  .encoder = j->encoder,
                                  .out_format = j->out_format,
                                  .max_frames = j->params->options->frames,
-                                 .ring_bytes = RING_BYTES,
                                  .stop = j->params->stop,
                                  .progress = j->params->progress,
                                  .context = j->params->context};

@@ -2,19 +2,13 @@
 
 #include <string.h>
 
+#include "pipeline/pipeline.h"
+
 static size_t frame_bytes(const kz_video_format *f)
 {
     size_t luma = (size_t)f->width * (size_t)f->height;
     size_t chroma = f->planes < 3 ? 0 : 2 * (luma >> (f->shift_x + f->shift_y));
     return (luma + chroma) * (f->depth > 8 ? 2 : 1);
-}
-
-/* What a ring holds when it is full: it never has more than 16 frames, and always room for one. */
-static size_t ring_full(size_t frame, size_t ring_bytes)
-{
-    size_t frames = ring_bytes / frame;
-    frames = frames < 1 ? 1 : frames > 16 ? 16 : frames;
-    return frames * frame;
 }
 
 /* Source pictures that x265 keeps: look-ahead, B-frames, references and reconstructions, in units
@@ -44,14 +38,14 @@ static size_t encoder_bytes(const kz_video_format *out, const char *encoder, con
 }
 
 kz_memory kz_memory_estimate(size_t engine, const kz_video_format *in, const kz_video_format *out,
-                             const char *encoder, const char *encoder_preset, size_t ring_bytes,
-                             int threads)
+                             const char *encoder, const char *encoder_preset, int threads)
 {
     size_t decoder_frames = 6 + (size_t)threads;
+    /* Besides what lies in a ring, each side of it has one frame in its hands. */
+    size_t ring_frames = KZ_RING_FRAMES + 2;
     return (kz_memory){
         .engine = engine,
-        .frames = ring_full(frame_bytes(in), ring_bytes) + frame_bytes(in) * decoder_frames +
-                  2 * frame_bytes(out),
+        .frames = frame_bytes(in) * (decoder_frames + ring_frames) + frame_bytes(out) * ring_frames,
         .encoder = encoder_bytes(out, encoder, encoder_preset),
         .base = (size_t)60 << 20,
     };

@@ -15,8 +15,7 @@ typedef struct kz_memory {
 
 /* `threads` are the processors that encoder and decoder will see. */
 kz_memory kz_memory_estimate(size_t engine, const kz_video_format *in, const kz_video_format *out,
-                             const char *encoder, const char *encoder_preset, size_t ring_bytes,
-                             int threads);
+                             const char *encoder, const char *encoder_preset, int threads);
 
 size_t kz_memory_total(const kz_memory *memory);
 

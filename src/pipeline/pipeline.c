@@ -117,7 +117,7 @@ static void drop_frame(void *item)
 static int open_line(kz_line *line)
 {
     kz_ring_params ring = {
-        .max_items = 16, .max_bytes = line->params->ring_bytes, .drop = drop_frame};
+        .max_items = KZ_RING_FRAMES, .max_bytes = KZ_RING_BYTES, .drop = drop_frame};
     pthread_mutex_init(&line->lock, NULL);
     pthread_cond_init(&line->changed, NULL);
     if (kz_ring_open(&line->decoded, &ring) || kz_ring_open(&line->upscaled, &ring))

@@ -18,6 +18,11 @@
 #include "media/output.h"
 #include "upscale/upscaler.h"
 
+/* Bounds of each of the two rings. A few frames even out the stages; more would only delay what an
+ * encoder with a look-ahead keeps anyway. A larger frame passes alone. */
+#define KZ_RING_FRAMES 3
+#define KZ_RING_BYTES ((size_t)256 << 20)
+
 enum kz_stage { KZ_STAGE_DECODE, KZ_STAGE_UPSCALE, KZ_STAGE_ENCODE, KZ_STAGES };
 
 typedef struct kz_stage_times {
@@ -46,7 +51,6 @@ typedef struct kz_pipeline_params {
     kz_encoder_params encoder;
     kz_video_format out_format;
     int64_t max_frames; /* 0: all */
-    size_t ring_bytes;  /* of each ring */
     atomic_bool *stop;  /* set from outside to cancel; set by a stage that fails. The input and
                          * the upscaler must have been opened with the same flag. */
     /* Called on the calling thread a few times a second. */
