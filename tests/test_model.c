@@ -1,0 +1,333 @@
+/* The reader, on good and hostile files, and the rewrites, each against the definition. */
+#include <math.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "check.h"
+#include "graph_eval.h"
+#include "model/ncnn.h"
+#include "model/registry.h"
+#include "model/rewrite.h"
+#include "random_graph.h"
+
+static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
+
+/* ---- rewrites ---- */
+
+enum { WIDTH = 7, HEIGHT = 5 };
+
+static float *evaluate(const kz_graph *graph, const float *in)
+{
+    const kz_node *output = &graph->nodes[graph->output];
+    size_t pixels = (size_t)(WIDTH * output->scale) * (size_t)(HEIGHT * output->scale);
+    float *out = kz_alloc(pixels * (size_t)output->channels, sizeof(*out));
+    CHECK(out && graph_eval(graph, in, graph->nodes[0].channels, HEIGHT, WIDTH, out) == 0);
+    return out;
+}
+
+static void fill(float *in, int count, unsigned seed)
+{
+    for (int i = 0; i < count; i++)
+        in[i] = random_unit(&seed);
+}
+
+static void check_equal(const float *a, const float *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        CHECK_NEAR(a[i], b[i], 1e-5 * (1 + fabs((double)b[i])));
+}
+
+static void check_rewrite(kz_graph *graph, int (*rewrite)(kz_graph *))
+{
+    float in[3 * WIDTH * HEIGHT];
+    int scale = graph->nodes[graph->output].scale;
+    int channels = graph->nodes[graph->output].channels;
+    fill(in, 3 * WIDTH * HEIGHT, 3);
+    float *before = evaluate(graph, in);
+    CHECK(rewrite(graph) == 0);
+    CHECK(kz_graph_check(graph, "rewritten", NULL) == 0);
+    float *after = evaluate(graph, in);
+    check_equal(after, before, (size_t)(WIDTH * HEIGHT * scale * scale * channels));
+    kz_free(before);
+    kz_free(after);
+}
+
+static int count(const kz_graph *graph, enum kz_op op)
+{
+    int found = 0;
+    for (int i = 0; i < graph->n_nodes; i++)
+        found += graph->nodes[i].op == op;
+    return found;
+}
+
+static void activations_fuse(void)
+{
+    kz_graph *graph = random_srvgg(3, 8, 2, 1);
+    CHECK(count(graph, KZ_OP_ACTIVATION) == 3);
+    check_rewrite(graph, kz_rewrite_fuse_activation);
+    CHECK(count(graph, KZ_OP_ACTIVATION) == 0);
+    kz_graph_close(&graph);
+}
+
+static void additions_fuse(void)
+{
+    kz_graph *graph = random_rrdb(2, 8, 4, 2);
+    CHECK(count(graph, KZ_OP_ADD) == 9);
+    check_rewrite(graph, kz_rewrite_fuse_add);
+    CHECK(count(graph, KZ_OP_ADD) == 0);
+    kz_graph_close(&graph);
+}
+
+static void phases_replace_upsampling(void)
+{
+    kz_graph *graph = random_rrdb(1, 8, 4, 3);
+    double before = kz_graph_macs(graph);
+    check_rewrite(graph, kz_rewrite_phase);
+    CHECK(count(graph, KZ_OP_UPSAMPLE) == 0 && count(graph, KZ_OP_PHASE_CONV) == 2);
+    CHECK(kz_graph_macs(graph) < before);
+    kz_graph_close(&graph);
+}
+
+/* The luma of N(Y, Y, Y), against the folded network's output for Y. */
+static void check_luma(kz_graph *graph)
+{
+    float rgb[3 * WIDTH * HEIGHT];
+    int scale = graph->nodes[graph->output].scale;
+    size_t pixels = (size_t)(WIDTH * HEIGHT * scale * scale);
+    fill(rgb, WIDTH * HEIGHT, 5);
+    memcpy(rgb + WIDTH * HEIGHT, rgb, WIDTH * HEIGHT * sizeof(*rgb));
+    memcpy(rgb + 2 * WIDTH * HEIGHT, rgb, WIDTH * HEIGHT * sizeof(*rgb));
+    float *before = evaluate(graph, rgb);
+    for (size_t i = 0; i < pixels; i++)
+        before[i] =
+            bt709.r * before[i] + bt709.g * before[pixels + i] + bt709.b * before[2 * pixels + i];
+    CHECK(kz_rewrite_luma(graph, bt709, NULL) == 0);
+    CHECK(kz_graph_check(graph, "folded", NULL) == 0);
+    CHECK(graph->nodes[0].channels == 1 && graph->nodes[graph->output].channels == 1);
+    float *after = evaluate(graph, rgb);
+    check_equal(after, before, pixels);
+    CHECK(kz_rewrite_all(graph, bt709, NULL) == 0);
+    float *all = evaluate(graph, rgb);
+    check_equal(all, before, pixels);
+    kz_free(before);
+    kz_free(after);
+    kz_free(all);
+    kz_graph_close(&graph);
+}
+
+static void luma_folds(void)
+{
+    check_luma(random_rrdb(2, 8, 4, 6));
+    check_luma(random_srvgg(2, 8, 4, 7));
+    check_luma(random_srvgg(1, 6, 2, 8));
+}
+
+static void what_isnt_linear_doesnt_fold(void)
+{
+    kz_graph *graph = random_srvgg(2, 8, 2, 9);
+    graph->output = 2; /* a PReLU */
+    CHECK(kz_rewrite_luma(graph, bt709, NULL) == KZ_ERROR_FAILED);
+    kz_graph_close(&graph);
+}
+
+static void a_copy_is_its_own(void)
+{
+    kz_graph *graph = random_srvgg(2, 8, 2, 10), *copy;
+    float in[3 * WIDTH * HEIGHT];
+    fill(in, 3 * WIDTH * HEIGHT, 3);
+    float *before = evaluate(graph, in);
+    CHECK(kz_graph_copy(&copy, graph) == 0);
+    kz_graph_close(&graph);
+    float *after = evaluate(copy, in);
+    CHECK(memcmp(before, after, WIDTH * HEIGHT * 4 * 3 * sizeof(*in)) == 0);
+    kz_graph_close(&copy);
+    kz_free(before);
+    kz_free(after);
+}
+
+/* ---- files ---- */
+
+static const char good_param[] = "7767517\n"
+                                 "5 6\n"
+                                 "Input in 0 1 data\n"
+                                 "Split split 1 2 data d0 d1\n"
+                                 "Convolution conv 1 1 d0 a 0=3 1=3 4=1 5=1 6=81 9=2 -23310=1,0.2\n"
+                                 "PReLU act 1 1 a b 0=3\n"
+                                 "Eltwise sum 2 1 b d1 output 0=1 -23301=2,0.5,1.0\n";
+
+enum { GOOD_BIN = 4 + 164 + 12 + 12 }; /* flag, 81 halves padded, biases, slopes */
+
+static void make_bin(uint8_t *bin)
+{
+    memset(bin, 0, GOOD_BIN);
+    bin[0] = 0x47, bin[1] = 0x6b, bin[2] = 0x30, bin[3] = 0x01;
+    for (int i = 0; i < 81; i++)
+        bin[4 + 2 * i + 1] = 0x3c; /* 1.0, but for one subnormal and one negative */
+    bin[4] = 1, bin[5] = 0, bin[7] = 0xbc;
+}
+
+static int parse(const char *param, const uint8_t *bin, size_t size, kz_graph **graph)
+{
+    kz_bytes text = {(uint8_t *)(uintptr_t)param, strlen(param)};
+    kz_bytes bytes = {(uint8_t *)(uintptr_t)bin, size};
+    return kz_ncnn_parse(graph, text, "x.param", bytes, "x.bin", NULL);
+}
+
+static void a_good_file_is_read(void)
+{
+    uint8_t bin[GOOD_BIN];
+    kz_graph *graph;
+    make_bin(bin);
+    CHECK(parse(good_param, bin, sizeof(bin), &graph) == 0);
+    CHECK(graph->n_nodes == 4 && graph->nodes[0].channels == 3);
+    const kz_node *conv = &graph->nodes[1];
+    CHECK(conv->act == KZ_ACT_LEAKY && conv->slope == 0.2f && conv->bias);
+    CHECK(conv->weights[0] == ldexpf(1, -24) && conv->weights[1] == -1 && conv->weights[2] == 1);
+    CHECK(graph->nodes[3].coefs[0] == 0.5f && graph->nodes[3].inputs[1] == 0);
+    kz_graph_close(&graph);
+}
+
+static void a_cut_or_longer_bin_is_refused(void)
+{
+    uint8_t bin[GOOD_BIN + 8];
+    kz_graph *graph;
+    make_bin(bin);
+    for (size_t size = 0; size < sizeof(bin); size++)
+        if (size != GOOD_BIN) {
+            CHECK(parse(good_param, bin, size, &graph) == KZ_ERROR_FAILED);
+            CHECK(!graph);
+        }
+}
+
+static void weights_that_arent_numbers_are_refused(void)
+{
+    uint8_t bin[GOOD_BIN];
+    kz_graph *graph;
+    make_bin(bin);
+    bin[4 + 51] = 0x7c; /* infinity */
+    CHECK(parse(good_param, bin, sizeof(bin), &graph) == KZ_ERROR_FAILED);
+    make_bin(bin);
+    memset(bin + GOOD_BIN - 4, 0xff, 4); /* a slope that is no number */
+    CHECK(parse(good_param, bin, sizeof(bin), &graph) == KZ_ERROR_FAILED);
+    make_bin(bin);
+    bin[3] = 7; /* an unknown way to store */
+    CHECK(parse(good_param, bin, sizeof(bin), &graph) == KZ_ERROR_FAILED);
+}
+
+static void hostile_text_is_refused(void)
+{
+    static const struct {
+        const char *from, *to;
+    } edits[] = {{"7767517", "7767518"},
+                 {"5 6", "5 99999999"},
+                 {"5 6", "6 6"},
+                 {"5 6", "4 6"},
+                 {"5 6", "-1 6"},
+                 {"5 6", "5 2"},
+                 {"Convolution", "Deconv"},
+                 {"0=3 1=3", "0=9999"},
+                 {"0=3 1=3", "0=3 1=0"},
+                 {"0=3 1=3", "0=nan 1=3"},
+                 {"6=81", "6=82"},
+                 {"6=81", "6=8e300"},
+                 {"4=1", "4=0"},
+                 {"4=1", "4=1 3=2"},
+                 {"-23310=1", "-23310=9"},
+                 {"-23310=1,0.2", "-23310"},
+                 {"a 0=3", "zz 0=3"},
+                 {"b d1 output", "b d9 output"},
+                 {"a b", "a a"},
+                 {"Input in 0 1", "Input in 1 1"},
+                 {"0=1 -23301=2", "0=0 -23301=2"},
+                 {"1 2 data", "1 99 data"}};
+    uint8_t bin[GOOD_BIN];
+    kz_graph *graph;
+    make_bin(bin);
+    for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+        char text[1000];
+        const char *at = strstr(good_param, edits[i].from);
+        CHECK(at);
+        snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - good_param), good_param, edits[i].to,
+                 at + strlen(edits[i].from));
+        if (parse(text, bin, sizeof(bin), &graph) != KZ_ERROR_FAILED)
+            check_failed("'%s' instead of '%s' was taken", edits[i].to, edits[i].from);
+    }
+}
+
+static void a_cut_text_is_refused(void)
+{
+    uint8_t bin[GOOD_BIN];
+    char text[sizeof(good_param)];
+    kz_graph *graph;
+    make_bin(bin);
+    size_t last_line = (size_t)(strstr(good_param, "Eltwise") - good_param);
+    for (size_t length = 0; length <= last_line; length++) {
+        memcpy(text, good_param, length);
+        text[length] = 0;
+        CHECK(parse(text, bin, sizeof(bin), &graph) == KZ_ERROR_FAILED);
+    }
+}
+
+/* ---- the real networks ---- */
+
+static kz_model *open_real(const char *name)
+{
+    char *dir = getenv("KIZUNA_DATA_DIR");
+    kz_model *model = NULL;
+    if (!dir)
+        printf("# KIZUNA_DATA_DIR isn't set: %s is left out\n", name);
+    else
+        CHECK(kz_model_open(&model, name, &dir, 1, NULL) == 0);
+    return model;
+}
+
+static void check_macs(const char *name, double nominal, double executed)
+{
+    kz_model *model = open_real(name);
+    if (!model)
+        return;
+    CHECK_NEAR(kz_graph_macs(model->graph), nominal, 0.5);
+    CHECK(kz_rewrite_all(model->graph, bt709, NULL) == 0);
+    CHECK_NEAR(kz_graph_macs(model->graph), executed, 0.5);
+    CHECK(count(model->graph, KZ_OP_ADD) <= 1 && count(model->graph, KZ_OP_ACTIVATION) == 0);
+    kz_model_close(&model);
+}
+
+/* 718,848 more for each further block; folding takes 2 × 576 from the first convolution and 2 ×
+ * 9,216 from the last, phases 5/9 of both enlargements. */
+static void real_networks_cost_what_they_should(void)
+{
+    check_macs("anime-6b", 5706432 - 0.0,
+               5706432 - 1152 - 18432 - 147456 * 5 / 9.0 - 589824 * 5 / 9.0);
+    check_macs("x4plus", 5706432 + 17 * 718848.0,
+               5706432 + 17 * 718848.0 - 1152 - 18432 - 147456 * 5 / 9.0 - 589824 * 5 / 9.0);
+    check_macs("animevideov3", 619200, 619200 - 1152 - 18432);
+}
+
+static void unknown_models_are_refused(void)
+{
+    char *dir = "/nowhere";
+    kz_model *model;
+    CHECK(kz_model_open(&model, "nope", &dir, 1, NULL) == KZ_ERROR_USAGE);
+    CHECK(kz_model_open(&model, "/nowhere/x.txt", &dir, 1, NULL) == KZ_ERROR_USAGE);
+    CHECK(kz_model_open(&model, "/nowhere/x.param", &dir, 1, NULL) == KZ_ERROR_FAILED);
+    CHECK(!model);
+}
+
+static const struct check_case cases[] = {
+    {"activations fuse", activations_fuse},
+    {"additions fuse", additions_fuse},
+    {"phases replace upsampling", phases_replace_upsampling},
+    {"luma folds", luma_folds},
+    {"what isn't linear doesn't fold", what_isnt_linear_doesnt_fold},
+    {"a copy is its own", a_copy_is_its_own},
+    {"a good file is read", a_good_file_is_read},
+    {"a cut or longer .bin is refused", a_cut_or_longer_bin_is_refused},
+    {"weights that aren't numbers are refused", weights_that_arent_numbers_are_refused},
+    {"hostile text is refused", hostile_text_is_refused},
+    {"a cut text is refused", a_cut_text_is_refused},
+    {"real networks cost what they should", real_networks_cost_what_they_should},
+    {"unknown models are refused", unknown_models_are_refused},
+};
+
+CHECK_MAIN(cases)
