@@ -11,27 +11,34 @@ static size_t frame_bytes(const kz_video_format *f)
     return (luma + chroma) * (f->depth > 8 ? 2 : 1);
 }
 
-/* Source pictures that x265 keeps: look-ahead, B-frames, references and reconstructions, in units
- * of its 16-bit pictures with their half-size copies and statistics. */
-static double x265_pictures(const char *preset)
+/* libx265's memory is a fixed part and a multiple of the picture: look-ahead, B-frames, references
+ * and reconstructions, with their half-size copies and statistics. Both were fitted to runs of 70
+ * to 200 frames from 1280x720 to 3840x2160 with one frame thread: docs/performance.md. */
+struct x265_fit {
+    const char *preset;
+    double fixed_mib, pictures;
+};
+
+static const struct x265_fit x265_fits[] = {
+    {"ultrafast", 38, 52}, {"superfast", 45, 60}, {"veryfast", 60, 75}, {"faster", 60, 75},
+    {"fast", 60, 75},      {"medium", 95, 88},    {"slow", 85, 101},    {"slower", 85, 130},
+    {"veryslow", 85, 140}, {"placebo", 85, 160}};
+
+static struct x265_fit fit_of(const char *preset)
 {
-    static const struct {
-        const char *preset;
-        double pictures;
-    } table[] = {{"ultrafast", 12}, {"superfast", 17}, {"veryfast", 22}, {"faster", 22},
-                 {"fast", 22},      {"medium", 28},    {"slow", 34},     {"slower", 50},
-                 {"veryslow", 50},  {"placebo", 70}};
-    for (size_t i = 0; preset && i < sizeof(table) / sizeof(table[0]); i++)
-        if (strcmp(table[i].preset, preset) == 0)
-            return table[i].pictures;
-    return 28;
+    for (size_t i = 0; preset && i < sizeof(x265_fits) / sizeof(x265_fits[0]); i++)
+        if (strcmp(x265_fits[i].preset, preset) == 0)
+            return x265_fits[i];
+    return fit_of("medium");
 }
 
 static size_t encoder_bytes(const kz_video_format *out, const char *encoder, const char *preset)
 {
     double frame = (double)frame_bytes(out);
-    if (strcmp(encoder, "libx265") == 0)
-        return (size_t)(frame * x265_pictures(preset));
+    if (strcmp(encoder, "libx265") == 0) {
+        struct x265_fit fit = fit_of(preset);
+        return (size_t)(fit.fixed_mib * (1 << 20) + frame * fit.pictures);
+    }
     if (strcmp(encoder, "libx264") == 0 || strcmp(encoder, "libsvtav1") == 0)
         return (size_t)(frame * 45);
     return (size_t)(frame * 4);
@@ -47,7 +54,7 @@ kz_memory kz_memory_estimate(size_t engine, const kz_video_format *in, const kz_
         .engine = engine,
         .frames = frame_bytes(in) * (decoder_frames + ring_frames) + frame_bytes(out) * ring_frames,
         .encoder = encoder_bytes(out, encoder, encoder_preset),
-        .base = (size_t)60 << 20,
+        .base = (size_t)45 << 20,
     };
 }
 
