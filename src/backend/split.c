@@ -15,13 +15,22 @@ static bool separates(const kz_graph *graph, int cut)
     return true;
 }
 
+/* Without a convolution behind the cut nothing there is large. */
+static bool has_convolution(const kz_graph *graph, int first)
+{
+    for (int i = first; i < graph->n_nodes; i++)
+        if (graph->nodes[i].op == KZ_OP_CONV || graph->nodes[i].op == KZ_OP_PHASE_CONV)
+            return true;
+    return false;
+}
+
 static int find_cut(const kz_graph *graph)
 {
     int last = graph->n_nodes - 1;
     while (last > 0 && graph->nodes[last].scale > 1)
         last--;
     bool at_end = last <= 0 || last >= graph->output;
-    return at_end || !separates(graph, last) ? -1 : last;
+    return at_end || !has_convolution(graph, last + 1) || !separates(graph, last) ? -1 : last;
 }
 
 static void drop_nodes(kz_graph *graph, int first, int count)

@@ -151,12 +151,12 @@ void kz_progress_summary(const kz_job_result *result, const char *output, kz_log
                 (double)p->bytes * 1e-6);
     for (int s = 0; s < KZ_STAGES; s++) {
         double all = p->stage[s].busy + p->stage[s].waited;
-        length += snprintf(text + length, sizeof(text) - (size_t)length,
-                           "%s%s worked %.0f %% and waited %.0f %%", s ? ", " : "", stage_names[s],
-                           all > 0 ? 100 * p->stage[s].busy / all : 0,
-                           all > 0 ? 100 * p->stage[s].waited / all : 0);
+        length +=
+            snprintf(text + length, sizeof(text) - (size_t)length, "%s%s %.0f + %.0f %%",
+                     s ? ", " : "", stage_names[s], all > 0 ? 100 * p->stage[s].busy / all : 0,
+                     all > 0 ? 100 * p->stage[s].waited / all : 0);
     }
-    kz_log_line(log, KZ_LOG_INFO, "stages  %s", text);
+    kz_log_line(log, KZ_LOG_INFO, "stages  %s (worked + waited)", text);
     kz_log_line(log, KZ_LOG_INFO, "memory  %.0f MiB at most, %.0f MiB were expected",
                 (double)kz_peak_memory() / (1 << 20), (double)result->expected_memory / (1 << 20));
     if (p->damaged)

@@ -20,9 +20,9 @@ struct x265_fit {
 };
 
 static const struct x265_fit x265_fits[] = {
-    {"ultrafast", 38, 52}, {"superfast", 45, 60}, {"veryfast", 60, 75}, {"faster", 60, 75},
-    {"fast", 60, 75},      {"medium", 95, 88},    {"slow", 85, 101},    {"slower", 85, 130},
-    {"veryslow", 85, 140}, {"placebo", 85, 160}};
+    {"ultrafast", 38, 52}, {"superfast", 45, 61}, {"veryfast", 60, 82}, {"faster", 60, 82},
+    {"fast", 60, 82},      {"medium", 95, 88},    {"slow", 85, 101},    {"slower", 85, 175},
+    {"veryslow", 85, 175}, {"placebo", 85, 190}};
 
 static struct x265_fit fit_of(const char *preset)
 {
