@@ -105,7 +105,7 @@ need_python() {
 # The project's own files, one a line: what git knows or would add, or everything outside a clone.
 project_files() {
   (
-    cd "$root"
+    cd "$root" || exit
     git ls-files -co --exclude-standard 2>/dev/null ||
       find . \( -path ./build -o -path ./media -o -path ./models/weights -o -name .git \) -prune \
         -o -type f -printf '%P\n'

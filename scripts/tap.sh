@@ -3,7 +3,7 @@
 # Source lib.sh first; logs stay in build/logs.
 
 tap_passed=0 tap_failed=0 tap_skipped=0
-tap_logs=$root/build/logs
+tap_logs=${root:?source lib.sh first}/build/logs
 mkdir -p "$tap_logs"
 
 # tap_run NAME COMMAND…: a program that prints TAP. No plan, fewer results than planned, a crash

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Sets up what the tests need, builds, and passes every test. Last line: passed, failed, skipped.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$root/scripts/tap.sh"
+trap 'tap_end $?' EXIT
+export KIZUNA_DATA_DIR=$root
+programs=(test_base test_pixel test_model test_backend test_media test_pipeline)
+
+checks() {
+  local check
+  for check in layers headers format style scripts; do
+    tap_check "check $check" "$root/scripts/check-$check.sh" || true
+  done
+  for check in symbols globals; do
+    tap_check "check $check" "$root/scripts/check-$check.sh" "$root/build/release" || true
+  done
+}
+
+# Address and undefined-behaviour sanitizers, on everything.
+sanitized() {
+  local program
+  tap_check "build with ASan and UBSan" build asan --buildtype=debugoptimized \
+    -Db_sanitize=address,undefined -Db_lundef=false || return 0
+  for program in "${programs[@]}"; do
+    tap_run "asan $program" "$root/build/asan/tests/$program"
+  done
+}
+
+# Threads, where the sanitizer sees all of them.
+threads() {
+  tap_check "build with TSan" build tsan --buildtype=debugoptimized -Db_sanitize=thread \
+    -Db_lundef=false || return 0
+  tap_run "tsan test_base" "$root/build/tsan/tests/test_base"
+  tap_run "tsan test_pipeline" "$root/build/tsan/tests/test_pipeline"
+}
+
+build() {
+  configure "$@" && compile "$1"
+}
+
+clang_build() {
+  CC=clang build clang --buildtype=debugoptimized
+}
+
+cpu_levels() {
+  local level
+  for level in avx2 avx512 avx512_bf16 amx; do
+    tap_run "test_backend at level $level" \
+      env KIZUNA_CPU_LEVEL="$level" "$root/build/release/tests/test_backend"
+  done
+}
+
+"$root/scripts/setup.sh" test
+build_release
+"$root/scripts/fetch-models.sh"
+"$root/scripts/fetch-clip.sh" --sample
+tap_stage "checks" checks
+tap_stage "clang" tap_check "build with clang" clang_build
+tap_stage "sanitizers" sanitized
+tap_stage "threads" threads
+tap_stage "CPU levels" cpu_levels
+tap_stage "the program" tap_run "end to end" "$root/tests/e2e.sh" "$root/build/release/kizuna"
+tap_stage "valgrind" tap_run "valgrind" "$root/tests/valgrind.sh" "$root/build/release/kizuna"
