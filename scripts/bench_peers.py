@@ -1,0 +1,151 @@
+"""Interleaved rounds: in each, every engine runs the same picture once, in one order. What is
+compared are medians; the ranges tell how noisy the machine was. torch takes part where it is
+installed."""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+
+from ncnn_model import FILES, to_onnx
+
+root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+THREADS = len(os.sched_getaffinity(0))
+
+
+def openvino_runner(onnx_path, picture, precision):
+    import openvino as ov
+    core = ov.Core()
+    model = core.read_model(onnx_path)
+    model.reshape([1, *picture.shape])
+    compiled = core.compile_model(model, "CPU", {
+        "INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": THREADS,
+        "PERFORMANCE_HINT": "LATENCY"})
+    request = compiled.create_infer_request()
+    return lambda: request.infer([picture[None]])
+
+
+def onnxruntime_runner(onnx_path, picture):
+    import onnxruntime as ort
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = ort.InferenceSession(onnx_path, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"data": picture[None]})
+
+
+def ncnn_runner(model, picture, bf16):
+    import ncnn
+    net = ncnn.Net()
+    net.opt.num_threads = THREADS
+    net.opt.use_vulkan_compute = False
+    net.opt.use_bf16_storage = bf16
+    stem = os.path.join(root, "models", "weights", FILES[model])
+    net.load_param(stem + ".param")
+    net.load_model(stem + ".bin")
+
+    def run():
+        extractor = net.create_extractor()
+        extractor.input("data", ncnn.Mat(picture))
+        extractor.extract("output")
+    return run
+
+
+def torch_runner(onnx_path, picture, bf16):
+    import torch
+    from onnx2torch import convert
+    network = convert(onnx_path).eval().to(memory_format=torch.channels_last)
+    x = torch.from_numpy(picture[None]).contiguous(memory_format=torch.channels_last)
+    if bf16:
+        network, x = network.bfloat16(), x.bfloat16()
+    torch.set_num_threads(THREADS)
+
+    def run():
+        with torch.inference_mode():
+            network(x)
+    return run
+
+
+def kizuna_run(model, size, luma, precision):
+    out = subprocess.run([os.path.join(root, "build", "release", "kizuna"), "bench", "-m", model, "--size", size,
+                          "--frames", "1", "--precision", precision, "-i", luma, "--json"], check=True,
+                         stdout=subprocess.PIPE, env={**os.environ, "KIZUNA_DATA_DIR": root}).stdout
+    return json.loads(out)
+
+
+def clocked(run):
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def make_peers(model, onnx_path, picture):
+    makers = {"OpenVINO bf16": lambda: openvino_runner(onnx_path, picture, "bf16"),
+              "OpenVINO fp32": lambda: openvino_runner(onnx_path, picture, "f32"),
+              "onnxruntime fp32": lambda: onnxruntime_runner(onnx_path, picture),
+              "ncnn fp32": lambda: ncnn_runner(model, picture, False),
+              "ncnn bf16 storage": lambda: ncnn_runner(model, picture, True),
+              "torch bf16": lambda: torch_runner(onnx_path, picture, True),
+              "torch fp32": lambda: torch_runner(onnx_path, picture, False)}
+    peers = {}
+    for name, make in makers.items():
+        try:
+            peers[name] = make()
+            peers[name]()  # a first run, which doesn't count
+        except Exception as error:  # an engine that isn't there is left out, by name
+            peers.pop(name, None)
+            print(f"({name} is left out: {str(error).splitlines()[0][:80]})", flush=True)
+    return peers
+
+
+def measure(model, size, rounds, work):
+    width, height = map(int, size.split("x"))
+    picture = np.random.default_rng(1).random((height, width), np.float32) * 0.2
+    picture += (np.add.outer(np.arange(height) // 16, np.arange(width) // 24) % 2) * 0.6
+    luma, onnx_path = os.path.join(work, "luma.f32"), os.path.join(work, model + ".onnx")
+    picture.astype(np.float32).tofile(luma)
+    rgb = np.ascontiguousarray(np.stack([picture] * 3)).astype(np.float32)
+    import onnx
+    stem = os.path.join(root, "models", "weights", FILES[model])
+    onnx.save(to_onnx(stem + ".param", stem + ".bin"), onnx_path)
+    peers, times = make_peers(model, onnx_path, rgb), {}
+    for _ in range(rounds):
+        for precision in ("bf16", "fp32"):
+            try:
+                got = kizuna_run(model, size, luma, precision)
+            except subprocess.CalledProcessError:
+                continue  # no bf16 on this CPU
+            times.setdefault("kizuna " + precision, []).append(got["seconds_per_frame"])
+        for name, run in peers.items():
+            times.setdefault(name, []).append(clocked(run))
+    return times
+
+
+def report(model, size, times):
+    medians = {name: statistics.median(t) for name, t in times.items()}
+    peers = {name: m for name, m in medians.items() if not name.startswith("kizuna")}
+    best = min(peers, key=peers.get)
+    print(f"\n{model}, {size}, {THREADS} threads, best peer: {best}\n")
+    print("| engine | s/frame, median | range | speed to the best peer | range, round by round |")
+    print("|---|---|---|---|---|")
+    for name, t in times.items():
+        ratios = [b / a for a, b in zip(t, times[best])]
+        print(f"| {name} | {medians[name]:.3f} | {min(t):.3f}–{max(t):.3f} | "
+              f"{medians[best] / medians[name]:.2f} | {min(ratios):.2f}–{max(ratios):.2f} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", action="append", choices=FILES)
+    parser.add_argument("--size", default="640x360")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        for model in arguments.model or ["animevideov3", "anime-6b"]:
+            report(model, arguments.size, measure(model, arguments.size, arguments.rounds, work))
+
+
+main()

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Memory runs out at the first, second, third … allocation of a run. Each time: exit code 1, at least
+# one error line, no crash, no hang, no file left. Prints TAP.
+#   tests/fail_alloc.sh build/release/kizuna build/release/tests/libfail_alloc.so [STEP]
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+kizuna=$(realpath "$1")
+preload=$(realpath "$2")
+step=${3:-1}
+export KIZUNA_DATA_DIR=$root
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+echo "1..1"
+python3 "$root/tests/tiny_model.py" copy
+ffmpeg -v error -f lavfi -i testsrc2=size=48x32:rate=25 -f lavfi -i sine -t 0.2 -pix_fmt yuv420p \
+  -c:v ffv1 -c:a flac clip.mkv </dev/null
+
+bad=0
+for ((at = 1; at < 5000; at += step)); do
+  FAIL_AT=$at LD_PRELOAD=$preload timeout 20 "$kizuna" upscale clip.mkv -m ./copy.param -s 2 -e ffv1 \
+    -o out.mkv --progress off >out.log 2>err.log </dev/null
+  code=$?
+  if [[ $code == 0 && -s out.mkv ]]; then
+    rm out.mkv
+    ((++clean >= 3)) && break # past the last allocation
+    continue
+  fi
+  clean=0
+  if [[ $code != 1 ]] || ! grep -q '^kizuna: error: ' err.log || [[ -n $(ls -A | grep -v -e '^clip' -e '^copy' -e 'log$') ]]; then
+    echo "# allocation $at: exit code $code, left: $(ls -A | tr '\n' ' ')"
+    sed 's/^/# /' err.log
+    bad=$((bad + 1))
+    rm -f out.mkv .out.mkv*
+  fi
+done
+echo "# $at allocations"
+((bad == 0)) && echo "ok 1 - memory runs out anywhere" || echo "not ok 1 - memory runs out anywhere"
