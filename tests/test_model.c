@@ -1,6 +1,7 @@
 /* The reader, on good and hostile files, and the rewrites, each against the definition. */
 #include <math.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "check.h"
@@ -122,6 +123,82 @@ static void luma_folds(void)
     check_luma(random_srvgg(1, 6, 2, 8));
 }
 
+static int put(kz_graph *graph, kz_node node)
+{
+    snprintf(node.name, sizeof(node.name), "n%d", graph->n_nodes);
+    int index = kz_graph_add(graph, &node);
+    CHECK(index >= 0);
+    return index;
+}
+
+static int put_conv(kz_graph *graph, int input, int in, int out)
+{
+    unsigned seed = (unsigned)graph->n_nodes;
+    kz_node node = {.op = KZ_OP_CONV, .inputs = {input}, .n_inputs = 1, .channels = out};
+    node.kernel = 3;
+    node.pad_top = node.pad_left = node.pad_bottom = node.pad_right = 1;
+    node.weights = kz_alloc((size_t)(in * out) * 9, sizeof(float));
+    CHECK(node.weights);
+    for (int i = 0; i < in * out * 9; i++)
+        node.weights[i] = random_unit(&seed) / 3;
+    return put(graph, node);
+}
+
+/* The network's input, and the same enlarged: what a convolution reads needn't be the input. */
+static kz_graph *open_enlarged(int *up)
+{
+    kz_graph *graph;
+    CHECK(kz_graph_open(&graph) == 0);
+    put(graph, (kz_node){.op = KZ_OP_INPUT, .channels = 3, .scale = 1});
+    *up = put(graph, (kz_node){.op = KZ_OP_UPSAMPLE, .inputs = {0}, .n_inputs = 1, .factor = 2});
+    return graph;
+}
+
+static void what_only_enlarges_the_input_folds(void)
+{
+    int up;
+    kz_graph *graph = open_enlarged(&up);
+    int twice =
+        put(graph,
+            (kz_node){.op = KZ_OP_ADD, .inputs = {up, up}, .coefs = {0.75f, -0.5f}, .n_inputs = 2});
+    int body = put_conv(graph, put_conv(graph, up, 3, 4), 4, 4);
+    int other = put_conv(graph, twice, 3, 4);
+    int sum =
+        put(graph,
+            (kz_node){.op = KZ_OP_ADD, .inputs = {body, other}, .coefs = {0.5f, 1}, .n_inputs = 2});
+    int last = put_conv(graph, sum, 4, 3);
+    graph->output = put(graph, (kz_node){.op = KZ_OP_ADD,
+                                         .inputs = {last, up, twice},
+                                         .coefs = {1, 1, 0.25f},
+                                         .n_inputs = 3});
+    CHECK(kz_graph_check(graph, "enlarged", NULL) == 0);
+    check_luma(graph);
+}
+
+/* Its weights would need the three channels one by one. */
+static void a_joined_or_added_input_doesnt_fold(void)
+{
+    int up;
+    kz_graph *graph = open_enlarged(&up);
+    int joined = put(
+        graph,
+        (kz_node){.op = KZ_OP_CONCAT, .inputs = {put_conv(graph, up, 3, 4), up}, .n_inputs = 2});
+    graph->output = put_conv(graph, joined, 7, 3);
+    CHECK(kz_graph_check(graph, "joined", NULL) == 0);
+    CHECK(kz_rewrite_luma(graph, bt709, NULL) == KZ_ERROR_FAILED);
+    kz_graph_close(&graph);
+
+    graph = open_enlarged(&up);
+    int added = put(graph, (kz_node){.op = KZ_OP_ADD,
+                                     .inputs = {put_conv(graph, up, 3, 3), up},
+                                     .coefs = {1, 1},
+                                     .n_inputs = 2});
+    graph->output = put_conv(graph, added, 3, 3);
+    CHECK(kz_graph_check(graph, "added", NULL) == 0);
+    CHECK(kz_rewrite_luma(graph, bt709, NULL) == KZ_ERROR_FAILED);
+    kz_graph_close(&graph);
+}
+
 static void what_isnt_linear_doesnt_fold(void)
 {
     kz_graph *graph = random_srvgg(2, 8, 2, 9);
@@ -166,11 +243,24 @@ static void make_bin(uint8_t *bin)
     bin[4] = 1, bin[5] = 0, bin[7] = 0xbc;
 }
 
+/* Every failure is one line that names the file. */
 static int parse(const char *param, const uint8_t *bin, size_t size, kz_graph **graph)
 {
+    char *lines = NULL;
+    size_t length;
+    kz_log *log;
+    FILE *stream = open_memstream(&lines, &length);
+    CHECK(stream && kz_log_open(&log, stream, KZ_LOG_VERBOSE) == 0);
     kz_bytes text = {(uint8_t *)(uintptr_t)param, strlen(param)};
     kz_bytes bytes = {(uint8_t *)(uintptr_t)bin, size};
-    return kz_ncnn_parse(graph, text, "x.param", bytes, "x.bin", NULL);
+    int error = kz_ncnn_parse(graph, text, "x.param", bytes, "x.bin", log);
+    kz_log_close(&log);
+    fclose(stream);
+    bool named = strstr(lines, "x.param: ") || strstr(lines, "x.bin: ");
+    bool one = strcspn(lines, "\n") + 1 == length;
+    free(lines);
+    CHECK(error ? named && one : !length);
+    return error;
 }
 
 static void a_good_file_is_read(void)
@@ -232,6 +322,11 @@ static void hostile_text_is_refused(void)
                  {"6=81", "6=8e300"},
                  {"4=1", "4=0"},
                  {"4=1", "4=1 3=2"},
+                 {"4=1", "4=1 13=2"},
+                 {"4=1", "4=1 12=2"},
+                 {"4=1", "4=1 14=2"},
+                 {"4=1", "4=1 18=0.5"},
+                 {"4=1", "4=1 8=1"},
                  {"-23310=1", "-23310=9"},
                  {"-23310=1,0.2", "-23310"},
                  {"a 0=3", "zz 0=3"},
@@ -314,11 +409,69 @@ static void unknown_models_are_refused(void)
     CHECK(!model);
 }
 
+static void write_manifest(const char *dir, const char *name, const char *file)
+{
+    char *path = kz_asprintf("%s/models/%s.json", dir, name);
+    FILE *stream = path ? fopen(path, "w") : NULL;
+    CHECK(stream);
+    fprintf(stream,
+            "{\"name\": \"%s\", \"architecture\": \"a\", \"title\": \"t\", \"scale\": 4, "
+            "\"halo\": 8, \"licence\": \"MIT\", \"source\": \"s\", "
+            "\"param\": {\"file\": \"%s\", \"sha256\": \"00\"}, "
+            "\"bin\": {\"file\": \"b.bin\", \"sha256\": \"00\"}}",
+            name, file);
+    fclose(stream);
+    kz_free(path);
+}
+
+static void remove_all(const char *dir)
+{
+    static const char *const files[] = {"models/b.json", "models/a.json", "models/c.json", "models",
+                                        "."};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char *path = kz_asprintf("%s/%s", dir, strcmp(files[i], ".") ? files[i] : "");
+        CHECK(path && remove(path) == 0);
+        kz_free(path);
+    }
+}
+
+/* The one whose file lies elsewhere is left out with a warning; the others are there, sorted. */
+static void manifests_are_listed(void)
+{
+    char dir[] = "/tmp/kz-model-XXXXXX", *dirs = dir, *lines = NULL;
+    size_t length;
+    kz_log *log;
+    kz_model_info *infos;
+    int count;
+    CHECK(mkdtemp(dir));
+    char *models = kz_asprintf("%s/models", dir);
+    CHECK(models && mkdir(models, 0700) == 0);
+    write_manifest(dir, "b", "b.param");
+    write_manifest(dir, "a", "a.param");
+    write_manifest(dir, "c", "../../c.param");
+    FILE *stream = open_memstream(&lines, &length);
+    CHECK(stream && kz_log_open(&log, stream, KZ_LOG_VERBOSE) == 0);
+    int error = kz_registry_list(&infos, &count, &dirs, 1, log);
+    kz_log_close(&log);
+    fclose(stream);
+    remove_all(dir);
+    CHECK(error == 0 && count == 2);
+    CHECK(strcmp(infos[0].name, "a") == 0 && strcmp(infos[1].name, "b") == 0);
+    CHECK(!infos[0].installed && infos[0].scale == 4 && infos[0].halo == 8);
+    CHECK(strstr(lines, "models/c.json: "));
+    CHECK(strcspn(lines, "\n") + 1 == length);
+    kz_registry_free(&infos, count);
+    kz_free(models);
+    free(lines);
+}
+
 static const struct check_case cases[] = {
     {"activations fuse", activations_fuse},
     {"additions fuse", additions_fuse},
     {"phases replace upsampling", phases_replace_upsampling},
     {"luma folds", luma_folds},
+    {"what only enlarges the input folds", what_only_enlarges_the_input_folds},
+    {"a joined or added input doesn't fold", a_joined_or_added_input_doesnt_fold},
     {"what isn't linear doesn't fold", what_isnt_linear_doesnt_fold},
     {"a copy is its own", a_copy_is_its_own},
     {"a good file is read", a_good_file_is_read},
@@ -327,6 +480,7 @@ static const struct check_case cases[] = {
     {"hostile text is refused", hostile_text_is_refused},
     {"a cut text is refused", a_cut_text_is_refused},
     {"real networks cost what they should", real_networks_cost_what_they_should},
+    {"manifests are listed", manifests_are_listed},
     {"unknown models are refused", unknown_models_are_refused},
 };
 

@@ -24,7 +24,7 @@ struct loader {
     const char *param_name, *bin_name;
     kz_reader bin;
     kz_log *log;
-    int *values; /* blob number to node, -1 where there is none yet */
+    int *values; /* blob number to node; a layer reads blobs of earlier layers only */
 };
 
 static int refuse(const struct loader *l, const kz_ncnn_layer *layer, const char *why)
@@ -125,6 +125,17 @@ static bool is_default(double value)
     return value == 0 || value == 1;
 }
 
+/* Stride, dilation, group and padding value are the usual ones, and both axes agree: what isn't
+ * looked at here would silently give another picture. */
+static bool is_plain_conv(const double *v)
+{
+    bool square = v[11] == 0 || v[11] == v[1];
+    for (int side = 14; side <= 16; side++)
+        square = square && (v[side] == 0 || v[side] == v[4]);
+    return square && is_default(v[2]) && is_default(v[3]) && is_default(v[7]) &&
+           is_default(v[12]) && is_default(v[13]) && v[8] == 0 && v[18] == 0 && v[19] == 0;
+}
+
 static int add_conv(struct loader *l, const kz_ncnn_layer *layer)
 {
     const double *v = layer->value;
@@ -132,10 +143,10 @@ static int add_conv(struct loader *l, const kz_ncnn_layer *layer)
     if (layer->n_in != 1 || !is_whole(v[0], 1, MAX_CHANNELS) || !is_whole(v[1], 1, MAX_KERNEL) ||
         !is_whole(v[4], 0, MAX_KERNEL) || !is_whole(v[6], 1, 1 << 27))
         return refuse(l, layer, "its sizes aren't usable");
-    if (!is_default(v[2]) || !is_default(v[3]) || !is_default(v[7]) ||
-        (v[11] != 0 && v[11] != v[1]) || (v[9] != 0 && v[9] != 2) ||
+    if (!is_plain_conv(v) || (v[9] != 0 && v[9] != 2) ||
         (v[9] == 2 && layer->array_length[10] != 1))
-        return refuse(l, layer, "its stride, dilation, groups or activation aren't supported");
+        return refuse(l, layer,
+                      "its stride, dilation, groups, padding or activation aren't supported");
     take_inputs(l, layer, &node);
     node.channels = (int)v[0];
     node.kernel = (int)v[1];
@@ -186,7 +197,7 @@ static int add_sum(struct loader *l, const kz_ncnn_layer *layer)
     if (layer->n_in < 2 || !take_inputs(l, layer, &node) ||
         (eltwise && given && given != layer->n_in))
         return refuse(l, layer, "its inputs and coefficients don't fit");
-    /* Eltwise 0=1 is a sum in newer files, as in these; BinaryOp 0=0 an addition without scalar. */
+    /* Eltwise 0=1 is a sum (0=0 a product), BinaryOp 0=0 one too, 1=1 with a number instead. */
     if (eltwise ? (layer->value[0] != 1) : (layer->value[0] != 0 || layer->value[1] != 0))
         return refuse(l, layer, "only sums are supported");
     for (int i = 0; i < layer->n_in; i++)
@@ -211,7 +222,8 @@ static int add_interp(struct loader *l, const kz_ncnn_layer *layer)
 {
     const double *v = layer->value;
     kz_node node = {.op = KZ_OP_UPSAMPLE};
-    if (layer->n_in != 1 || v[0] != 1 || v[1] != v[2] || !is_whole(v[1], 2, 16))
+    if (layer->n_in != 1 || v[0] != 1 || v[1] != v[2] || !is_whole(v[1], 2, 16) || v[3] != 0 ||
+        v[4] != 0)
         return refuse(l, layer, "only nearest-neighbour enlargement by 2 to 16 is supported");
     take_inputs(l, layer, &node);
     node.factor = (int)v[1];

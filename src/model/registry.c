@@ -1,6 +1,8 @@
 #include "model/registry.h"
 
 #include <dirent.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,18 +39,37 @@ struct manifest {
     const cJSON *root;
     const char *path;
     kz_log *log;
-    bool broken;
+    int error; /* KZ_ERROR_FAILED once it was found broken, and reported; KZ_ERROR_MEMORY */
 };
+
+__attribute__((format(printf, 2, 3))) static void warn(struct manifest *m, const char *format, ...)
+{
+    char why[160];
+    va_list args;
+    if (m->error)
+        return;
+    va_start(args, format);
+    vsnprintf(why, sizeof(why), format, args);
+    va_end(args);
+    kz_log_line(m->log, KZ_LOG_WARNING, "%s: %s", m->path, why);
+    m->error = KZ_ERROR_FAILED;
+}
+
+/* The text, or NULL where there is no memory. */
+static char *keep(struct manifest *m, char *text)
+{
+    if (!text)
+        m->error = KZ_ERROR_MEMORY;
+    return text;
+}
 
 static char *take_text(struct manifest *m, const cJSON *object, const char *key)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    char *text = cJSON_IsString(item) ? kz_strdup(item->valuestring) : NULL;
-    if (!text && !m->broken) {
-        kz_log_line(m->log, KZ_LOG_WARNING, "%s: no text \"%s\"", m->path, key);
-        m->broken = true;
-    }
-    return text;
+    if (cJSON_IsString(item))
+        return keep(m, kz_strdup(item->valuestring));
+    warn(m, "no text \"%s\"", key);
+    return NULL;
 }
 
 static int take_number(struct manifest *m, const char *key, int least, int most)
@@ -56,10 +77,7 @@ static int take_number(struct manifest *m, const char *key, int least, int most)
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(m->root, key);
     if (cJSON_IsNumber(item) && item->valuedouble >= least && item->valuedouble <= most)
         return (int)item->valuedouble;
-    if (!m->broken)
-        kz_log_line(m->log, KZ_LOG_WARNING, "%s: \"%s\" is not a number from %d to %d", m->path,
-                    key, least, most);
-    m->broken = true;
+    warn(m, "\"%s\" is not a number from %d to %d", key, least, most);
     return least;
 }
 
@@ -69,15 +87,15 @@ static char *take_file(struct manifest *m, const char *key, const char *dir, cha
     const cJSON *object = cJSON_GetObjectItemCaseSensitive(m->root, key);
     char *file = take_text(m, object, "file"), *path = NULL;
     *sha256 = take_text(m, object, "sha256");
-    if (file && !strchr(file, '/') && *file != '.')
-        path = kz_asprintf("%s/models/weights/%s", dir, file);
-    if (!path)
-        m->broken = true;
+    if (file && (strchr(file, '/') || *file == '.'))
+        warn(m, "\"%s\" names a file outside models/weights", key);
+    else if (file)
+        path = keep(m, kz_asprintf("%s/models/weights/%s", dir, file));
     kz_free(file);
     return path;
 }
 
-static bool fill_info(kz_model_info *info, struct manifest *m, const char *dir)
+static void fill_info(kz_model_info *info, struct manifest *m, const char *dir)
 {
     info->name = take_text(m, m->root, "name");
     info->architecture = take_text(m, m->root, "architecture");
@@ -88,27 +106,28 @@ static bool fill_info(kz_model_info *info, struct manifest *m, const char *dir)
     info->halo = take_number(m, "halo", 0, 512);
     info->param = take_file(m, "param", dir, &info->param_sha256);
     info->bin = take_file(m, "bin", dir, &info->bin_sha256);
-    info->installed = !m->broken && access(info->param, R_OK) == 0 && access(info->bin, R_OK) == 0;
-    return !m->broken;
+    info->installed = !m->error && access(info->param, R_OK) == 0 && access(info->bin, R_OK) == 0;
 }
 
-/* False, after a warning, where the manifest can't be used. */
-static bool read_manifest(kz_model_info *info, const char *path, const char *dir, kz_log *log)
+/* KZ_ERROR_FAILED, after a warning, where the manifest can't be used. */
+static int read_manifest(kz_model_info *info, const char *path, const char *dir, kz_log *log)
 {
     kz_bytes text;
     *info = (kz_model_info){0};
-    if (kz_file_read(&text, path, MANIFEST_LIMIT, log))
-        return false;
+    int error = kz_file_read(&text, path, MANIFEST_LIMIT, log);
+    if (error)
+        return error;
     cJSON *root = cJSON_ParseWithLength((const char *)text.data, text.size);
     struct manifest m = {.root = root, .path = path, .log = log};
-    bool usable = root && fill_info(info, &m, dir);
-    if (!root)
-        kz_log_line(log, KZ_LOG_WARNING, "%s: not JSON", path);
+    if (root)
+        fill_info(info, &m, dir);
+    else
+        warn(&m, "not JSON");
     cJSON_Delete(root);
     kz_free(text.data);
-    if (!usable)
+    if (m.error)
         free_info(info);
-    return usable;
+    return m.error;
 }
 
 /* ---- list ---- */
@@ -155,10 +174,10 @@ static int list_file(kz_model_info **infos, int *count, const char *dir, const c
     char *path = kz_asprintf("%s/models/%s", dir, name);
     if (!path)
         return KZ_ERROR_MEMORY;
-    bool usable = read_manifest(&info, path, dir, log);
+    int error = read_manifest(&info, path, dir, log);
     kz_free(path);
-    if (!usable)
-        return 0;
+    if (error)
+        return error == KZ_ERROR_MEMORY ? error : 0;
     if (is_listed(*infos, *count, info.name)) {
         free_info(&info);
         return 0;
