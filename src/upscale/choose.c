@@ -1,6 +1,6 @@
 #include "upscale/choose.h"
 
-#define DEFAULT_MEMORY_LIMIT ((size_t)640 << 20)
+#define DEFAULT_MEMORY_LIMIT ((size_t)960 << 20)
 
 enum { SMALLEST_STEP = 16 }; /* pixels that a tile must own at least in each direction */
 

@@ -26,7 +26,7 @@ typedef struct kz_upscaler_params {
     enum kz_precision precision;
     int tile;                  /* largest tile, halo included; 0: the fastest within memory_limit */
     int halo;                  /* pixels around what a tile decides */
-    size_t memory_limit;       /* for tile 0; 0: 640 MiB */
+    size_t memory_limit;       /* for tile 0; 0: 960 MiB */
     const atomic_bool *cancel; /* ends a run soon after it is set; NULL: never */
 } kz_upscaler_params;
 
