@@ -16,6 +16,8 @@ python3 "$root/tests/tiny_model.py" copy
 ffmpeg -v error -f lavfi -i testsrc2=size=48x32:rate=25 -f lavfi -i sine -t 0.2 -pix_fmt yuv420p \
   -c:v ffv1 -c:a flac clip.mkv </dev/null
 
+left() { find . -type f -not -name 'clip*' -not -name 'copy*' -not -name '*.log' -printf '%P '; }
+
 bad=0
 for ((at = 1; at < 5000; at += step)); do
   FAIL_AT=$at LD_PRELOAD=$preload timeout 20 "$kizuna" upscale clip.mkv -m ./copy.param -s 2 -e ffv1 \
@@ -27,8 +29,8 @@ for ((at = 1; at < 5000; at += step)); do
     continue
   fi
   clean=0
-  if [[ $code != 1 ]] || ! grep -q '^kizuna: error: ' err.log || [[ -n $(ls -A | grep -v -e '^clip' -e '^copy' -e 'log$') ]]; then
-    echo "# allocation $at: exit code $code, left: $(ls -A | tr '\n' ' ')"
+  if [[ $code != 1 ]] || ! grep -q '^kizuna: error: ' err.log || [[ -n $(left) ]]; then
+    echo "# allocation $at: exit code $code, left: $(left)"
     sed 's/^/# /' err.log
     bad=$((bad + 1))
     rm -f out.mkv .out.mkv*

@@ -264,7 +264,7 @@ int kz_cmd_bench(int argc, char **argv, const kz_dirs *dirs)
     kz_log *log = NULL;
     int n_arguments = 0;
     char **arguments = kz_alloc((size_t)argc, sizeof(*arguments));
-    int error = kz_log_open(&log, stderr, KZ_LOG_INFO);
+    int error = kz_cmd_open_log(&log);
     if (!error && (!arguments || kz_options_init(table, &options)))
         error = kz_fail_memory(log, "options");
     if (!error)

@@ -3,12 +3,16 @@
 #ifndef KZ_CMD_COMMANDS_H
 #define KZ_CMD_COMMANDS_H
 
+#include "base/log.h"
 #include "job/dirs.h"
 
 int kz_cmd_upscale(int argc, char **argv, const kz_dirs *dirs);
 int kz_cmd_models(int argc, char **argv, const kz_dirs *dirs);
 int kz_cmd_bench(int argc, char **argv, const kz_dirs *dirs);
 int kz_cmd_version(void);
+
+/* Opens the log that a command writes to stderr; says so itself where there is no memory for it. */
+int kz_cmd_open_log(kz_log **log);
 
 /* The exit code that an error code means. */
 int kz_exit_code(int error);

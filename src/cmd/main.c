@@ -17,6 +17,14 @@ static void print_usage(FILE *stream)
                     "exit code: 0 done, 1 failed, 2 wrong use, 255 after a signal\n");
 }
 
+int kz_cmd_open_log(kz_log **log)
+{
+    int error = kz_log_open(log, stderr, KZ_LOG_INFO);
+    if (error)
+        fprintf(stderr, "kizuna: error: out of memory\n");
+    return error;
+}
+
 int kz_exit_code(int error)
 {
     switch (error) {

@@ -24,7 +24,7 @@ int kz_cmd_models(int argc, char **argv, const kz_dirs *dirs)
                                         "--model can name, and where their weights lie.\n");
         return help ? 0 : 2;
     }
-    int error = kz_log_open(&log, stderr, KZ_LOG_INFO);
+    int error = kz_cmd_open_log(&log);
     if (!error)
         error = kz_registry_list(&infos, &count, dirs->path, dirs->count, log);
     if (!error && count)

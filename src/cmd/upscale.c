@@ -118,9 +118,9 @@ int kz_cmd_upscale(int argc, char **argv, const kz_dirs *dirs)
     kz_log *log = NULL, *run_log = NULL;
     int n_inputs = 0;
     char **inputs = kz_alloc((size_t)argc, sizeof(*inputs));
-    int error = kz_log_open(&log, stderr, KZ_LOG_INFO);
-    if (!inputs)
-        error = KZ_ERROR_MEMORY;
+    int error = kz_cmd_open_log(&log);
+    if (!error && !inputs)
+        error = kz_fail_memory(log, "arguments");
     if (!error)
         error = kz_job_options_parse(&options, argc, argv, inputs, &n_inputs, dirs->path,
                                      dirs->count, log);
@@ -128,7 +128,9 @@ int kz_cmd_upscale(int argc, char **argv, const kz_dirs *dirs)
         print_help();
     } else if (!error) {
         error = kz_log_open(&run_log, stderr, level_of(&options));
-        if (!error)
+        if (error)
+            kz_fail_memory(log, "the log");
+        else
             error = run_options(&options, dirs, inputs, n_inputs, run_log);
     }
     kz_log_close(&run_log);

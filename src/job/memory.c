@@ -40,8 +40,10 @@ static size_t encoder_bytes(const kz_video_format *out, const char *encoder, con
         return (size_t)(fit.fixed_mib * (1 << 20) + frame * fit.pictures);
     }
     if (strcmp(encoder, "libx264") == 0 || strcmp(encoder, "libsvtav1") == 0)
-        return (size_t)(frame * 45);
-    return (size_t)(frame * 4);
+        return (size_t)(frame * 118);
+    if (strcmp(encoder, "ffv1") == 0)
+        return (size_t)(frame * 54);
+    return (size_t)(frame * 20);
 }
 
 kz_memory kz_memory_estimate(size_t engine, const kz_video_format *in, const kz_video_format *out,
