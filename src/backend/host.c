@@ -127,18 +127,34 @@ static void size_buffers(kz_plan *p, const kz_plan_params *params)
     p->out_bytes = value_bytes(ops->out_shape(p->tail), p->bands.tile_height * p->scale);
 }
 
+static int open_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
+                     const kz_net_params *first, const kz_net_params *second, kz_log *log)
+{
+    const kz_net_ops *ops = p->device->ops;
+    int error = ops->open(&p->head, head, first, log);
+    if (!error && tail)
+        error = ops->open(&p->tail, tail, second, log);
+    if (error)
+        ops->close(&p->head);
+    return error;
+}
+
+/* oneDNN's AMX code may lack a layer's shape, which AVX-512's has. Both nets change together, since
+ * the value between them lies as the level wants it. */
 static int compile_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
                         const kz_plan_params *params, kz_log *log)
 {
-    kz_device *d = p->device;
-    kz_net_params first = head_params(d, params, !tail);
+    kz_net_params first = head_params(p->device, params, !tail), second = {0};
     p->info.macs = kz_graph_macs(head) * params->tile_width * params->tile_height;
-    int error = d->ops->open(&p->head, head, &first, log);
-    if (error || !tail)
-        return error;
-    kz_net_params second = tail_params(&first, tail, &p->bands);
-    p->info.macs += kz_graph_macs(tail) * p->bands.rows * second.width * second.height;
-    return d->ops->open(&p->tail, tail, &second, log);
+    if (tail) {
+        second = tail_params(&first, tail, &p->bands);
+        p->info.macs += kz_graph_macs(tail) * p->bands.rows * second.width * second.height;
+    }
+    if (first.level == KZ_CPU_AMX && open_nets(p, head, tail, &first, &second, NULL) == 0)
+        return 0;
+    if (first.level == KZ_CPU_AMX)
+        first.level = second.level = KZ_CPU_AVX512_BF16;
+    return open_nets(p, head, tail, &first, &second, log);
 }
 
 static int compile_into(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
