@@ -271,7 +271,14 @@ static void print_help(const kz_option *o, FILE *stream)
     else
         snprintf(left, sizeof(left), "    --%s %s", o->name, argument);
     fprintf(stream, strlen(left) > 31 ? "  %s\n%34s" : "  %-32s%s", left, "");
-    fprintf(stream, "%s", o->help);
+    for (const char *line = o->help; *line;) {
+        const size_t length = strcspn(line, "\n");
+        fprintf(stream, "%.*s", (int)length, line);
+        line += length;
+        if (*line++ != '\n')
+            break;
+        fprintf(stream, "\n%34s", "");
+    }
     if (o->initial && o->type != KZ_OPTION_FLAG && *o->initial)
         fprintf(stream, " [%s]", o->initial);
     fprintf(stream, "\n");

@@ -27,7 +27,7 @@ typedef struct kz_option {
     const char *choices; /* CHOICE: "auto|cpu" */
     const char *metavar; /* what the help calls the argument */
     const char *initial; /* default as text, NULL: 0, false, NULL */
-    const char *help;    /* one line */
+    const char *help;    /* a line, or more with \n between */
 } kz_option;
 
 typedef struct kz_option_table {

@@ -1,9 +1,11 @@
 #include "cmd/targets.h"
 
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "job/job.h"
 
 static bool is_folder(const char *path)
 {
@@ -12,16 +14,32 @@ static bool is_folder(const char *path)
     return (length && path[length - 1] == '/') || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
 }
 
+/* Only what isn't Matroska already needs a look inside. */
+static const char *ending_of(const char *input, const kz_job_options *options, char *buffer,
+                             size_t size)
+{
+    const char *dot = strrchr(input, '.');
+    kz_input *opened = NULL;
+    kz_input_params params = kz_job_input(options, input, NULL);
+    if (!options->format && (!dot || strcasecmp(dot, ".mkv") != 0))
+        (void)kz_input_open(&opened, &params, NULL); /* why it can't be read is the job's to say */
+    const char *ending = kz_output_ending(opened, input, options->format, buffer, size);
+    kz_input_close(&opened);
+    return ending;
+}
+
 /* "dir/show.01.mkv" and "out" give "out/show.01.4k.mkv"; no folder: the input's own. */
-static char *default_name(const char *input, const char *folder)
+static char *default_name(const char *input, const char *folder, const kz_job_options *options)
 {
     const char *slash = strrchr(input, '/'), *name = slash ? slash + 1 : input;
     const char *dot = strrchr(name, '.');
     int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
+    char buffer[64];
+    const char *ending = ending_of(input, options, buffer, sizeof(buffer));
     if (folder)
-        return kz_asprintf("%s%s%.*s.4k.mkv", folder, folder[strlen(folder) - 1] == '/' ? "" : "/",
-                           stem, name);
-    return kz_asprintf("%.*s.4k.mkv", (int)(name - input) + stem, input);
+        return kz_asprintf("%s%s%.*s.4k%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/",
+                           stem, name, ending);
+    return kz_asprintf("%.*s.4k%s", (int)(name - input) + stem, input, ending);
 }
 
 static bool same_file(const char *a, const char *b)
@@ -30,8 +48,10 @@ static bool same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-static int choose(char **target, const char *input, int n_inputs, const char *output, kz_log *log)
+static int choose(char **target, const char *input, int n_inputs, const kz_job_options *options,
+                  kz_log *log)
 {
+    const char *output = options->output;
     bool from_pipe = strcmp(input, "-") == 0;
     if (from_pipe && (!output || (strcmp(output, "-") != 0 && is_folder(output))))
         return kz_fail(log, KZ_ERROR_USAGE, "standard input has no name: give --output FILE or -");
@@ -40,9 +60,9 @@ static int choose(char **target, const char *input, int n_inputs, const char *ou
                        "--output %s: several inputs need an existing folder, or one ending in /",
                        output);
     if (!output)
-        *target = default_name(input, NULL);
+        *target = default_name(input, NULL, options);
     else if (strcmp(output, "-") != 0 && is_folder(output))
-        *target = default_name(input, output);
+        *target = default_name(input, output, options);
     else
         *target = kz_strdup(output);
     return *target ? 0 : kz_fail_memory(log, "a file name");
@@ -52,7 +72,7 @@ int kz_target_of(char **target, const char *input, char *const *inputs, int n_in
                  const kz_job_options *options, kz_log *log)
 {
     *target = NULL;
-    int error = choose(target, input, n_inputs, options->output, log);
+    int error = choose(target, input, n_inputs, options, log);
     for (int i = 0; i < n_inputs && !error; i++)
         if (same_file(*target, inputs[i]))
             error =

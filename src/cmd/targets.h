@@ -5,8 +5,8 @@
 #include "job/options.h"
 
 /* The output's path for one of `n_inputs` inputs, in *target (kz_free() it). Without --output it is
- * STEM.4k.mkv beside the input; a folder takes that name. A file that is also one of the inputs is
- * refused. Returns 0, KZ_ERROR_USAGE or KZ_ERROR_MEMORY; reported. */
+ * STEM.4k and the container's ending beside the input; a folder takes that name. A file that is
+ * also one of the inputs is refused. Returns 0, KZ_ERROR_USAGE or KZ_ERROR_MEMORY; reported. */
 int kz_target_of(char **target, const char *input, char *const *inputs, int n_inputs,
                  const kz_job_options *options, kz_log *log);
 

@@ -57,7 +57,7 @@ static const char *default_pixels(const kz_video_format *in)
 int kz_job_out_format(kz_video_format *out, const kz_video_format *in, const kz_job_options *o,
                       int native_scale, kz_log *log)
 {
-    const char *pixels = o->pix_fmt ? o->pix_fmt : default_pixels(in);
+    const char *pixels = o->pix_fmt && !o->size ? o->pix_fmt : default_pixels(in);
     kz_size size;
     *out = *in;
     int error = kz_format_by_name(out, pixels);
@@ -120,13 +120,21 @@ static void say_memory(struct job *j)
 
 /* ---- life ---- */
 
+kz_input_params kz_job_input(const kz_job_options *o, const char *path, const atomic_bool *stop)
+{
+    return (kz_input_params){.path = path,
+                             .start = o->start,
+                             .duration = o->duration,
+                             .cancel = stop,
+                             .choice = {.audio = o->audio, .subs = o->subs, .drop = o->drop},
+                             .raw_size = o->size,
+                             .raw_pixels = o->size ? o->pix_fmt : NULL,
+                             .raw_rate = o->size ? o->fps : NULL};
+}
+
 static int open_input(struct job *j)
 {
-    const kz_job_options *o = j->params->options;
-    kz_input_params params = {.path = j->params->input,
-                              .start = o->start,
-                              .duration = o->duration,
-                              .cancel = j->params->stop};
+    kz_input_params params = kz_job_input(j->params->options, j->params->input, j->params->stop);
     int error = kz_input_open(&j->input, &params, j->log);
     if (!error)
         kz_log_line(j->log, KZ_LOG_INFO, "input   %s", kz_input_describe(j->input));
@@ -154,6 +162,7 @@ static int open_job(struct job *j)
 {
     const kz_job_options *o = j->params->options;
     j->encoder = kz_job_encoder(o);
+    j->encoder.codec = kz_output_encoder(j->params->output, o->format, o->encoder);
     int error = open_input(j);
     if (!error)
         error = kz_engine_open(&j->engine, o, j->params->dirs, j->log);

@@ -25,6 +25,9 @@ typedef struct kz_job_options {
     int tile, halo;
     int threads;
     int cpu_level; /* 0: all this machine has; else enum kz_cpu_level + 1 */
+    char *audio, *subs, *drop;
+    char *size; /* of a raw input; NULL: not raw */
+    char *fps;
     double start, duration;
     int frames;
     bool overwrite, keep_existing;

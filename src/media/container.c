@@ -4,7 +4,72 @@
 #include <string.h>
 #include <strings.h>
 
-#include <libavutil/mem.h>
+static bool is_one_of(const char *word, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcasecmp(word, list[i]) == 0)
+            return true;
+    return false;
+}
+
+#define IS_ONE_OF(word, list) is_one_of(word, list, sizeof(list) / sizeof((list)[0]))
+
+/* ---- names ---- */
+
+static const AVOutputFormat *by_ending(const char *path)
+{
+    const AVOutputFormat *format = av_guess_format(NULL, path, NULL);
+    /* Apple's .m4v is an MP4 file; libav's table for it is older than HEVC. */
+    if (format && strcmp(format->name, "ipod") == 0)
+        return av_guess_format("mp4", NULL, NULL);
+    return format;
+}
+
+const AVOutputFormat *kz_container_find(const char *name, const char *path)
+{
+    char ending[64];
+    if (!name)
+        return path ? by_ending(path) : NULL;
+    const AVOutputFormat *format = av_guess_format(name, NULL, NULL);
+    if (format)
+        return format;
+    snprintf(ending, sizeof(ending), "x.%s", name);
+    return by_ending(ending);
+}
+
+const char *kz_container_ending(const AVOutputFormat *format, const char *path, char *buffer,
+                                size_t size)
+{
+    const char *dot = path ? strrchr(path, '.') : NULL;
+    const char *endings = format->extensions ? format->extensions : "";
+    if (kz_container_is_matroska(format) || !*endings)
+        return ".mkv";
+    if (dot && !strchr(dot, '/') && by_ending(path) == format)
+        snprintf(buffer, size, "%s", dot);
+    else
+        snprintf(buffer, size, ".%.*s", (int)strcspn(endings, ","), endings);
+    return buffer;
+}
+
+bool kz_container_is_matroska(const AVOutputFormat *format)
+{
+    return strcmp(format->name, "matroska") == 0;
+}
+
+bool kz_container_is_mov(const AVOutputFormat *format)
+{
+    return strcmp(format->name, "mp4") == 0 || strcmp(format->name, "mov") == 0;
+}
+
+bool kz_container_is_video_only(const AVOutputFormat *format)
+{
+    static const char *const names[] = {"yuv4mpegpipe", "rawvideo",   "hevc",
+                                        "h264",         "ivf",        "obu",
+                                        "image2",       "image2pipe", "mpeg2video"};
+    return IS_ONE_OF(format->name, names);
+}
+
+/* ---- streams ---- */
 
 /* Libav wraps anything else into a private stream that nobody can read. */
 static bool mpegts_holds(enum AVCodecID codec)
@@ -31,7 +96,9 @@ static bool mpegts_holds(enum AVCodecID codec)
                                            AV_CODEC_ID_PCM_BLURAY,
                                            AV_CODEC_ID_DVB_SUBTITLE,
                                            AV_CODEC_ID_DVB_TELETEXT,
-                                           AV_CODEC_ID_HDMV_PGS_SUBTITLE};
+                                           AV_CODEC_ID_HDMV_PGS_SUBTITLE,
+                                           AV_CODEC_ID_TIMED_ID3,
+                                           AV_CODEC_ID_SMPTE_KLV};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (known[i] == codec)
             return true;
@@ -41,193 +108,95 @@ static bool mpegts_holds(enum AVCodecID codec)
 bool kz_container_holds(const AVOutputFormat *format, enum AVMediaType type, enum AVCodecID codec)
 {
     if (type == AVMEDIA_TYPE_ATTACHMENT)
-        return strcmp(format->name, "matroska") == 0;
+        return kz_container_is_matroska(format);
+    if (codec == AV_CODEC_ID_NONE ||
+        (type == AVMEDIA_TYPE_DATA && kz_container_is_matroska(format)))
+        return false;
+    if (kz_container_is_video_only(format) && type != AVMEDIA_TYPE_VIDEO)
+        return false;
+    /* It has a tag for HEVC, but nothing that says when a frame is shown. */
+    if (strcmp(format->name, "avi") == 0 && codec == AV_CODEC_ID_HEVC)
+        return false;
     if (strcmp(format->name, "mpegts") == 0)
         return mpegts_holds(codec);
     /* Negative: libav doesn't know beforehand. */
     return avformat_query_codec(format, codec, FF_COMPLIANCE_EXPERIMENTAL) != 0;
 }
 
-const char *kz_container_advice(const AVOutputFormat *format, enum AVCodecID codec)
+bool kz_container_holds_cover(const AVOutputFormat *format, enum AVCodecID codec)
 {
-    if (strcmp(format->name, "matroska") != 0)
-        return ": a .mkv file can hold most";
-    if (codec == AV_CODEC_ID_MOV_TEXT)
-        return ": it would have to be converted, which isn't done yet; a .mp4 file can hold it";
-    return ": choose another container";
+    const bool common = codec == AV_CODEC_ID_MJPEG || codec == AV_CODEC_ID_PNG;
+    if (kz_container_is_mov(format))
+        return common || codec == AV_CODEC_ID_BMP;
+    return kz_container_is_matroska(format) &&
+           (common || codec == AV_CODEC_ID_BMP || codec == AV_CODEC_ID_GIF ||
+            codec == AV_CODEC_ID_TIFF || codec == AV_CODEC_ID_WEBP);
 }
 
-static bool has_tag(const AVOutputFormat *format, uint32_t tag, enum AVCodecID codec)
+/* ---- the rest ---- */
+
+bool kz_container_keeps_chapters(const AVOutputFormat *format)
 {
-    return tag && format->codec_tag && av_codec_get_id(format->codec_tag, tag) == codec;
+    return kz_container_is_matroska(format) || kz_container_is_mov(format) ||
+           strcmp(format->name, "nut") == 0 || strcmp(format->name, "webm") == 0;
 }
 
-/* True for a key that tells of the stream as it was, and would be wrong from now on. Matroska may
- * add a language: "BPS-eng". */
-static bool is_stale(const char *key, bool encoded)
+bool kz_container_keeps_rotation(const AVOutputFormat *format)
 {
-    static const char *const counts[] = {"BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"};
-    if (strncasecmp(key, "_STATISTICS_", 12) == 0)
+#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 10, 100)
+    if (kz_container_is_matroska(format))
         return true;
-    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-        const size_t length = strlen(counts[i]);
-        if (strncasecmp(key, counts[i], length) == 0 && (!key[length] || key[length] == '-'))
-            return true;
-    }
-    return encoded && strcasecmp(key, "encoder") == 0;
+#endif
+    return kz_container_is_mov(format);
 }
 
-/* Copies all but stale keys; copied streams keep theirs unless they are cut. */
-static int copy_metadata(AVStream *stream, const AVStream *from, bool encoded, bool cut)
+static bool mp4_keeps(const char *key)
 {
-    const AVDictionaryEntry *entry = NULL;
-    while ((entry = av_dict_get(from->metadata, "", entry, AV_DICT_IGNORE_SUFFIX))) {
-        if ((encoded || cut) && is_stale(entry->key, encoded))
-            continue;
-        if (av_dict_set(&stream->metadata, entry->key, entry->value, AV_DICT_MULTIKEY) < 0)
-            return KZ_ERROR_MEMORY;
-    }
-    return 0;
+    static const char *const keys[] = {
+        "title",    "artist",           "album_artist", "composer",      "album",
+        "date",     "comment",          "genre",        "copyright",     "grouping",
+        "lyrics",   "description",      "synopsis",     "show",          "episode_id",
+        "network",  "keywords",         "episode_sort", "season_number", "media_type",
+        "hd_video", "gapless_playback", "compilation",  "track",         "disc",
+        "location", "creation_time",    "location-eng", "timecode"};
+    return IS_ONE_OF(key, keys);
 }
 
-static int add_side(AVStream *stream, enum AVPacketSideDataType type, const AVFrameSideData *side)
+static bool mov_keeps(const char *key)
 {
-    return side ? kz_stream_side_add(stream, type, side->data, side->size) : 0;
+    static const char *const keys[] = {"title",   "artist",   "album",         "date",
+                                       "comment", "genre",    "copyright",     "make",
+                                       "model",   "location", "creation_time", "timecode"};
+    return IS_ONE_OF(key, keys);
 }
 
-/* What describes how to show the picture stays true of the larger one. */
-static int keep_side(AVStream *stream, const AVStream *from, enum AVPacketSideDataType type)
+bool kz_container_keeps_tag(const AVOutputFormat *format, bool of_stream, const char *key)
 {
-    size_t size = 0;
-    const uint8_t *data = kz_stream_side_get(from, type, &size);
-    return data ? kz_stream_side_add(stream, type, data, size) : 0;
-}
-
-static int fill_video(AVStream *stream, const AVOutputFormat *format, const AVStream *from,
-                      const kz_encoder *encoder)
-{
-    const AVCodecContext *context = kz_encoder_context(encoder);
-    const uint32_t hvc1 = MKTAG('h', 'v', 'c', '1');
-    if (avcodec_parameters_from_context(stream->codecpar, context) < 0)
-        return KZ_ERROR_MEMORY;
-    /* Apple's players know HEVC in MP4 by this tag only. */
-    if (has_tag(format, hvc1, context->codec_id))
-        stream->codecpar->codec_tag = hvc1;
-    stream->time_base = context->time_base;
-    stream->avg_frame_rate = context->framerate;
-    stream->sample_aspect_ratio = context->sample_aspect_ratio;
-    int result = keep_side(stream, from, AV_PKT_DATA_DISPLAYMATRIX);
-    if (result == 0)
-        result = keep_side(stream, from, AV_PKT_DATA_STEREO3D);
-    if (result == 0)
-        result = keep_side(stream, from, AV_PKT_DATA_SPHERICAL);
-    if (result == 0)
-        result = add_side(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
-                          kz_encoder_side(encoder, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA));
-    if (result == 0)
-        result = add_side(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL,
-                          kz_encoder_side(encoder, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL));
-    return result;
-}
-
-/* Matroska refuses an attachment without a name or a type. */
-static int name_attachment(AVStream *stream)
-{
-    char name[40];
-    snprintf(name, sizeof(name), "attachment-%d", stream->index);
-    int code = av_dict_set(&stream->metadata, "filename", name, AV_DICT_DONT_OVERWRITE);
-    if (code >= 0 && stream->codecpar->codec_id == AV_CODEC_ID_NONE)
-        code = av_dict_set(&stream->metadata, "mimetype", "application/octet-stream",
-                           AV_DICT_DONT_OVERWRITE);
-    return code < 0 ? KZ_ERROR_MEMORY : 0;
-}
-
-static int fill_copy(AVStream *stream, const AVOutputFormat *format, const AVStream *from)
-{
-    AVCodecParameters *par = stream->codecpar;
-    if (avcodec_parameters_copy(par, from->codecpar) < 0 || kz_stream_side_copy(stream, from) != 0)
-        return KZ_ERROR_MEMORY;
-    if (!has_tag(format, par->codec_tag, par->codec_id))
-        par->codec_tag = 0;
-    /* Some demuxers give a block size for codecs that have none, and muxers believe it. */
-    if (par->codec_id == AV_CODEC_ID_MP3 || par->codec_id == AV_CODEC_ID_AC3)
-        par->block_align = 0;
-    stream->time_base = from->time_base;
-    stream->avg_frame_rate = from->avg_frame_rate;
-    return par->codec_type == AVMEDIA_TYPE_ATTACHMENT ? name_attachment(stream) : 0;
-}
-
-static int add_stream(AVFormatContext *av, const kz_input *input, int index,
-                      const kz_encoder *encoder)
-{
-    const AVStream *from = input->av->streams[index];
-    const bool encoded = index == input->video;
-    const bool cut = input->start > 0 || input->length != INT64_MAX;
-    AVStream *stream = avformat_new_stream(av, NULL);
-    if (!stream || copy_metadata(stream, from, encoded, cut) != 0)
-        return KZ_ERROR_MEMORY;
-    stream->disposition = from->disposition;
-    return encoded ? fill_video(stream, av->oformat, from, encoder)
-                   : fill_copy(stream, av->oformat, from);
-}
-
-/* The times of `from` counted from the start of the output, cut to its length; false: outside. */
-static bool shift_chapter(AVChapter *chapter, const AVChapter *from, const kz_input *input)
-{
-    const int64_t shift = av_rescale_q(input->shift, AV_TIME_BASE_Q, from->time_base);
-    const int64_t length = input->length == INT64_MAX
-                               ? INT64_MAX
-                               : av_rescale_q(input->length, AV_TIME_BASE_Q, from->time_base);
-    chapter->id = from->id;
-    chapter->time_base = from->time_base;
-    chapter->start = FFMAX(0, from->start - shift);
-    chapter->end = from->end == AV_NOPTS_VALUE ? AV_NOPTS_VALUE : from->end - shift;
-    if (chapter->end != AV_NOPTS_VALUE && (chapter->end < 0 || (chapter->end == 0 && shift > 0)))
+    static const char *const of_mov_streams[] = {"language", "handler_name", "creation_time",
+                                                 "timecode"};
+    if (kz_container_is_video_only(format))
         return false;
-    if (chapter->end != AV_NOPTS_VALUE)
-        chapter->end = FFMIN(chapter->end, length);
-    return chapter->start < length;
+    if (strcmp(format->name, "mpegts") == 0)
+        return of_stream && strcasecmp(key, "language") == 0;
+    if (kz_container_is_mov(format) && of_stream)
+        return IS_ONE_OF(key, of_mov_streams);
+    if (kz_container_is_mov(format))
+        return strcmp(format->name, "mp4") == 0 ? mp4_keeps(key) : mov_keeps(key);
+    return true;
 }
 
-static int copy_chapters(AVFormatContext *av, const AVFormatContext *from, const kz_input *input)
+int kz_container_marks(const AVOutputFormat *format)
 {
-    av->chapters = av_calloc(from->nb_chapters + 1, sizeof(*av->chapters));
-    if (!av->chapters)
-        return KZ_ERROR_MEMORY;
-    for (unsigned i = 0; i < from->nb_chapters; i++) {
-        AVChapter shifted = {0};
-        if (!shift_chapter(&shifted, from->chapters[i], input))
-            continue;
-        AVChapter *chapter = av_memdup(&shifted, sizeof(shifted));
-        if (!chapter)
-            return KZ_ERROR_MEMORY;
-        av->chapters[av->nb_chapters++] = chapter;
-        if (av_dict_copy(&chapter->metadata, from->chapters[i]->metadata, 0) < 0)
-            return KZ_ERROR_MEMORY;
-    }
-    return 0;
-}
-
-static int copy_global(AVFormatContext *av, const AVFormatContext *from)
-{
-    /* These describe the file that was, not what is in it. */
-    static const char *const of_the_file[] = {"encoder", "major_brand", "minor_version",
-                                              "compatible_brands"};
-    if (av_dict_copy(&av->metadata, from->metadata, 0) < 0)
-        return KZ_ERROR_MEMORY;
-    for (size_t i = 0; i < sizeof(of_the_file) / sizeof(of_the_file[0]); i++)
-        av_dict_set(&av->metadata, of_the_file[i], NULL, 0);
-    return 0;
-}
-
-int kz_container_fill(AVFormatContext *av, int *map, const kz_input *input,
-                      const kz_encoder *encoder)
-{
-    int result = copy_global(av, input->av);
-    for (int i = 0; i < input->count && result == 0; i++) {
-        map[i] = input->streams[i].used ? (int)av->nb_streams : -1;
-        if (input->streams[i].used)
-            result = add_stream(av, input, i, encoder);
-    }
-    return result == 0 ? copy_chapters(av, input->av, input) : result;
+    const int impaired = AV_DISPOSITION_HEARING_IMPAIRED | AV_DISPOSITION_VISUAL_IMPAIRED;
+    const int kinds = AV_DISPOSITION_DUB | AV_DISPOSITION_COMMENT | AV_DISPOSITION_DEFAULT;
+    if (kz_container_is_matroska(format) || strcmp(format->name, "webm") == 0)
+        return kinds | impaired | AV_DISPOSITION_FORCED | AV_DISPOSITION_ORIGINAL;
+    if (strcmp(format->name, "mp4") == 0)
+        return kinds | impaired | AV_DISPOSITION_FORCED | AV_DISPOSITION_CAPTIONS |
+               AV_DISPOSITION_DESCRIPTIONS;
+    if (strcmp(format->name, "nut") == 0)
+        return kinds | AV_DISPOSITION_ORIGINAL | AV_DISPOSITION_LYRICS | AV_DISPOSITION_KARAOKE;
+    if (strcmp(format->name, "mpegts") == 0)
+        return impaired | AV_DISPOSITION_CLEAN_EFFECTS;
+    return kz_container_is_mov(format) ? AV_DISPOSITION_DEFAULT : 0;
 }

@@ -1,17 +1,33 @@
-/* What a container can hold, and an output's streams as the input has them. */
+/* What a container can hold, as this libavformat writes it. */
 #ifndef KZ_MEDIA_CONTAINER_H
 #define KZ_MEDIA_CONTAINER_H
 
 #include "media/internal.h"
 
+/* The container that `name` ("mkv", "matroska", "ts", NULL) or else the ending of `path` (NULL:
+ * none) means, or NULL. */
+const AVOutputFormat *kz_container_find(const char *name, const char *path);
+
+/* The ending of the format's files with its dot: that of `path` (may be NULL) where it fits.
+ * Written to `buffer`, or static. */
+const char *kz_container_ending(const AVOutputFormat *format, const char *path, char *buffer,
+                                size_t size);
+
+bool kz_container_is_matroska(const AVOutputFormat *format);
+
+/* MP4 and QuickTime. */
+bool kz_container_is_mov(const AVOutputFormat *format);
+
+/* A stream of pictures and nothing else, such as y4m. */
+bool kz_container_is_video_only(const AVOutputFormat *format);
+
 bool kz_container_holds(const AVOutputFormat *format, enum AVMediaType type, enum AVCodecID codec);
+bool kz_container_holds_cover(const AVOutputFormat *format, enum AVCodecID codec);
+bool kz_container_keeps_chapters(const AVOutputFormat *format);
+bool kz_container_keeps_rotation(const AVOutputFormat *format);
+bool kz_container_keeps_tag(const AVOutputFormat *format, bool of_stream, const char *key);
 
-/* What to do about it, to end the message with. */
-const char *kz_container_advice(const AVOutputFormat *format, enum AVCodecID codec);
-
-/* Makes the streams in the input's order (map[i]: the output stream of input stream i, or -1),
- * chapters and metadata. 0 or KZ_ERROR_MEMORY (not reported). */
-int kz_container_fill(AVFormatContext *av, int *map, const kz_input *input,
-                      const kz_encoder *encoder);
+/* The AV_DISPOSITION_ bits that survive. */
+int kz_container_marks(const AVOutputFormat *format);
 
 #endif

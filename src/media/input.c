@@ -5,6 +5,7 @@
 #include <libavutil/pixdesc.h>
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
@@ -44,8 +45,39 @@ static int open_failed(const kz_input *input, int code)
     return kz_fail(input->log, KZ_ERROR_FAILED, "%s: %s", input->name, av_err2str(code));
 }
 
-static int open_container(kz_input *input, const char *path)
+/* What raw video can't tell. */
+static int raw_options(AVDictionary **options, const kz_input_params *params)
 {
+    int code = av_dict_set(options, "video_size", params->raw_size, 0);
+    if (code >= 0)
+        code = av_dict_set(options, "pixel_format",
+                           params->raw_pixels ? params->raw_pixels : "yuv420p", 0);
+    if (code >= 0)
+        code = av_dict_set(options, "framerate", params->raw_rate ? params->raw_rate : "25", 0);
+    return code;
+}
+
+static int open_format(kz_input *input, const kz_input_params *params, const char *url)
+{
+    const bool raw = params->raw_size;
+    AVDictionary *options = NULL;
+    int code = raw ? raw_options(&options, params) : 0;
+    if (code >= 0)
+        code = avformat_open_input(&input->av, url, raw ? av_find_input_format("rawvideo") : NULL,
+                                   &options);
+    av_dict_free(&options);
+    if (code == AVERROR(EINVAL) && raw)
+        return kz_fail(input->log, KZ_ERROR_USAGE,
+                       "%s: raw video of size %s, pixel format %s, rate %s: one of these is wrong",
+                       input->name, params->raw_size,
+                       params->raw_pixels ? params->raw_pixels : "yuv420p",
+                       params->raw_rate ? params->raw_rate : "25");
+    return code < 0 ? open_failed(input, code) : 0;
+}
+
+static int open_container(kz_input *input, const kz_input_params *params)
+{
+    const char *path = params->path;
     const bool pipe = strcmp(path, "-") == 0;
     int result =
         pipe ? kz_stdin_open(&input->io, input->cancel, input->log) : check_path(input, path);
@@ -62,10 +94,10 @@ static int open_container(kz_input *input, const char *path)
     input->av->probesize = PROBE_BYTES;
     input->av->max_analyze_duration = PROBE_SECONDS * (int64_t)AV_TIME_BASE;
     input->av->pb = input->io;
-    const int code = avformat_open_input(&input->av, pipe ? NULL : url, NULL, NULL);
+    result = open_format(input, params, pipe ? NULL : url);
     kz_free(url);
-    if (code < 0)
-        return open_failed(input, code);
+    if (result != 0)
+        return result;
     /* Libav draws any text file as a film of a terminal. */
     if (strcmp(input->av->iformat->name, "tty") == 0)
         return open_failed(input, AVERROR_INVALIDDATA);
@@ -73,29 +105,48 @@ static int open_container(kz_input *input, const char *path)
     return probed < 0 || kz_input_cancelled(input) ? open_failed(input, probed) : 0;
 }
 
-static bool is_copied(const AVStream *stream)
+/* The word of --drop that means streams like this one; NULL: audio, subtitles. */
+static const char *kind_of(const AVStream *stream)
 {
     switch (stream->codecpar->codec_type) {
     case AVMEDIA_TYPE_AUDIO:
     case AVMEDIA_TYPE_SUBTITLE:
-        return stream->codecpar->codec_id != AV_CODEC_ID_NONE;
+        return NULL;
+    case AVMEDIA_TYPE_VIDEO:
+        return stream->disposition & AV_DISPOSITION_ATTACHED_PIC ? "cover" : "video";
     case AVMEDIA_TYPE_ATTACHMENT:
-        return true;
+        return "attachments";
     default:
-        return false;
+        return "data";
     }
 }
 
-static void warn_not_copied(const kz_input *input, const AVStream *stream)
+static bool is_wanted(const kz_choice *choice, const AVStream *stream)
 {
-    const AVCodecParameters *par = stream->codecpar;
-    const char *kind = av_get_media_type_string(par->codec_type);
-    if (stream->disposition & AV_DISPOSITION_ATTACHED_PIC)
-        kind = "attached picture";
-    else if (par->codec_type == AVMEDIA_TYPE_VIDEO)
-        kind = "further video";
-    kz_log_line(input->log, KZ_LOG_WARNING, "%s: stream %d (%s, %s) isn't copied", input->name,
-                stream->index, kind ? kind : "unknown", avcodec_get_name(par->codec_id));
+    const AVDictionaryEntry *language = av_dict_get(stream->metadata, "language", NULL, 0);
+    const bool audio = stream->codecpar->codec_type == AVMEDIA_TYPE_AUDIO;
+    const char *kind = kind_of(stream);
+    if (kz_choice_drops_stream(choice, stream->index))
+        return false;
+    if (kind)
+        return !kz_choice_drops(choice, kind);
+    return kz_choice_takes_language(audio ? choice->audio : choice->subs,
+                                    language ? language->value : NULL);
+}
+
+/* A language nobody speaks here is more often a slip than a wish. */
+static void warn_if_none(const kz_input *input, enum AVMediaType type, const char *option,
+                         const char *wanted)
+{
+    int there = 0, taken = 0;
+    for (int i = 0; i < input->count; i++) {
+        const bool of_type = input->av->streams[i]->codecpar->codec_type == type;
+        there += of_type;
+        taken += of_type && input->streams[i].used;
+    }
+    if (there && !taken && wanted && strcasecmp(wanted, "none") != 0)
+        kz_log_line(input->log, KZ_LOG_WARNING, "%s: %s %s: none of the %d %s streams is that",
+                    input->name, option, wanted, there, av_get_media_type_string(type));
 }
 
 /* av_find_best_stream() would take a cover picture when there is nothing else. */
@@ -116,15 +167,19 @@ static int choose_streams(kz_input *input)
     input->video = find_video(input);
     if (input->video < 0)
         return kz_fail(input->log, KZ_ERROR_FAILED, "%s: no video stream", input->name);
+    if (kz_choice_drops_stream(&input->choice, input->video))
+        return kz_fail(input->log, KZ_ERROR_USAGE, "%s: --drop %d: that is the video to upscale",
+                       input->name, input->video);
     for (int i = 0; i < input->count; i++) {
         AVStream *stream = input->av->streams[i];
-        input->streams[i].used = i == input->video || is_copied(stream);
         /* What the demuxer itself leaves out, such as an MP4's chapter text, is no loss. */
-        if (!input->streams[i].used && stream->discard < AVDISCARD_ALL)
-            warn_not_copied(input, stream);
+        input->streams[i].used = i == input->video || (stream->discard < AVDISCARD_ALL &&
+                                                       is_wanted(&input->choice, stream));
         if (!input->streams[i].used)
             stream->discard = AVDISCARD_ALL;
     }
+    warn_if_none(input, AVMEDIA_TYPE_AUDIO, "--audio", input->choice.audio);
+    warn_if_none(input, AVMEDIA_TYPE_SUBTITLE, "--subs", input->choice.subs);
     return 0;
 }
 
@@ -195,7 +250,8 @@ static void describe_copied(const kz_input *input, enum AVMediaType type, AVBPri
                  input->av->streams[i]->codecpar->codec_type == type;
     if (count == 0)
         return;
-    av_bprintf(text, ", %d %s%s", count, av_get_media_type_string(type), count > 1 ? "s" : "");
+    av_bprintf(text, ", %d %s%s%s", count, type == AVMEDIA_TYPE_VIDEO ? "more " : "",
+               av_get_media_type_string(type), count > 1 && type != AVMEDIA_TYPE_DATA ? "s" : "");
     const char *mark = " (";
     for (int i = 0; i < input->count && type != AVMEDIA_TYPE_ATTACHMENT; i++) {
         const AVCodecParameters *par = input->av->streams[i]->codecpar;
@@ -224,6 +280,8 @@ static int describe(kz_input *input)
                    (int)(seconds % 60));
     describe_copied(input, AVMEDIA_TYPE_AUDIO, &text);
     describe_copied(input, AVMEDIA_TYPE_SUBTITLE, &text);
+    describe_copied(input, AVMEDIA_TYPE_VIDEO, &text);
+    describe_copied(input, AVMEDIA_TYPE_DATA, &text);
     describe_copied(input, AVMEDIA_TYPE_ATTACHMENT, &text);
     if (av_bprint_finalize(&text, &input->describe) < 0)
         return kz_fail_memory(input->log, input->name);
@@ -239,11 +297,13 @@ int kz_input_open(kz_input **input, const kz_input_params *params, kz_log *log)
         return kz_fail_memory(log, params->path);
     fresh->log = log;
     fresh->cancel = params->cancel;
+    fresh->choice = params->choice;
     fresh->name = kz_strdup(strcmp(params->path, "-") == 0 ? "standard input" : params->path);
     fresh->packet = av_packet_alloc();
-    int result = fresh->name && fresh->packet ? 0 : kz_fail_memory(log, params->path);
+    int result = fresh->name && fresh->packet ? kz_choice_check(&params->choice, log)
+                                              : kz_fail_memory(log, params->path);
     if (result == 0)
-        result = open_container(fresh, params->path);
+        result = open_container(fresh, params);
     if (result == 0)
         result = choose_streams(fresh);
     if (result == 0)

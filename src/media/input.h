@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "media/choice.h"
 #include "media/format.h"
 #include "media/packet.h"
 
@@ -17,12 +18,16 @@ typedef struct kz_input_params {
     double duration;           /* seconds to take, 0: all */
     const atomic_bool *cancel; /* read and probe return KZ_ERROR_CANCELLED soon after it is set;
                                 * NULL: never */
+    kz_choice choice;
+    /* For raw video, which says nothing of itself: "640x360", a pixel format (NULL: yuv420p) and
+     * frames a second (NULL: 25). NULL `raw_size`: not raw. */
+    const char *raw_size, *raw_pixels, *raw_rate;
 } kz_input_params;
 
-/* Opens and probes. The best video stream (not an attached picture) is the one to upscale; every
- * audio, subtitle and attachment stream is copied; the others are named in one warning line each.
- * Returns 0, KZ_ERROR_USAGE (no such file, a directory), KZ_ERROR_FAILED (unreadable, no video,
- * unsupported pixel format, with what to do), KZ_ERROR_MEMORY. */
+/* Opens and probes. The best video stream (not an attached picture) is the one to upscale; all
+ * other streams that the choice takes are read too. Returns 0, KZ_ERROR_USAGE (no such file, a
+ * directory), KZ_ERROR_FAILED (unreadable, no video, unsupported pixel format, with what to do),
+ * KZ_ERROR_MEMORY. */
 int kz_input_open(kz_input **input, const kz_input_params *params, kz_log *log);
 void kz_input_close(kz_input **input);
 

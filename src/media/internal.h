@@ -39,7 +39,7 @@ enum kz_chroma_site kz_format_site(enum AVChromaLocation location);
 kz_luma_weights kz_format_luma(enum AVColorSpace matrix, int height);
 
 typedef struct kz_input_stream {
-    bool used;     /* upscaled or copied */
+    bool used;     /* upscaled or carried over */
     int64_t shift; /* subtracted from its timestamps, in its units */
     int64_t end;   /* shifted timestamps from here on aren't wanted; INT64_MAX: no end */
 } kz_input_stream;
@@ -49,7 +49,8 @@ struct kz_input {
     AVIOContext *io; /* standard input */
     kz_log *log;
     const atomic_bool *cancel;
-    char *name;               /* the path, for messages */
+    char *name; /* the path, for messages */
+    kz_choice choice;
     kz_input_stream *streams; /* as many as the container had when it was opened */
     int count;
     int video;

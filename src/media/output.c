@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "media/carry.h"
 #include "media/container.h"
+#include "media/fill.h"
 #include "media/internal.h"
 #include "media/queue.h"
 #include "media/target.h"
@@ -17,37 +19,37 @@ struct kz_output {
     kz_log *log;
     kz_av_note note;
     size_t spill_bytes;
-    int *map;      /* input stream to output stream, -1: not there */
-    int64_t *last; /* per output stream: the decoding time written last */
+    enum kz_carry *forms; /* per input stream, as the next two */
+    kz_text **texts;      /* NULL where nothing is converted */
+    int *map;             /* the output stream, -1: not there */
+    int64_t *last;        /* per output stream: the decoding time written last */
     AVPacket *packet;
     int64_t latest; /* presentation time of the video so far */
     int64_t uneven; /* packets whose decoding time had to be moved */
     bool started;
 };
 
-static int check_streams(const kz_output *output, const char *path, enum AVCodecID video)
+const char *kz_output_ending(const kz_input *input, const char *path, const char *format,
+                             char *buffer, size_t size)
 {
-    const kz_input *input = output->input;
-    int result = 0;
-    for (int i = 0; i < input->count; i++) {
-        const AVCodecParameters *par = input->av->streams[i]->codecpar;
-        const enum AVCodecID id = i == input->video ? video : par->codec_id;
-        if (!input->streams[i].used || kz_container_holds(output->av->oformat, par->codec_type, id))
-            continue;
-        const char *kind = av_get_media_type_string(par->codec_type);
-        result =
-            kz_fail(output->log, KZ_ERROR_USAGE, "%s: a %s file can't hold stream %d (%s, %s)%s",
-                    path, output->av->oformat->name, i, kind, avcodec_get_name(id),
-                    kz_container_advice(output->av->oformat, id));
-    }
-    return result;
+    const AVOutputFormat *found = format ? kz_container_find(format, NULL) : NULL;
+    if (!found && input)
+        found = kz_carry_container(input, path);
+    return found ? kz_container_ending(found, path, buffer, size) : ".mkv";
+}
+
+const char *kz_output_encoder(const char *path, const char *format, const char *wanted)
+{
+    const AVOutputFormat *found = kz_container_find(format, strcmp(path, "-") == 0 ? NULL : path);
+    if (found && strcmp(found->name, "yuv4mpegpipe") == 0)
+        return "wrapped_avframe";
+    return found && strcmp(found->name, "rawvideo") == 0 ? "rawvideo" : wanted;
 }
 
 static int choose_container(kz_output *output, const kz_output_params *params)
 {
     const bool pipe = strcmp(params->path, "-") == 0;
-    const AVOutputFormat *format =
-        av_guess_format(params->format, params->format || pipe ? NULL : params->path, NULL);
+    const AVOutputFormat *format = kz_container_find(params->format, pipe ? NULL : params->path);
     if (!format && params->format)
         return kz_fail(output->log, KZ_ERROR_USAGE,
                        "%s: no container '%s' in this libavformat (for example matroska, mp4)",
@@ -67,6 +69,31 @@ static int choose_container(kz_output *output, const kz_output_params *params)
     /* What the input holds is to be kept, whether or not its mapping is final. */
     output->av->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
     output->av->max_delay = (int)(0.7 * AV_TIME_BASE);
+    /* MPEG-TS tells Blu-ray's flavour by the ending. */
+    output->av->url = av_strdup(pipe ? "" : params->path);
+    return output->av->url ? 0 : kz_fail_memory(output->log, params->path);
+}
+
+static int open_texts(kz_output *output)
+{
+    int result = 0;
+    for (int i = 0; i < output->input->count && result == 0; i++)
+        if (output->forms[i] == KZ_CARRY_ASS)
+            result = kz_text_open(&output->texts[i], output->input->av->streams[i], output->log);
+    return result;
+}
+
+static int alloc_tables(kz_output *output)
+{
+    const size_t count = (size_t)output->input->count;
+    output->forms = kz_alloc(count, sizeof(*output->forms));
+    output->texts = kz_alloc(count, sizeof(*output->texts));
+    output->map = kz_alloc(count, sizeof(*output->map));
+    output->last = kz_alloc(count, sizeof(*output->last));
+    output->packet = av_packet_alloc();
+    if (!output->forms || !output->texts || !output->map || !output->last || !output->packet ||
+        kz_queue_open(&output->queue, (int)count) != 0)
+        return kz_fail_memory(output->log, "the output");
     return 0;
 }
 
@@ -77,20 +104,18 @@ static int open_output(kz_output *output, const kz_output_params *params, const 
         return kz_fail(output->log, KZ_ERROR_USAGE, "encoder '%s' isn't in this libavcodec", codec);
     int result = choose_container(output, params);
     if (result == 0)
-        result = check_streams(output, params->path, encoder->id);
+        result = alloc_tables(output);
+    if (result == 0)
+        result = kz_carry_plan(output->forms, output->input, output->av->oformat, encoder->id,
+                               params->path, output->log);
+    if (result == 0)
+        result = open_texts(output);
     if (result == 0)
         result = kz_target_open(&output->target, params->path, output->input->name,
                                 params->overwrite, output->log);
     if (result != 0)
         return result;
-    const size_t count = (size_t)output->input->count;
     output->av->pb = kz_target_io(output->target);
-    output->map = kz_alloc(count, sizeof(*output->map));
-    output->last = kz_alloc(count, sizeof(*output->last));
-    output->packet = av_packet_alloc();
-    if (!output->map || !output->last || !output->packet ||
-        kz_queue_open(&output->queue, output->input->count) != 0)
-        return kz_fail_memory(output->log, params->path);
     return 0;
 }
 
@@ -121,6 +146,10 @@ void kz_output_close(kz_output **output)
     kz_target_close(&old->target);
     kz_queue_close(&old->queue);
     av_packet_free(&old->packet);
+    for (int i = 0; old->texts && i < old->input->count; i++)
+        kz_text_close(&old->texts[i]);
+    kz_free(old->texts);
+    kz_free(old->forms);
     kz_free(old->map);
     kz_free(old->last);
     kz_free(old);
@@ -165,7 +194,9 @@ static int write_header(kz_output *output)
 
 int kz_output_start(kz_output *output, const kz_encoder *encoder)
 {
-    if (kz_container_fill(output->av, output->map, output->input, encoder) != 0)
+    const kz_fill_params params = {
+        .input = output->input, .encoder = encoder, .forms = output->forms, .texts = output->texts};
+    if (kz_fill(output->av, output->map, &params) != 0)
         return kz_fail_memory(output->log, kz_target_name(output->target));
     for (unsigned i = 0; i < output->av->nb_streams; i++)
         output->last[i] = AV_NOPTS_VALUE;
@@ -176,8 +207,17 @@ int kz_output_start(kz_output *output, const kz_encoder *encoder)
 
 int kz_output_copy(kz_output *output, kz_packet *packet)
 {
-    kz_queue_push(output->queue, packet);
-    return 0;
+    const int stream = packet->av->stream_index;
+    const enum kz_carry form = output->forms[stream];
+    int result = 0;
+    /* A cover that becomes an attachment is in the header already. */
+    if (form != KZ_CARRY_PACKETS && form != KZ_CARRY_ASS)
+        kz_packet_close(&packet);
+    if (form == KZ_CARRY_ASS)
+        result = kz_text_convert(output->texts[stream], &packet);
+    if (packet && result == 0)
+        kz_queue_push(output->queue, packet);
+    return result;
 }
 
 void kz_output_copy_end(kz_output *output)

@@ -9,10 +9,20 @@ typedef struct kz_output kz_output;
 
 typedef struct kz_output_params {
     const char *path;   /* "-" is standard output */
-    const char *format; /* libav's short name, NULL: by the path's ending */
+    const char *format; /* libav's short name or an ending, NULL: by the path's ending */
     bool overwrite;     /* else an existing file is KZ_ERROR_USAGE */
     size_t spill_bytes; /* copied packets held back at most; beyond it they go out early */
 } kz_output_params;
+
+/* The ending that an output for `input` gets by default: that of `format` when it isn't NULL, else
+ * of the input's own container if it holds HEVC and every stream, else ".mkv". `input` may be NULL.
+ * Written to `buffer` or static. */
+const char *kz_output_ending(const kz_input *input, const char *path, const char *format,
+                             char *buffer, size_t size);
+
+/* `wanted`, or the encoder that alone suits the container (`format`, or by the ending of `path`):
+ * y4m and raw files hold raw video. Static, or `wanted`. */
+const char *kz_output_encoder(const char *path, const char *format, const char *wanted);
 
 /* The process must ignore SIGPIPE: a closed pipe is KZ_ERROR_CANCELLED from whatever writes, not
  * reported. A device or a named pipe at `path` is written directly, without a temporary name.
@@ -34,8 +44,9 @@ bool kz_output_needs_global_header(const kz_output *output);
  * chapters, metadata, dispositions. Then the video packets may come. */
 int kz_output_start(kz_output *output, const kz_encoder *encoder);
 
-/* Queues a packet of a copied stream; callable from another thread than the rest, before start
- * too. Takes ownership in every case. Never waits. Returns 0 or KZ_ERROR_MEMORY. */
+/* Queues a packet of a carried stream; callable from another thread than the rest, before start
+ * too. Takes ownership in every case. Never waits. Returns 0, KZ_ERROR_FAILED (a subtitle that
+ * can't be converted) or KZ_ERROR_MEMORY; reported. */
 int kz_output_copy(kz_output *output, kz_packet *packet);
 
 /* No more copied packets come. Thread-safe. */

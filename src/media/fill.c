@@ -1,0 +1,219 @@
+#include "media/fill.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <libavutil/mem.h>
+
+#include "media/choice.h"
+#include "media/container.h"
+
+static bool has_tag(const AVOutputFormat *format, uint32_t tag, enum AVCodecID codec)
+{
+    return tag && format->codec_tag && av_codec_get_id(format->codec_tag, tag) == codec;
+}
+
+/* Copies all but stale keys; copied streams keep theirs unless they are cut. */
+static int copy_metadata(AVStream *stream, const AVStream *from, bool encoded, bool cut)
+{
+    const AVDictionaryEntry *entry = NULL;
+    while ((entry = av_dict_get(from->metadata, "", entry, AV_DICT_IGNORE_SUFFIX))) {
+        if (kz_carry_is_stale(entry->key, encoded, cut))
+            continue;
+        if (av_dict_set(&stream->metadata, entry->key, entry->value, AV_DICT_MULTIKEY) < 0)
+            return KZ_ERROR_MEMORY;
+    }
+    return 0;
+}
+
+static int add_side(AVStream *stream, enum AVPacketSideDataType type, const AVFrameSideData *side)
+{
+    return side ? kz_stream_side_add(stream, type, side->data, side->size) : 0;
+}
+
+/* What describes how to show the picture stays true of the larger one. */
+static int keep_side(AVStream *stream, const AVStream *from, enum AVPacketSideDataType type)
+{
+    size_t size = 0;
+    const uint8_t *data = kz_stream_side_get(from, type, &size);
+    return data ? kz_stream_side_add(stream, type, data, size) : 0;
+}
+
+static int fill_video(AVStream *stream, const AVOutputFormat *format, const AVStream *from,
+                      const kz_encoder *encoder)
+{
+    const AVCodecContext *context = kz_encoder_context(encoder);
+    const uint32_t hvc1 = MKTAG('h', 'v', 'c', '1');
+    if (avcodec_parameters_from_context(stream->codecpar, context) < 0)
+        return KZ_ERROR_MEMORY;
+    /* Apple's players know HEVC in MP4 by this tag only. */
+    if (has_tag(format, hvc1, context->codec_id))
+        stream->codecpar->codec_tag = hvc1;
+    stream->time_base = context->time_base;
+    stream->avg_frame_rate = context->framerate;
+    stream->sample_aspect_ratio = context->sample_aspect_ratio;
+    int result = 0;
+    /* Where it can't be kept the picture itself has been turned. */
+    if (kz_container_keeps_rotation(format))
+        result = keep_side(stream, from, AV_PKT_DATA_DISPLAYMATRIX);
+    if (result == 0)
+        result = keep_side(stream, from, AV_PKT_DATA_STEREO3D);
+    if (result == 0)
+        result = keep_side(stream, from, AV_PKT_DATA_SPHERICAL);
+    if (result == 0)
+        result = add_side(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
+                          kz_encoder_side(encoder, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA));
+    if (result == 0)
+        result = add_side(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL,
+                          kz_encoder_side(encoder, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL));
+    return result;
+}
+
+/* Matroska refuses an attachment without a name or a type. */
+static int name_attachment(AVStream *stream)
+{
+    char name[40];
+    snprintf(name, sizeof(name), "attachment-%d", stream->index);
+    int code = av_dict_set(&stream->metadata, "filename", name, AV_DICT_DONT_OVERWRITE);
+    if (code >= 0 && stream->codecpar->codec_id == AV_CODEC_ID_NONE)
+        code = av_dict_set(&stream->metadata, "mimetype", "application/octet-stream",
+                           AV_DICT_DONT_OVERWRITE);
+    return code < 0 ? KZ_ERROR_MEMORY : 0;
+}
+
+static int fill_copy(AVStream *stream, const AVOutputFormat *format, const AVStream *from)
+{
+    AVCodecParameters *par = stream->codecpar;
+    if (avcodec_parameters_copy(par, from->codecpar) < 0 || kz_stream_side_copy(stream, from) != 0)
+        return KZ_ERROR_MEMORY;
+    if (!has_tag(format, par->codec_tag, par->codec_id))
+        par->codec_tag = 0;
+    /* Some demuxers give a block size for codecs that have none, and muxers believe it. */
+    if (par->codec_id == AV_CODEC_ID_MP3 || par->codec_id == AV_CODEC_ID_AC3)
+        par->block_align = 0;
+    stream->time_base = from->time_base;
+    stream->avg_frame_rate = from->avg_frame_rate;
+    return par->codec_type == AVMEDIA_TYPE_ATTACHMENT ? name_attachment(stream) : 0;
+}
+
+/* A cover picture's one packet is the attachment's content. */
+static int fill_picture(AVStream *stream, const AVStream *from)
+{
+    const AVPacket *picture = &from->attached_pic;
+    AVCodecParameters *par = stream->codecpar;
+    char name[40];
+    par->codec_type = AVMEDIA_TYPE_ATTACHMENT;
+    par->codec_id = from->codecpar->codec_id;
+    par->extradata = av_mallocz((size_t)picture->size + AV_INPUT_BUFFER_PADDING_SIZE);
+    if (!par->extradata)
+        return KZ_ERROR_MEMORY;
+    memcpy(par->extradata, picture->data, (size_t)picture->size);
+    par->extradata_size = picture->size;
+    stream->disposition = 0;
+    snprintf(name, sizeof(name), "cover.%s",
+             par->codec_id == AV_CODEC_ID_MJPEG ? "jpg" : avcodec_get_name(par->codec_id));
+    return av_dict_set(&stream->metadata, "filename", name, AV_DICT_DONT_OVERWRITE) < 0
+               ? KZ_ERROR_MEMORY
+               : 0;
+}
+
+static int fill_text(AVStream *stream, const AVStream *from, const kz_text *text)
+{
+    AVCodecParameters *par = stream->codecpar;
+    size_t size = 0;
+    const uint8_t *header = kz_text_header(text, &size);
+    par->codec_type = AVMEDIA_TYPE_SUBTITLE;
+    par->codec_id = AV_CODEC_ID_ASS;
+    par->extradata = av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE);
+    if (!par->extradata)
+        return KZ_ERROR_MEMORY;
+    memcpy(par->extradata, header, size);
+    par->extradata_size = (int)size;
+    stream->time_base = from->time_base;
+    return 0;
+}
+
+static int add_stream(AVFormatContext *av, const kz_fill_params *params, int index)
+{
+    const kz_input *input = params->input;
+    const AVStream *from = input->av->streams[index];
+    const enum kz_carry form = params->forms[index];
+    const bool cut = input->start > 0 || input->length != INT64_MAX;
+    AVStream *stream = avformat_new_stream(av, NULL);
+    if (!stream || copy_metadata(stream, from, form == KZ_CARRY_VIDEO, cut) != 0)
+        return KZ_ERROR_MEMORY;
+    stream->disposition = from->disposition;
+    switch (form) {
+    case KZ_CARRY_VIDEO:
+        return fill_video(stream, av->oformat, from, params->encoder);
+    case KZ_CARRY_PICTURE:
+        return fill_picture(stream, from);
+    case KZ_CARRY_ASS:
+        return fill_text(stream, from, params->texts[index]);
+    default:
+        return fill_copy(stream, av->oformat, from);
+    }
+}
+
+/* The times of `from` counted from the start of the output, cut to its length; false: outside. */
+static bool shift_chapter(AVChapter *chapter, const AVChapter *from, const kz_input *input)
+{
+    const int64_t shift = av_rescale_q(input->shift, AV_TIME_BASE_Q, from->time_base);
+    const int64_t length = input->length == INT64_MAX
+                               ? INT64_MAX
+                               : av_rescale_q(input->length, AV_TIME_BASE_Q, from->time_base);
+    chapter->id = from->id;
+    chapter->time_base = from->time_base;
+    chapter->start = FFMAX(0, from->start - shift);
+    chapter->end = from->end == AV_NOPTS_VALUE ? AV_NOPTS_VALUE : from->end - shift;
+    if (chapter->end != AV_NOPTS_VALUE && (chapter->end < 0 || (chapter->end == 0 && shift > 0)))
+        return false;
+    if (chapter->end != AV_NOPTS_VALUE)
+        chapter->end = FFMIN(chapter->end, length);
+    return chapter->start < length;
+}
+
+static int copy_chapters(AVFormatContext *av, const AVFormatContext *from, const kz_input *input)
+{
+    av->chapters = av_calloc(from->nb_chapters + 1, sizeof(*av->chapters));
+    if (!av->chapters)
+        return KZ_ERROR_MEMORY;
+    for (unsigned i = 0; i < from->nb_chapters; i++) {
+        AVChapter shifted = {0};
+        if (!shift_chapter(&shifted, from->chapters[i], input))
+            continue;
+        AVChapter *chapter = av_memdup(&shifted, sizeof(shifted));
+        if (!chapter)
+            return KZ_ERROR_MEMORY;
+        av->chapters[av->nb_chapters++] = chapter;
+        if (av_dict_copy(&chapter->metadata, from->chapters[i]->metadata, 0) < 0)
+            return KZ_ERROR_MEMORY;
+    }
+    return 0;
+}
+
+static int copy_global(AVFormatContext *av, const AVFormatContext *from)
+{
+    const AVDictionaryEntry *entry = NULL;
+    while ((entry = av_dict_get(from->metadata, "", entry, AV_DICT_IGNORE_SUFFIX)))
+        if (!kz_carry_is_of_the_file(entry->key) &&
+            av_dict_set(&av->metadata, entry->key, entry->value, AV_DICT_MULTIKEY) < 0)
+            return KZ_ERROR_MEMORY;
+    return 0;
+}
+
+int kz_fill(AVFormatContext *av, int *map, const kz_fill_params *params)
+{
+    const kz_input *input = params->input;
+    int result = copy_global(av, input->av);
+    for (int i = 0; i < input->count && result == 0; i++) {
+        const bool carried = kz_carry_is_stream(params->forms[i]);
+        map[i] = carried ? (int)av->nb_streams : -1;
+        if (carried)
+            result = add_stream(av, params, i);
+    }
+    if (result != 0 || kz_choice_drops(&input->choice, "chapters"))
+        return result;
+    return copy_chapters(av, input->av, input);
+}
