@@ -268,7 +268,8 @@ static int run_all(struct run *run)
                                   run->spill_bytes ? run->spill_bytes : 1 << 26};
     int result = kz_input_open(&run->input, &in, run->notes.log);
     if (result == 0)
-        result = kz_decoder_open(&run->decoder, run->input, 2, run->notes.log);
+        result = kz_decoder_open(&run->decoder, run->input, &(kz_decoder_params){.threads = 2},
+                                 run->notes.log);
     if (result == 0)
         result = kz_output_open(&run->output, &out, run->input, run->encoder.codec, run->notes.log);
     if (result != 0)

@@ -120,7 +120,7 @@ static int run_parts(struct parts *p, struct run *run, kz_log *log)
                                              .x265_params = run->x265_params}};
     int error = kz_input_open(&p->input, &in, log);
     if (!error)
-        error = kz_decoder_open(&p->decoder, p->input, 1, log);
+        error = kz_decoder_open(&p->decoder, p->input, &(kz_decoder_params){.threads = 1}, log);
     if (!error)
         error = kz_output_open(&p->output, &output, p->input, params.encoder.codec, log);
     if (!error) {

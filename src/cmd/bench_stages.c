@@ -130,13 +130,15 @@ static int open_stages(struct stages *s, const kz_dirs *dirs)
         error = kz_engine_open(&s->engine, &s->job, dirs, s->log);
     if (error)
         return error;
-    const kz_video_format *in = kz_input_format(s->input);
+    kz_decoder_params params = {0};
+    error = kz_decoder_open(&s->decoder, s->input, &params, s->log);
+    if (error)
+        return error;
+    const kz_video_format *in = kz_decoder_format(s->decoder);
     error = kz_job_out_format(&s->out_format, in, &s->job, s->engine.model->info.scale, s->log);
     if (!error)
         error =
             kz_engine_upscaler(&s->upscaler, &s->engine, &s->job, in, &s->out_format, NULL, s->log);
-    if (!error)
-        error = kz_decoder_open(&s->decoder, s->input, 0, s->log);
     if (!error)
         error = kz_frame_pool_open(&s->pool, &s->out_format, s->log);
     size_t count = (size_t)s->options->frames;

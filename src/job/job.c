@@ -51,7 +51,8 @@ static const char *default_pixels(const kz_video_format *in)
                                              {"yuv422p12le", "yuv420p12le"}};
     if (in->planes == 1)
         return in->depth > 10 ? "gray12le" : "gray10le";
-    return in->depth > 10 ? twelve[in->shift_x][in->shift_y] : ten[in->shift_x][in->shift_y];
+    int x = in->shift_x > 0, y = in->shift_y > 0;
+    return in->depth > 10 ? twelve[x][y] : ten[x][y];
 }
 
 int kz_job_out_format(kz_video_format *out, const kz_video_format *in, const kz_job_options *o,
@@ -110,7 +111,7 @@ static void say_memory(struct job *j)
 {
     char total[32], engine[32], encoder[32], frames[32];
     kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
-    kz_memory m = kz_memory_estimate(u.memory, kz_input_format(j->input), &j->out_format,
+    kz_memory m = kz_memory_estimate(u.memory, kz_decoder_format(j->decoder), &j->out_format,
                                      j->encoder.codec, j->encoder.preset, kz_cpu_count());
     j->memory = kz_memory_total(&m);
     kz_log_line(j->log, KZ_LOG_INFO, "memory  %s expected: engine %s, encoder %s, frames %s",
@@ -130,6 +131,23 @@ kz_input_params kz_job_input(const kz_job_options *o, const char *path, const at
                              .raw_size = o->size,
                              .raw_pixels = o->size ? o->pix_fmt : NULL,
                              .raw_rate = o->size ? o->fps : NULL};
+}
+
+kz_filter_params kz_job_filter(const kz_job_options *o, const char *path)
+{
+    return (kz_filter_params){.deinterlace = (enum kz_deinterlace)o->deinterlace,
+                              .ivtc = o->ivtc,
+                              .turn = !kz_output_keeps_rotation(path, o->format),
+                              .vf = o->vf,
+                              .fps = o->size ? NULL : o->fps};
+}
+
+static int open_decoder(struct job *j)
+{
+    const kz_job_options *o = j->params->options;
+    kz_input_params input = kz_job_input(o, j->params->input, j->params->stop);
+    kz_decoder_params params = {.filter = kz_job_filter(o, j->params->output), .input = &input};
+    return kz_decoder_open(&j->decoder, j->input, &params, j->log);
 }
 
 static int open_input(struct job *j)
@@ -165,17 +183,17 @@ static int open_job(struct job *j)
     j->encoder.codec = kz_output_encoder(j->params->output, o->format, o->encoder);
     int error = open_input(j);
     if (!error)
+        error = open_decoder(j);
+    if (!error)
         error = kz_engine_open(&j->engine, o, j->params->dirs, j->log);
     if (!error)
-        error = kz_job_out_format(&j->out_format, kz_input_format(j->input), o,
+        error = kz_job_out_format(&j->out_format, kz_decoder_format(j->decoder), o,
                                   j->engine.model->info.scale, j->log);
     if (!error)
         error = kz_encoder_check(&j->encoder, &j->out_format, j->log);
     if (!error)
-        error = kz_engine_upscaler(&j->upscaler, &j->engine, o, kz_input_format(j->input),
+        error = kz_engine_upscaler(&j->upscaler, &j->engine, o, kz_decoder_format(j->decoder),
                                    &j->out_format, j->params->stop, j->log);
-    if (!error)
-        error = kz_decoder_open(&j->decoder, j->input, 0, j->log);
     if (!error)
         error = open_output(j);
     return error;

@@ -50,6 +50,9 @@ int kz_job_out_format(kz_video_format *out, const kz_video_format *in,
                       const kz_job_options *options, int native_scale, kz_log *log);
 kz_encoder_params kz_job_encoder(const kz_job_options *options);
 
+/* What happens to decoded frames; `format` and `path` are the output's. */
+kz_filter_params kz_job_filter(const kz_job_options *options, const char *path);
+
 /* How `path` is opened with these options. */
 kz_input_params kz_job_input(const kz_job_options *options, const char *path,
                              const atomic_bool *stop);

@@ -28,6 +28,9 @@ typedef struct kz_job_options {
     char *audio, *subs, *drop;
     char *size; /* of a raw input; NULL: not raw */
     char *fps;
+    int deinterlace; /* enum kz_deinterlace */
+    bool ivtc;
+    char *vf;
     double start, duration;
     int frames;
     bool overwrite, keep_existing;

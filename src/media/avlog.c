@@ -1,7 +1,22 @@
+#include <libavfilter/avfilter.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "media/internal.h"
+
+static kz_av_note *note_of(void *context)
+{
+    const AVClass *class = *(const AVClass *const *)context;
+    if (class == avcodec_get_class())
+        return ((AVCodecContext *)context)->opaque;
+    if (class == avformat_get_class())
+        return ((AVFormatContext *)context)->opaque;
+    if (class == avfilter_get_class())
+        return ((AVFilterContext *)context)->graph->opaque;
+    if (strcmp(class->class_name, "AVFilterGraph") == 0)
+        return ((AVFilterGraph *)context)->opaque;
+    return NULL;
+}
 
 /* Libav has one log function for the whole process. This one keeps no state of its own: it writes
  * into the note that belongs to the context that complains, so that two jobs don't mix. */
@@ -9,12 +24,7 @@ static void take_line(void *context, int level, const char *format, va_list args
 {
     if (!context || level > AV_LOG_WARNING)
         return;
-    const AVClass *class = *(const AVClass *const *)context;
-    kz_av_note *note = NULL;
-    if (class == avcodec_get_class())
-        note = ((AVCodecContext *)context)->opaque;
-    else if (class == avformat_get_class())
-        note = ((AVFormatContext *)context)->opaque;
+    kz_av_note *note = note_of(context);
     /* Of several complaints the first of the gravest is the cause. */
     if (!note || (note->text[0] && level >= note->level))
         return;

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "media/fields.h"
+#include "media/filter.h"
 #include "media/internal.h"
 
 /* A decoder that answers every call at the end with an error would never let go. */
@@ -13,6 +15,7 @@ struct kz_decoder {
     const AVCodec *codec; /* the context loses it when opening fails */
     const kz_input *input;
     AVCodecContext *context;
+    kz_filter *filter; /* NULL: frames are given as they were decoded */
     AVFrame *frame;
     kz_log *log;
     int64_t next;   /* the timestamp after the last frame's; AV_NOPTS_VALUE before the first */
@@ -21,6 +24,7 @@ struct kz_decoder {
     int64_t errors; /* damaged packets */
     bool draining;
     bool uneven_met; /* the warning about timestamps is out */
+    bool flushed;    /* the filter has been told of the end */
 };
 
 static int configure(kz_decoder *decoder, int threads)
@@ -41,7 +45,17 @@ static int configure(kz_decoder *decoder, int threads)
     return 0;
 }
 
-int kz_decoder_open(kz_decoder **decoder, const kz_input *input, int threads, kz_log *log)
+static int open_filter(kz_decoder *decoder, const kz_decoder_params *params)
+{
+    kz_fields fields = {0};
+    /* Chosen by hand, it needs no look. */
+    if (params->filter.deinterlace <= KZ_DEINTERLACE_OFF && !params->filter.ivtc)
+        fields = kz_fields_find(decoder->input, params->input);
+    return kz_filter_open(&decoder->filter, &params->filter, fields, decoder->input, decoder->log);
+}
+
+int kz_decoder_open(kz_decoder **decoder, const kz_input *input, const kz_decoder_params *params,
+                    kz_log *log)
 {
     const enum AVCodecID id = kz_input_video_stream(input)->codecpar->codec_id;
     const AVCodec *codec = avcodec_find_decoder(id);
@@ -60,7 +74,9 @@ int kz_decoder_open(kz_decoder **decoder, const kz_input *input, int threads, kz
     fresh->frame = av_frame_alloc();
     int result = fresh->context && fresh->frame ? 0 : kz_fail_memory(log, "a decoder");
     if (result == 0)
-        result = configure(fresh, threads);
+        result = configure(fresh, params->threads);
+    if (result == 0)
+        result = open_filter(fresh, params);
     if (result != 0)
         kz_decoder_close(&fresh);
     *decoder = fresh;
@@ -72,6 +88,7 @@ void kz_decoder_close(kz_decoder **decoder)
     kz_decoder *old = *decoder;
     if (!old)
         return;
+    kz_filter_close(&old->filter);
     avcodec_free_context(&old->context);
     av_frame_free(&old->frame);
     kz_free(old);
@@ -187,7 +204,8 @@ static int add_stream_side(const kz_decoder *decoder, AVFrame *frame,
     return 0;
 }
 
-static int give(kz_decoder *decoder, kz_frame **frame)
+/* Completes the frame just decoded. */
+static int complete(kz_decoder *decoder)
 {
     AVFrame *av = decoder->frame;
     int result = check_format(decoder, av);
@@ -197,17 +215,13 @@ static int give(kz_decoder *decoder, kz_frame **frame)
     if (result == 0)
         result = add_stream_side(decoder, av, AV_PKT_DATA_CONTENT_LIGHT_LEVEL,
                                  AV_FRAME_DATA_CONTENT_LIGHT_LEVEL);
-    if (result != 0)
-        return result;
-    if (av->decode_error_flags || av->flags & AV_FRAME_FLAG_CORRUPT)
+    if (result == 0 && (av->decode_error_flags || av->flags & AV_FRAME_FLAG_CORRUPT))
         count_damage(decoder, "a frame decoded only in part");
-    if (kz_frame_wrap(frame, av) != 0)
-        return kz_fail_memory(decoder->log, "a frame");
-    decoder->frames++;
-    return 0;
+    return result;
 }
 
-int kz_decoder_receive(kz_decoder *decoder, kz_frame **frame)
+/* The next wanted frame, into decoder->frame. */
+static int decode(kz_decoder *decoder)
 {
     int failures = 0;
     while (failures < MAX_ERRORS_IN_A_ROW) {
@@ -225,14 +239,54 @@ int kz_decoder_receive(kz_decoder *decoder, kz_frame **frame)
         }
         failures = 0;
         set_time(decoder, decoder->frame);
-        int result = KZ_AGAIN;
         if (is_wanted(decoder, decoder->frame))
-            result = give(decoder, frame);
+            return complete(decoder);
         av_frame_unref(decoder->frame);
-        if (result != KZ_AGAIN)
-            return result;
     }
     return decoder->draining ? KZ_END : KZ_AGAIN;
+}
+
+/* The next filtered frame, into decoder->frame. */
+static int decode_filtered(kz_decoder *decoder)
+{
+    int result;
+    while ((result = kz_filter_receive(decoder->filter, decoder->frame)) == KZ_AGAIN) {
+        result = decode(decoder);
+        if (result == KZ_AGAIN || (result == KZ_END && decoder->flushed))
+            return result;
+        if (result != 0 && result != KZ_END)
+            return result;
+        decoder->flushed = result == KZ_END;
+        result = kz_filter_send(decoder->filter, result == KZ_END ? NULL : decoder->frame);
+        if (result != 0)
+            return result;
+    }
+    return result;
+}
+
+int kz_decoder_receive(kz_decoder *decoder, kz_frame **frame)
+{
+    int result = decoder->filter ? decode_filtered(decoder) : decode(decoder);
+    if (result == 0 && kz_frame_wrap(frame, decoder->frame) != 0)
+        result = kz_fail_memory(decoder->log, "a frame");
+    av_frame_unref(decoder->frame);
+    decoder->frames += result == 0;
+    return result;
+}
+
+const kz_video_format *kz_decoder_format(const kz_decoder *decoder)
+{
+    return decoder->filter ? kz_filter_format(decoder->filter) : &decoder->input->format;
+}
+
+int64_t kz_decoder_expected(const kz_decoder *decoder)
+{
+    const kz_ratio before = decoder->input->format.frame_rate;
+    const kz_ratio after = kz_decoder_format(decoder)->frame_rate;
+    const int64_t frames = kz_input_frames(decoder->input);
+    if (before.num <= 0 || after.num <= 0)
+        return frames;
+    return av_rescale(frames, (int64_t)after.num * before.den, (int64_t)after.den * before.num);
 }
 
 int64_t kz_decoder_frames(const kz_decoder *decoder)

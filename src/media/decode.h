@@ -7,9 +7,43 @@
 
 typedef struct kz_decoder kz_decoder;
 
-/* `input` must outlive the decoder. `threads` 0: libav's choice. */
-int kz_decoder_open(kz_decoder **decoder, const kz_input *input, int threads, kz_log *log);
+enum kz_deinterlace {
+    KZ_DEINTERLACE_AUTO, /* bwdif where the video is found to be interlaced */
+    KZ_DEINTERLACE_OFF,
+    KZ_DEINTERLACE_BWDIF, /* every frame, whatever its flag says; as are the next */
+    KZ_DEINTERLACE_YADIF,
+    KZ_DEINTERLACE_W3FDIF,
+    KZ_DEINTERLACE_ESTDIF
+};
+
+/* What happens to frames before they are given; all zero: only what they need. */
+typedef struct kz_filter_params {
+    enum kz_deinterlace deinterlace;
+    bool ivtc;       /* undo 3:2 pulldown: 4 of 5 frames remain */
+    bool turn;       /* by the display matrix, for containers that can't hold one */
+    const char *vf;  /* a libavfilter chain, or NULL */
+    const char *fps; /* constant frame rate, or NULL */
+} kz_filter_params;
+
+typedef struct kz_decoder_params {
+    int threads; /* 0: libav's choice */
+    kz_filter_params filter;
+    const kz_input_params *input; /* how the input was opened, for a look at its frames beforehand;
+                                   * NULL: its flags are believed */
+} kz_decoder_params;
+
+/* `input` must outlive the decoder. 0, KZ_ERROR_USAGE (a filter chain that libavfilter refuses; an
+ * alpha plane that would be lost), KZ_ERROR_FAILED (no decoder, a pixel format that can't be
+ * carried), KZ_ERROR_MEMORY; reported. */
+int kz_decoder_open(kz_decoder **decoder, const kz_input *input, const kz_decoder_params *params,
+                    kz_log *log);
 void kz_decoder_close(kz_decoder **decoder);
+
+/* What the frames will be like. Owned by the decoder. */
+const kz_video_format *kz_decoder_format(const kz_decoder *decoder);
+
+/* Frames that will come, as far as the container tells, 0 when it doesn't. */
+int64_t kz_decoder_expected(const kz_decoder *decoder);
 
 /* Hands over a packet; NULL begins draining. Takes ownership in every case. Returns 0 or
  * KZ_ERROR_FAILED (reported: codec, time). A damaged packet is a warning, not a failure. */

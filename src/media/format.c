@@ -33,7 +33,7 @@ int kz_format_by_name(kz_video_format *format, const char *pixel_name)
 {
     const enum AVPixelFormat number = av_get_pix_fmt(pixel_name);
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(number);
-    if (!desc || !planar_in_host_order(desc) || desc->log2_chroma_w > 1 || desc->log2_chroma_h > 1)
+    if (!desc || !planar_in_host_order(desc) || desc->log2_chroma_w > 2 || desc->log2_chroma_h > 2)
         return KZ_ERROR_USAGE;
     format->pixel_format = number;
     format->pixel_name = desc->name;
@@ -57,6 +57,12 @@ enum kz_chroma_site kz_format_site(enum AVChromaLocation location)
         return KZ_SITE_CENTER;
     case AVCHROMA_LOC_TOPLEFT:
         return KZ_SITE_TOP_LEFT;
+    case AVCHROMA_LOC_TOP:
+        return KZ_SITE_TOP;
+    case AVCHROMA_LOC_BOTTOMLEFT:
+        return KZ_SITE_BOTTOM_LEFT;
+    case AVCHROMA_LOC_BOTTOM:
+        return KZ_SITE_BOTTOM;
     default:
         return KZ_SITE_LEFT;
     }

@@ -28,7 +28,7 @@ typedef struct kz_video_format {
 
 /* Fills name, depth, planes and shifts of `format` from a libav pixel format by its name. Returns
  * 0, or KZ_ERROR_USAGE (not reported) when there is no such format or kizuna can't carry it:
- * planar YUV or grey, 8 to 16 bit in host order, chroma shifts 0 or 1. */
+ * planar YUV or grey, 8 to 16 bit in host order, chroma shifts up to 2. */
 int kz_format_by_name(kz_video_format *format, const char *pixel_name);
 
 /* Writes "libavformat 59.27.100, libavcodec 59.37.100, x265 3.5" into `buffer`, cut to `size`, and

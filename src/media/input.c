@@ -199,11 +199,11 @@ static int read_format(kz_input *input)
     if (par->width <= 0 || par->height <= 0)
         return kz_fail(input->log, KZ_ERROR_FAILED, "%s: the video stream (%s) has no size",
                        input->name, avcodec_get_name(par->codec_id));
-    if (kz_format_by_name(format, name ? name : "yuv420p") != 0)
-        return kz_fail(input->log, KZ_ERROR_FAILED,
-                       "%s: pixel format %s isn't supported: convert the video to planar YUV or "
-                       "grey of 8 to 16 bits first (ffmpeg -pix_fmt yuv444p)",
-                       input->name, name);
+    if (kz_format_by_name(format, name ? name : "yuv420p") != 0) {
+        /* What isn't carried as it is the decoder's filters convert. */
+        format->pixel_format = par->format;
+        format->pixel_name = name;
+    }
     format->width = par->width;
     format->height = par->height;
     format->full_range = kz_format_is_full(format->pixel_format, par->color_range);

@@ -31,6 +31,7 @@ typedef struct kz_input_params {
 int kz_input_open(kz_input **input, const kz_input_params *params, kz_log *log);
 void kz_input_close(kz_input **input);
 
+/* The stream as it is stored; what the decoder gives may differ. */
 const kz_video_format *kz_input_format(const kz_input *input);
 
 /* One line for people: container, codec, size, pixel format, rate, length, copied streams.

@@ -46,6 +46,12 @@ const char *kz_output_encoder(const char *path, const char *format, const char *
     return found && strcmp(found->name, "rawvideo") == 0 ? "rawvideo" : wanted;
 }
 
+bool kz_output_keeps_rotation(const char *path, const char *format)
+{
+    const AVOutputFormat *found = kz_container_find(format, strcmp(path, "-") == 0 ? NULL : path);
+    return found && kz_container_keeps_rotation(found);
+}
+
 static int choose_container(kz_output *output, const kz_output_params *params)
 {
     const bool pipe = strcmp(params->path, "-") == 0;

@@ -24,6 +24,9 @@ const char *kz_output_ending(const kz_input *input, const char *path, const char
  * y4m and raw files hold raw video. Static, or `wanted`. */
 const char *kz_output_encoder(const char *path, const char *format, const char *wanted);
 
+/* The container that they name keeps a display matrix. */
+bool kz_output_keeps_rotation(const char *path, const char *format);
+
 /* The process must ignore SIGPIPE: a closed pipe is KZ_ERROR_CANCELLED from whatever writes, not
  * reported. A device or a named pipe at `path` is written directly, without a temporary name.
  * Checks that the container can hold HEVC or whatever `codec` makes and each copied stream (a line

@@ -61,7 +61,7 @@ static kz_progress snapshot(kz_line *line, double began)
     p.stage[KZ_STAGE_UPSCALE].waited = decoded.pop_wait + upscaled.push_wait;
     p.stage[KZ_STAGE_ENCODE].waited = upscaled.pop_wait;
     p.bytes = kz_output_bytes(line->params->output);
-    p.expected = kz_input_frames(line->params->input);
+    p.expected = kz_decoder_expected(line->params->decoder);
     pthread_mutex_lock(&line->lock);
     for (int s = 0; s < KZ_STAGES; s++) {
         double lived = line->ended[s] > 0 ? line->ended[s] : p.seconds;

@@ -15,7 +15,14 @@ typedef struct kz_plane {
 } kz_plane;
 
 /* Where chroma samples lie relative to luma, as H.273 names them; `left` is the usual 4:2:0. */
-enum kz_chroma_site { KZ_SITE_LEFT, KZ_SITE_CENTER, KZ_SITE_TOP_LEFT };
+enum kz_chroma_site {
+    KZ_SITE_LEFT,
+    KZ_SITE_CENTER,
+    KZ_SITE_TOP_LEFT,
+    KZ_SITE_TOP,
+    KZ_SITE_BOTTOM_LEFT,
+    KZ_SITE_BOTTOM
+};
 
 /* Luma coefficients of H.273 matrix coefficients: Y = kr R + (1 - kr - kb) G + kb B. */
 typedef struct kz_luma_weights {

@@ -148,12 +148,24 @@ void kz_resample_rows(const kz_resampler *r, const kz_plane *src, kz_levels src_
     }
 }
 
+/* A chroma sample on the first of its 2^shift luma samples. */
+static double on_first(int shift)
+{
+    return 0.5 / (1 << shift);
+}
+
 double kz_chroma_origin_x(enum kz_chroma_site site, int shift_x)
 {
-    return site == KZ_SITE_CENTER || !shift_x ? 0.5 : 0.25;
+    const bool left =
+        site == KZ_SITE_LEFT || site == KZ_SITE_TOP_LEFT || site == KZ_SITE_BOTTOM_LEFT;
+    return left ? on_first(shift_x) : 0.5;
 }
 
 double kz_chroma_origin_y(enum kz_chroma_site site, int shift_y)
 {
-    return site != KZ_SITE_TOP_LEFT || !shift_y ? 0.5 : 0.25;
+    if (site == KZ_SITE_TOP_LEFT || site == KZ_SITE_TOP)
+        return on_first(shift_y);
+    if (site == KZ_SITE_BOTTOM_LEFT || site == KZ_SITE_BOTTOM)
+        return 1 - on_first(shift_y);
+    return 0.5;
 }

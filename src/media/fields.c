@@ -1,0 +1,93 @@
+#include "media/fields.h"
+
+#include <stdlib.h>
+
+#include "media/decode.h"
+
+/* Frames to look at, and how many of them must be decided for an answer. */
+#define LOOK_AT 200
+#define ENOUGH 8
+
+static bool is_flagged(enum AVFieldOrder order)
+{
+    return order == AV_FIELD_TT || order == AV_FIELD_BB || order == AV_FIELD_TB ||
+           order == AV_FIELD_BT;
+}
+
+/* The line counts of television: there the flag is often missing. */
+static bool has_tv_lines(int height)
+{
+    return height == 480 || height == 486 || height == 576;
+}
+
+static double number(const AVFrame *frame, const char *key)
+{
+    const AVDictionaryEntry *entry = av_dict_get(frame->metadata, key, NULL, 0);
+    return entry ? strtod(entry->value, NULL) : 0;
+}
+
+/* From the filter idet's counts, over all frames up to this one. */
+static kz_fields judge(kz_fields fields, const AVFrame *last)
+{
+    const double top = number(last, "lavfi.idet.multiple.tff");
+    const double bottom = number(last, "lavfi.idet.multiple.bff");
+    const double whole = number(last, "lavfi.idet.multiple.progressive");
+    const double single = number(last, "lavfi.idet.repeated.neither");
+    const double repeated =
+        number(last, "lavfi.idet.repeated.top") + number(last, "lavfi.idet.repeated.bottom");
+    const double decided = top + bottom + whole;
+    if (decided < ENOUGH)
+        return fields;
+    /* Pulldown repeats a field in two of five frames, and weaves two of five from two pictures. */
+    if (repeated > 0.25 * (repeated + single) && top + bottom > 0.15 * decided)
+        fields.seen = KZ_SCAN_TELECINED;
+    else
+        fields.seen = top + bottom > 0.15 * decided ? KZ_SCAN_INTERLACED : KZ_SCAN_PROGRESSIVE;
+    return fields;
+}
+
+/* KZ_AGAIN: give more packets. */
+static int take_frames(kz_decoder *decoder, kz_fields *fields, int *seen)
+{
+    kz_frame *frame;
+    int result;
+    while ((result = kz_decoder_receive(decoder, &frame)) == 0) {
+        *fields = judge(*fields, frame->av);
+        kz_frame_close(&frame);
+        if (++*seen >= LOOK_AT)
+            return KZ_END;
+    }
+    return result;
+}
+
+static kz_fields look(kz_fields fields, kz_input *input)
+{
+    const kz_decoder_params params = {.filter = {.deinterlace = KZ_DEINTERLACE_OFF, .vf = "idet"}};
+    kz_decoder *decoder = NULL;
+    int seen = 0, result = kz_decoder_open(&decoder, input, &params, NULL);
+    while (result == 0 && (result = take_frames(decoder, &fields, &seen)) == KZ_AGAIN) {
+        kz_packet *packet = NULL;
+        result = kz_input_read(input, &packet);
+        if (packet && !kz_packet_is_video(packet))
+            kz_packet_close(&packet);
+        else if (result == 0 || result == KZ_END)
+            result = kz_decoder_send(decoder, packet);
+    }
+    kz_decoder_close(&decoder);
+    return fields;
+}
+
+kz_fields kz_fields_find(const kz_input *input, const kz_input_params *params)
+{
+    const AVCodecParameters *par = kz_input_video_stream(input)->codecpar;
+    kz_fields fields = {.flagged = is_flagged(par->field_order)};
+    kz_input *again = NULL;
+    if (!params || input->io || (!fields.flagged && !has_tv_lines(par->height)))
+        return fields;
+    kz_input_params same = *params;
+    same.choice = (kz_choice){.audio = "none", .subs = "none"};
+    if (kz_input_open(&again, &same, NULL) == 0)
+        fields = look(fields, again);
+    kz_input_close(&again);
+    return fields;
+}
