@@ -229,7 +229,8 @@ static int run_frames(struct run *run)
     kz_frame *frame = NULL;
     int result;
     while ((result = kz_decoder_receive(run->decoder, &frame)) == 0)
-        if ((result = run_frame(run, frame)) != 0)
+        if ((result = kz_output_frame(run->output, frame)) != 0 ||
+            (result = run_frame(run, frame)) != 0)
             return result;
     return result == KZ_AGAIN || result == KZ_END ? 0 : result;
 }
@@ -286,7 +287,7 @@ static int run_all(struct run *run)
         run->before_finish();
     if (run->leave_unfinished || (result != 0 && result != KZ_END))
         return result;
-    return kz_output_finish(run->output);
+    return kz_output_finish(run->output, NULL);
 }
 
 /* Runs and closes everything but the notes. */

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 
-static const char *const stage_names[KZ_STAGES] = {"decode", "network", "encode"};
+static const char *const stage_names[KZ_STAGES] = {"decode", "network", "encode", "check"};
 
 kz_progress_view kz_progress_view_make(enum kz_progress_style style, bool quiet, FILE *stream,
                                        kz_log *log)
@@ -151,6 +151,8 @@ void kz_progress_summary(const kz_job_result *result, const char *output, kz_log
                 (double)p->bytes * 1e-6);
     for (int s = 0; s < KZ_STAGES; s++) {
         double all = p->stage[s].busy + p->stage[s].waited;
+        if (s == KZ_STAGE_CHECK && !p->stage[s].frames)
+            continue;
         length +=
             snprintf(text + length, sizeof(text) - (size_t)length, "%s%s %.0f + %.0f %%",
                      s ? ", " : "", stage_names[s], all > 0 ? 100 * p->stage[s].busy / all : 0,

@@ -34,7 +34,8 @@ static bool takes_presets(const char *encoder)
 kz_encoder_params kz_job_encoder(const kz_job_options *o)
 {
     bool x26x = takes_presets(o->encoder);
-    kz_encoder_params params = {.codec = o->encoder, .crf = -1, .x265_params = o->x265_params};
+    kz_encoder_params params = {
+        .codec = o->encoder, .crf = -1, .x265_params = o->x265_params, .choice = {.drop = o->drop}};
     if (x26x || o->from_user_crf)
         params.crf = x26x && o->crf < 0 ? 18 : o->crf;
     if (x26x || o->from_user_encoder_preset)
@@ -112,7 +113,8 @@ static void say_memory(struct job *j)
     char total[32], engine[32], encoder[32], frames[32];
     kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
     kz_memory m = kz_memory_estimate(u.memory, kz_decoder_format(j->decoder), &j->out_format,
-                                     j->encoder.codec, j->encoder.preset, kz_cpu_count());
+                                     j->encoder.codec, j->encoder.preset,
+                                     !j->params->options->no_verify, kz_cpu_count());
     j->memory = kz_memory_total(&m);
     kz_log_line(j->log, KZ_LOG_INFO, "memory  %s expected: engine %s, encoder %s, frames %s",
                 gib(total, sizeof(total), j->memory), gib(engine, sizeof(engine), m.engine),
@@ -219,6 +221,7 @@ static int run_pipeline(struct job *j, kz_job_result *result)
                                  .encoder = j->encoder,
                                  .out_format = j->out_format,
                                  .max_frames = j->params->options->frames,
+                                 .check = !j->params->options->no_verify,
                                  .stop = j->params->stop,
                                  .progress = j->params->progress,
                                  .context = j->params->context};

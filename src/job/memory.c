@@ -4,6 +4,9 @@
 
 #include "pipeline/pipeline.h"
 
+/* References and frames being put in order in the decoder of the check. */
+#define CHECK_FRAMES 7
+
 static size_t frame_bytes(const kz_video_format *f)
 {
     size_t luma = (size_t)f->width * (size_t)f->height;
@@ -47,14 +50,17 @@ static size_t encoder_bytes(const kz_video_format *out, const char *encoder, con
 }
 
 kz_memory kz_memory_estimate(size_t engine, const kz_video_format *in, const kz_video_format *out,
-                             const char *encoder, const char *encoder_preset, int threads)
+                             const char *encoder, const char *encoder_preset, bool check,
+                             int threads)
 {
     size_t decoder_frames = 6 + (size_t)threads;
     /* Besides what lies in a ring, each side of it has one frame in its hands. */
     size_t ring_frames = KZ_RING_FRAMES + 2;
+    size_t check_frames = check ? CHECK_FRAMES : 0;
     return (kz_memory){
         .engine = engine,
-        .frames = frame_bytes(in) * (decoder_frames + ring_frames) + frame_bytes(out) * ring_frames,
+        .frames = frame_bytes(in) * (decoder_frames + ring_frames) +
+                  frame_bytes(out) * (ring_frames + check_frames),
         .encoder = encoder_bytes(out, encoder, encoder_preset),
         .base = (size_t)45 << 20,
     };

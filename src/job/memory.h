@@ -13,9 +13,11 @@ typedef struct kz_memory {
     size_t base;    /* program, libraries, demuxer and muxer */
 } kz_memory;
 
-/* `threads` are the processors that encoder and decoder will see. */
+/* `check`: what the encoder makes is decoded. `threads` are the processors that encoder and decoder
+ * will see. */
 kz_memory kz_memory_estimate(size_t engine, const kz_video_format *in, const kz_video_format *out,
-                             const char *encoder, const char *encoder_preset, int threads);
+                             const char *encoder, const char *encoder_preset, bool check,
+                             int threads);
 
 size_t kz_memory_total(const kz_memory *memory);
 

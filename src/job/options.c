@@ -70,6 +70,8 @@ static const kz_option rows[] = {
     ROW("overwrite", 'y', FLAG, overwrite, .help = "replace an existing output"),
     ROW("no-overwrite", 'n', FLAG, keep_existing,
         .help = "leave an existing output alone and go on with the next input"),
+    ROW("no-verify", 0, FLAG, no_verify,
+        .help = "don't decode the result to check it; it is read back all the same"),
     ROW("progress", 0, CHOICE, progress, .choices = "auto|bar|json|off", .initial = "auto",
         .help = "auto: a bar on a terminal; json: a line a second on stderr"),
     ROW("verbose", 'v', FLAG, verbose, .help = "say more"),

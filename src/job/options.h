@@ -34,6 +34,7 @@ typedef struct kz_job_options {
     double start, duration;
     int frames;
     bool overwrite, keep_existing;
+    bool no_verify;
     int progress; /* enum kz_progress_style */
     bool verbose, quiet;
     bool help;

@@ -206,9 +206,10 @@ bool kz_carry_is_of_the_file(const char *key)
 /* Matroska may add a language: "BPS-eng". */
 bool kz_carry_is_stale(const char *key, bool encoded, bool changed)
 {
-    static const char *const counts[] = {"BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"};
-    /* MP4's muxer writes its own. */
-    if (strcasecmp(key, "vendor_id") == 0 || (encoded && strcasecmp(key, "encoder") == 0))
+    static const char *const counts[] = {"BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"};
+    /* MP4's and Matroska's muxers write their own. */
+    if (strcasecmp(key, "vendor_id") == 0 || strcasecmp(key, "DURATION") == 0 ||
+        (encoded && strcasecmp(key, "encoder") == 0))
         return true;
     if (!changed && !encoded)
         return false;

@@ -24,6 +24,7 @@ struct kz_encoder {
     AVFrame *like; /* side data of the first frame, no samples */
     kz_log *log;
     kz_av_note note;
+    bool told[4]; /* of losses[]: the user knows */
     int64_t sent;
     struct sent_frame frames[FRAMES_UNDER_WAY]; /* frame n at n modulo the size */
 };
@@ -139,6 +140,7 @@ static void set_format(AVCodecContext *context, const kz_video_format *format)
     context->width = format->width;
     context->height = format->height;
     context->pix_fmt = format->pixel_format;
+    context->field_order = AV_FIELD_PROGRESSIVE;
     context->time_base = (AVRational){format->time_base.num, format->time_base.den};
     context->framerate = rate_of(format);
     context->sample_aspect_ratio =
@@ -259,18 +261,53 @@ static int check_used(const kz_encoder *encoder, AVDictionary *left)
     return 0;
 }
 
-/* What the encoders don't write from frames; seen on the first one only. */
-static void warn_lost(const AVFrame *like, kz_log *log)
+/* What travels with frames and gets lost in encoders. */
+static const struct {
+    enum AVFrameSideDataType type;
+    const char *name, *word; /* of --drop */
+    const char *option;      /* an encoder that has it keeps them */
+} losses[] = {
+    {AV_FRAME_DATA_DYNAMIC_HDR_PLUS, "HDR10+ metadata", "hdr10plus", NULL},
+    {AV_FRAME_DATA_DOVI_METADATA, "Dolby Vision metadata", "dovi", NULL},
+    {AV_FRAME_DATA_DOVI_RPU_BUFFER, "Dolby Vision metadata", "dovi", NULL},
+    {AV_FRAME_DATA_A53_CC, "closed captions", "captions", "a53cc"},
+};
+
+enum { LOSSES = sizeof(losses) / sizeof(losses[0]) };
+
+static bool is_lost(const kz_encoder *encoder, int loss, const AVFrame *frame)
 {
-    static const struct {
-        enum AVFrameSideDataType type;
-        const char *name;
-    } lost[] = {{AV_FRAME_DATA_DYNAMIC_HDR_PLUS, "HDR10+ metadata"},
-                {AV_FRAME_DATA_DOVI_METADATA, "Dolby Vision metadata"},
-                {AV_FRAME_DATA_A53_CC, "closed captions"}};
-    for (size_t i = 0; like && i < sizeof(lost) / sizeof(lost[0]); i++)
-        if (av_frame_get_side_data(like, lost[i].type))
-            kz_log_line(log, KZ_LOG_WARNING, "the video's %s can't be kept", lost[i].name);
+    const char *option = losses[loss].option;
+    return av_frame_get_side_data(frame, losses[loss].type) &&
+           !(option && encoder->context->priv_data &&
+             av_opt_find(encoder->context->priv_data, option, NULL, 0, 0));
+}
+
+/* Before anything has been encoded there is a choice. */
+static int refuse_lost(kz_encoder *encoder, const kz_choice *choice, const AVFrame *like)
+{
+    for (int i = 0; like && i < LOSSES; i++) {
+        encoder->told[i] = kz_choice_drops(choice, losses[i].word);
+        if (is_lost(encoder, i, like) && !encoder->told[i])
+            return kz_fail(encoder->log, KZ_ERROR_USAGE,
+                           "the video has %s, which encoder %s can't keep: --drop %s goes on "
+                           "without",
+                           losses[i].name, encoder->codec->name, losses[i].word);
+    }
+    return 0;
+}
+
+static void warn_lost(kz_encoder *encoder, const AVFrame *frame)
+{
+    for (int i = 0; i < LOSSES; i++) {
+        if (encoder->told[i] || !is_lost(encoder, i, frame))
+            continue;
+        kz_log_line(encoder->log, KZ_LOG_WARNING,
+                    "from %.3f s on the video has %s, which encoder %s can't keep",
+                    (double)frame->pts * av_q2d(encoder->context->time_base), losses[i].name,
+                    encoder->codec->name);
+        encoder->told[i] = true;
+    }
 }
 
 static int open_codec(kz_encoder *encoder, const kz_encoder_params *params, const AVFrame *like)
@@ -300,8 +337,8 @@ static int prepare(kz_encoder *encoder, const kz_encoder_params *params,
         return kz_fail_memory(encoder->log, "an encoder");
     set_format(encoder->context, format);
     set_colour(encoder->context, format, like);
-    warn_lost(like, encoder->log);
-    return open_codec(encoder, params, like);
+    const int result = refuse_lost(encoder, &params->choice, like);
+    return result == 0 ? open_codec(encoder, params, like) : result;
 }
 
 int kz_encoder_open(kz_encoder **encoder, const kz_encoder_params *params,
@@ -359,8 +396,10 @@ int kz_encoder_send(kz_encoder *encoder, kz_frame *frame)
     if (result == 0 && av) {
         encoder->frames[encoder->sent++ % FRAMES_UNDER_WAY] =
             (struct sent_frame){av->pts, kz_frame_duration(av)};
-        /* The source's choice of key frames isn't ours. */
+        warn_lost(encoder, av);
+        /* The source's choice of key frames isn't ours, and no fields come out of the network. */
         av->pict_type = AV_PICTURE_TYPE_NONE;
+        av->interlaced_frame = 0;
     }
     if (result == 0) {
         const int code = avcodec_send_frame(encoder->context, av);

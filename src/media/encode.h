@@ -2,6 +2,7 @@
 #ifndef KZ_MEDIA_ENCODE_H
 #define KZ_MEDIA_ENCODE_H
 
+#include "media/choice.h"
 #include "media/frame.h"
 #include "media/packet.h"
 
@@ -15,6 +16,7 @@ typedef struct kz_encoder_params {
     const char *x265_params; /* key=value:key=value, or NULL; libx265 only */
     int threads;             /* 0: the encoder's choice; for libx265 the size of its pool */
     bool global_header;      /* kz_output_needs_global_header() */
+    kz_choice choice;        /* what may be lost: captions, hdr10plus, dovi */
 } kz_encoder_params;
 
 /* Only checks that the encoder exists and can take the pixel format. KZ_ERROR_USAGE with the
@@ -22,7 +24,8 @@ typedef struct kz_encoder_params {
 int kz_encoder_check(const kz_encoder_params *params, const kz_video_format *format, kz_log *log);
 
 /* `format` describes the frames to come. `like` (may be NULL) is the first of them: colour tags,
- * HDR side data. Options that the encoder doesn't know are an error, not ignored. */
+ * HDR side data. Options that the encoder doesn't know are an error, not ignored; so is what it
+ * can't keep of `like`, unless the choice drops it. In later frames that is a warning. */
 int kz_encoder_open(kz_encoder **encoder, const kz_encoder_params *params,
                     const kz_video_format *format, const kz_frame *like, kz_log *log);
 void kz_encoder_close(kz_encoder **encoder);

@@ -134,11 +134,12 @@ static int fill_text(AVStream *stream, const AVStream *from, const kz_text *text
     return 0;
 }
 
-static int add_stream(AVFormatContext *av, const kz_fill_params *params, int index)
+static int add_stream(AVFormatContext *av, const kz_carrier *carrier, int index,
+                      const kz_encoder *encoder)
 {
-    const kz_input *input = params->input;
+    const kz_input *input = carrier->input;
     const AVStream *from = input->av->streams[index];
-    const enum kz_carry form = params->forms[index];
+    const enum kz_carry form = carrier->forms[index];
     const bool cut = input->start > 0 || input->length != INT64_MAX;
     AVStream *stream = avformat_new_stream(av, NULL);
     if (!stream || copy_metadata(stream, from, form == KZ_CARRY_VIDEO, cut) != 0)
@@ -146,11 +147,12 @@ static int add_stream(AVFormatContext *av, const kz_fill_params *params, int ind
     stream->disposition = from->disposition;
     switch (form) {
     case KZ_CARRY_VIDEO:
-        return fill_video(stream, av->oformat, from, params->encoder);
+        stream->codecpar->codec_type = AVMEDIA_TYPE_VIDEO;
+        return encoder ? fill_video(stream, av->oformat, from, encoder) : 0;
     case KZ_CARRY_PICTURE:
         return fill_picture(stream, from);
     case KZ_CARRY_ASS:
-        return fill_text(stream, from, params->texts[index]);
+        return fill_text(stream, from, carrier->texts[index]);
     default:
         return fill_copy(stream, av->oformat, from);
     }
@@ -203,16 +205,13 @@ static int copy_global(AVFormatContext *av, const AVFormatContext *from)
     return 0;
 }
 
-int kz_fill(AVFormatContext *av, int *map, const kz_fill_params *params)
+int kz_fill(AVFormatContext *av, const kz_carrier *carrier, const kz_encoder *encoder)
 {
-    const kz_input *input = params->input;
+    const kz_input *input = carrier->input;
     int result = copy_global(av, input->av);
-    for (int i = 0; i < input->count && result == 0; i++) {
-        const bool carried = kz_carry_is_stream(params->forms[i]);
-        map[i] = carried ? (int)av->nb_streams : -1;
-        if (carried)
-            result = add_stream(av, params, i);
-    }
+    for (int i = 0; i < input->count && result == 0; i++)
+        if (carrier->map[i] >= 0)
+            result = add_stream(av, carrier, i, encoder);
     if (result != 0 || kz_choice_drops(&input->choice, "chapters"))
         return result;
     return copy_chapters(av, input->av, input);

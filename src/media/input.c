@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <libavutil/bprint.h>
+#include <libavutil/dovi_meta.h>
 #include <libavutil/pixdesc.h>
 #include <math.h>
 #include <string.h>
@@ -188,6 +189,15 @@ static kz_ratio ratio(AVRational value)
     return value.num > 0 && value.den > 0 ? (kz_ratio){value.num, value.den} : (kz_ratio){0, 1};
 }
 
+/* Profile 5 has no picture in a colour space that anything but Dolby's decoder knows. */
+static bool is_dolby_only(const AVStream *stream)
+{
+    size_t size = 0;
+    const void *data = kz_stream_side_get(stream, AV_PKT_DATA_DOVI_CONF, &size);
+    const AVDOVIDecoderConfigurationRecord *record = data;
+    return record && record->dv_profile == 5;
+}
+
 static int read_format(kz_input *input)
 {
     AVStream *stream = kz_input_video_stream(input);
@@ -199,6 +209,9 @@ static int read_format(kz_input *input)
     if (par->width <= 0 || par->height <= 0)
         return kz_fail(input->log, KZ_ERROR_FAILED, "%s: the video stream (%s) has no size",
                        input->name, avcodec_get_name(par->codec_id));
+    if (is_dolby_only(stream))
+        return kz_fail(input->log, KZ_ERROR_FAILED,
+                       "%s: Dolby Vision profile 5: its colours can't be decoded", input->name);
     if (kz_format_by_name(format, name ? name : "yuv420p") != 0) {
         /* What isn't carried as it is the decoder's filters convert. */
         format->pixel_format = par->format;

@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "media/carry.h"
+#include "base/thread.h"
+#include "media/compare.h"
 #include "media/container.h"
 #include "media/fill.h"
 #include "media/internal.h"
@@ -19,13 +20,13 @@ struct kz_output {
     kz_log *log;
     kz_av_note note;
     size_t spill_bytes;
-    enum kz_carry *forms; /* per input stream, as the next two */
-    kz_text **texts;      /* NULL where nothing is converted */
-    int *map;             /* the output stream, -1: not there */
-    int64_t *last;        /* per output stream: the decoding time written last */
+    kz_carrier carrier;
+    kz_ledger ledger;
+    kz_track encoded; /* the video's packets as they were written */
+    int64_t *last;    /* per output stream: the decoding time written last */
+    int64_t *moved;   /* per output stream: packets whose times had to be moved */
     AVPacket *packet;
     int64_t latest; /* presentation time of the video so far */
-    int64_t uneven; /* packets whose decoding time had to be moved */
     bool started;
 };
 
@@ -80,25 +81,16 @@ static int choose_container(kz_output *output, const kz_output_params *params)
     return output->av->url ? 0 : kz_fail_memory(output->log, params->path);
 }
 
-static int open_texts(kz_output *output)
-{
-    int result = 0;
-    for (int i = 0; i < output->input->count && result == 0; i++)
-        if (output->forms[i] == KZ_CARRY_ASS)
-            result = kz_text_open(&output->texts[i], output->input->av->streams[i], output->log);
-    return result;
-}
-
 static int alloc_tables(kz_output *output)
 {
-    const size_t count = (size_t)output->input->count;
-    output->forms = kz_alloc(count, sizeof(*output->forms));
-    output->texts = kz_alloc(count, sizeof(*output->texts));
-    output->map = kz_alloc(count, sizeof(*output->map));
+    const size_t count = (size_t)output->carrier.streams;
     output->last = kz_alloc(count, sizeof(*output->last));
+    output->moved = kz_alloc(count, sizeof(*output->moved));
     output->packet = av_packet_alloc();
-    if (!output->forms || !output->texts || !output->map || !output->last || !output->packet ||
-        kz_queue_open(&output->queue, (int)count) != 0)
+    if (!output->last || !output->moved || !output->packet ||
+        kz_queue_open(&output->queue, output->input->count) != 0 ||
+        kz_ledger_open(&output->ledger, &output->carrier) != 0 ||
+        kz_track_open(&output->encoded, (AVRational){0, 1}) != 0)
         return kz_fail_memory(output->log, "the output");
     return 0;
 }
@@ -110,12 +102,10 @@ static int open_output(kz_output *output, const kz_output_params *params, const 
         return kz_fail(output->log, KZ_ERROR_USAGE, "encoder '%s' isn't in this libavcodec", codec);
     int result = choose_container(output, params);
     if (result == 0)
+        result = kz_carrier_open(&output->carrier, output->input, output->av->oformat, encoder->id,
+                                 params->path, output->log);
+    if (result == 0)
         result = alloc_tables(output);
-    if (result == 0)
-        result = kz_carry_plan(output->forms, output->input, output->av->oformat, encoder->id,
-                               params->path, output->log);
-    if (result == 0)
-        result = open_texts(output);
     if (result == 0)
         result = kz_target_open(&output->target, params->path, output->input->name,
                                 params->overwrite, output->log);
@@ -152,11 +142,10 @@ void kz_output_close(kz_output **output)
     kz_target_close(&old->target);
     kz_queue_close(&old->queue);
     av_packet_free(&old->packet);
-    for (int i = 0; old->texts && i < old->input->count; i++)
-        kz_text_close(&old->texts[i]);
-    kz_free(old->texts);
-    kz_free(old->forms);
-    kz_free(old->map);
+    kz_track_close(&old->encoded);
+    kz_ledger_close(&old->ledger);
+    kz_carrier_close(&old->carrier);
+    kz_free(old->moved);
     kz_free(old->last);
     kz_free(old);
     *output = NULL;
@@ -200,9 +189,7 @@ static int write_header(kz_output *output)
 
 int kz_output_start(kz_output *output, const kz_encoder *encoder)
 {
-    const kz_fill_params params = {
-        .input = output->input, .encoder = encoder, .forms = output->forms, .texts = output->texts};
-    if (kz_fill(output->av, output->map, &params) != 0)
+    if (kz_fill(output->av, &output->carrier, encoder) != 0)
         return kz_fail_memory(output->log, kz_target_name(output->target));
     for (unsigned i = 0; i < output->av->nb_streams; i++)
         output->last[i] = AV_NOPTS_VALUE;
@@ -213,17 +200,22 @@ int kz_output_start(kz_output *output, const kz_encoder *encoder)
 
 int kz_output_copy(kz_output *output, kz_packet *packet)
 {
-    const int stream = packet->av->stream_index;
-    const enum kz_carry form = output->forms[stream];
-    int result = 0;
-    /* A cover that becomes an attachment is in the header already. */
-    if (form != KZ_CARRY_PACKETS && form != KZ_CARRY_ASS)
+    int result = kz_carrier_convert(&output->carrier, &packet);
+    if (result != 0 || !packet)
+        return result;
+    if (kz_ledger_packet(&output->ledger, packet) != 0) {
         kz_packet_close(&packet);
-    if (form == KZ_CARRY_ASS)
-        result = kz_text_convert(output->texts[stream], &packet);
-    if (packet && result == 0)
-        kz_queue_push(output->queue, packet);
-    return result;
+        return kz_fail_memory(output->log, "the check of the output");
+    }
+    kz_queue_push(output->queue, packet);
+    return 0;
+}
+
+int kz_output_frame(kz_output *output, const kz_frame *frame)
+{
+    return kz_ledger_frame(&output->ledger, frame) == 0
+               ? 0
+               : kz_fail_memory(output->log, "the check of the output");
 }
 
 void kz_output_copy_end(kz_output *output)
@@ -245,7 +237,7 @@ static void make_even(kz_output *output, AVPacket *packet)
     int64_t dts = late ? packet->pts : packet->dts;
     if (*last != AV_NOPTS_VALUE && dts < *last + strict)
         dts = *last + strict;
-    if (dts != packet->dts && output->uneven++ == 0)
+    if (dts != packet->dts && output->moved[packet->stream_index]++ == 0)
         kz_log_line(output->log, KZ_LOG_WARNING,
                     "%s: stream %d: a packet's decoding time isn't after the one before: moved",
                     kz_target_name(output->target), packet->stream_index);
@@ -273,7 +265,7 @@ static int write_packet(kz_output *output, kz_packet *packet, int stream)
 
 static int write_copied(kz_output *output, kz_packet *packet)
 {
-    return write_packet(output, packet, output->map[packet->av->stream_index]);
+    return write_packet(output, packet, output->carrier.map[packet->av->stream_index]);
 }
 
 static int write_due(kz_output *output, const kz_packet *video)
@@ -295,18 +287,28 @@ static int write_due(kz_output *output, const kz_packet *video)
 
 int kz_output_video(kz_output *output, kz_packet *packet)
 {
-    const int result = write_due(output, packet);
+    const int video = output->carrier.map[output->input->video];
+    int result = write_due(output, packet);
+    if (result == 0 &&
+        kz_track_packet(&output->encoded, packet->av, output->av->streams[video]->codecpar) != 0)
+        result = kz_fail_memory(output->log, "the check of the output");
     if (result == 0)
-        return write_packet(output, packet, output->map[output->input->video]);
+        return write_packet(output, packet, video);
     kz_packet_close(&packet);
     return result;
 }
 
-int kz_output_finish(kz_output *output)
+static void say_moved(const kz_output *output)
 {
-    if (!output->started)
-        return kz_fail(output->log, KZ_ERROR_FAILED, "%s: there is no video to write",
-                       kz_target_name(output->target));
+    for (unsigned i = 0; i < output->av->nb_streams; i++)
+        if (output->moved[i] > 1)
+            kz_log_line(output->log, KZ_LOG_WARNING,
+                        "%s: stream %u: %lld packets' decoding times were moved",
+                        kz_target_name(output->target), i, (long long)output->moved[i]);
+}
+
+static int finish_file(kz_output *output)
+{
     int result = 0;
     for (kz_packet *packet; result == 0 && (packet = kz_queue_take_rest(output->queue));)
         result = write_copied(output, packet);
@@ -316,10 +318,79 @@ int kz_output_finish(kz_output *output)
     avio_flush(output->av->pb);
     if (code < 0 || kz_target_error(output->target))
         return write_failed(output, code, "can't finish the file");
-    if (output->uneven > 1)
-        kz_log_line(output->log, KZ_LOG_WARNING, "%s: %lld packets' decoding times were moved",
-                    kz_target_name(output->target), (long long)output->uneven);
-    return kz_target_commit(output->target);
+    say_moved(output);
+    return 0;
+}
+
+/* Every finding that isn't good is a line; the file stays, since hours of work may be in it. */
+static int judge(kz_output *output, const kz_report *report)
+{
+    for (int i = 0; i < report->count; i++) {
+        const kz_finding *finding = &report->findings[i];
+        kz_log_line(output->log, finding->ok ? KZ_LOG_VERBOSE : KZ_LOG_ERROR, "%s%s: %s",
+                    finding->ok ? "checked " : "", finding->what, finding->text);
+    }
+    if (kz_report_is_good(report))
+        return 0;
+    if (report->short_of_memory)
+        return kz_fail_memory(output->log, "the check of the output");
+    kz_target_keep(output->target);
+    return kz_fail(output->log, KZ_ERROR_FAILED,
+                   "%s: the finished file isn't as it should be; it is %s",
+                   kz_target_name(output->target), kz_target_temporary(output->target));
+}
+
+static void say_checked(const kz_output *output, const kz_checker *checker, double seconds)
+{
+    size_t packets = 0;
+    for (int i = 0; i < output->carrier.streams; i++)
+        packets += output->ledger.tracks[i].count;
+    kz_log_line(
+        output->log, KZ_LOG_INFO,
+        "checked %s: read back in %.1f s: %zu frames%s, %zu packets of %d other streams, all "
+        "as they went in",
+        kz_target_name(output->target), seconds, output->ledger.video->count,
+        checker ? ", each decoded" : "", packets - output->ledger.video->count,
+        output->carrier.streams - 1);
+}
+
+static int read_back(kz_output *output, const kz_checker *checker)
+{
+    const double began = kz_now();
+    kz_found found;
+    kz_report report = {0};
+    int result = kz_found_read(&found, kz_target_temporary(output->target), false,
+                               output->input->cancel, output->log);
+    if (result == 0) {
+        const kz_comparison comparison = {.ledger = &output->ledger,
+                                          .expected = output->av,
+                                          .found = &found,
+                                          .encoded = &output->encoded,
+                                          .checker = checker,
+                                          .moved = output->moved};
+        result = kz_compare(&comparison, &report);
+        if (result != 0)
+            kz_fail_memory(output->log, "the check of the output");
+    }
+    if (result == 0)
+        result = judge(output, &report);
+    if (result == 0)
+        say_checked(output, checker, kz_now() - began);
+    kz_report_close(&report);
+    kz_found_close(&found);
+    return result;
+}
+
+int kz_output_finish(kz_output *output, const kz_checker *checker)
+{
+    if (!output->started)
+        return kz_fail(output->log, KZ_ERROR_FAILED, "%s: there is no video to write",
+                       kz_target_name(output->target));
+    int result = finish_file(output);
+    if (result == 0 && kz_target_temporary(output->target) &&
+        !kz_container_is_video_only(output->av->oformat))
+        result = read_back(output, checker);
+    return result == 0 ? kz_target_commit(output->target) : result;
 }
 
 int64_t kz_output_bytes(const kz_output *output)

@@ -2,6 +2,7 @@
 #ifndef KZ_MEDIA_OUTPUT_H
 #define KZ_MEDIA_OUTPUT_H
 
+#include "media/check.h"
 #include "media/encode.h"
 #include "media/input.h"
 
@@ -59,11 +60,17 @@ void kz_output_copy_end(kz_output *output);
  * KZ_ERROR_FAILED on a write error (reported with the path and reason). */
 int kz_output_video(kz_output *output, kz_packet *packet);
 
-/* The rest of the copied packets, for whose end (kz_output_copy_end()) it waits; trailer, flush,
- * fsync, rename, fsync of the folder. When the name can't be given (without `overwrite` another
- * file has taken it meanwhile) the finished file stays under its temporary name, which the message
- * tells. */
-int kz_output_finish(kz_output *output);
+/* Notes a frame that the decoder gave, for the check at the end. On the same thread as
+ * kz_output_copy(). 0 or KZ_ERROR_MEMORY (reported). */
+int kz_output_frame(kz_output *output, const kz_frame *frame);
+
+/* The rest of the copied packets, for whose end (kz_output_copy_end()) it waits; trailer, flush.
+ * Then the file is read back and compared with what went in: frames, packets, times, attachments,
+ * chapters, tags, and what `checker` (may be NULL) decoded; each difference is an error line and
+ * the file stays under its temporary name. Then fsync, rename, fsync of the folder. When the name
+ * can't be given (without `overwrite` another file has taken it meanwhile) the finished file stays
+ * under its temporary name, which the message tells. Pipes and devices aren't read back. */
+int kz_output_finish(kz_output *output, const kz_checker *checker);
 
 /* Bytes written so far. Thread-safe. */
 int64_t kz_output_bytes(const kz_output *output);

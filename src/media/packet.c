@@ -29,6 +29,16 @@ void kz_packet_close(kz_packet **packet)
     *packet = NULL;
 }
 
+int kz_packet_clone(kz_packet **clone, const kz_packet *packet)
+{
+    AVPacket *av = av_packet_clone(packet->av);
+    if (!av)
+        return KZ_ERROR_MEMORY;
+    const int result = kz_packet_wrap(clone, av, packet->time_base);
+    av_packet_free(&av);
+    return result;
+}
+
 bool kz_packet_is_video(const kz_packet *packet)
 {
     return packet->video;

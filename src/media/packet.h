@@ -9,6 +9,9 @@ typedef struct kz_packet kz_packet;
 
 void kz_packet_close(kz_packet **packet);
 
+/* A second reference to the same data; 0 or KZ_ERROR_MEMORY (not reported). */
+int kz_packet_clone(kz_packet **clone, const kz_packet *packet);
+
 /* It belongs to the stream that is upscaled (else it is copied). */
 bool kz_packet_is_video(const kz_packet *packet);
 

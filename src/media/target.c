@@ -236,6 +236,11 @@ static void sync_folder(const char *folder)
     close(fd);
 }
 
+void kz_target_keep(kz_target *target)
+{
+    target->kept = true;
+}
+
 int kz_target_commit(kz_target *target)
 {
     if (!target->part)

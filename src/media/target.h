@@ -34,6 +34,9 @@ int kz_target_error(const kz_target *target);
 /* Thread-safe. */
 int64_t kz_target_bytes(const kz_target *target);
 
+/* The temporary file isn't removed when the target is closed. */
+void kz_target_keep(kz_target *target);
+
 /* Puts everything on disk, then under its name. 0 or KZ_ERROR_FAILED (reported). */
 int kz_target_commit(kz_target *target);
 

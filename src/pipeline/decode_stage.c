@@ -11,7 +11,9 @@ static int forward_frames(kz_line *line)
         int error = kz_decoder_receive(p->decoder, &frame);
         if (error)
             return error;
-        error = kz_ring_push(line->decoded, frame, kz_frame_bytes(frame));
+        error = kz_output_frame(p->output, frame);
+        if (!error)
+            error = kz_ring_push(line->decoded, frame, kz_frame_bytes(frame));
         if (error) {
             kz_frame_close(&frame);
             return error;

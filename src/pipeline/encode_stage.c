@@ -1,4 +1,20 @@
+#include "base/thread.h"
 #include "pipeline/stages.h"
+
+/* A reference for the check; the packet itself is written. */
+static int pass_on(kz_line *line, const kz_packet *packet)
+{
+    kz_packet *clone = NULL;
+    if (!line->checker)
+        return 0;
+    int error = kz_packet_clone(&clone, packet);
+    if (error)
+        return kz_fail_memory(line->log, "a packet");
+    error = kz_ring_push(line->encoded, clone, kz_packet_bytes(clone));
+    if (error)
+        kz_packet_close(&clone);
+    return error;
+}
 
 /* Writes what the encoder has. KZ_AGAIN: it wants more frames. KZ_END: drained. */
 static int write_packets(kz_line *line, kz_encoder *encoder)
@@ -6,7 +22,12 @@ static int write_packets(kz_line *line, kz_encoder *encoder)
     for (;;) {
         kz_packet *packet;
         int error = kz_encoder_receive(encoder, &packet);
-        if (!error)
+        if (error)
+            return error;
+        error = pass_on(line, packet);
+        if (error)
+            kz_packet_close(&packet);
+        else
             error = kz_output_video(line->params->output, packet);
         if (error)
             return error;
@@ -16,11 +37,20 @@ static int write_packets(kz_line *line, kz_encoder *encoder)
     }
 }
 
+/* One thread keeps up with the network of two processors; a graphics card's frames need more. */
+static int check_threads(void)
+{
+    const int share = kz_cpu_count() / 4;
+    return share < 1 ? 1 : share > 4 ? 4 : share;
+}
+
 /* The encoder opens on the first frame, whose side data it may have to write into its header. */
 static int start(kz_line *line, kz_encoder **encoder, const kz_frame *first)
 {
     const kz_pipeline_params *p = line->params;
     int error = kz_encoder_open(encoder, &p->encoder, &p->out_format, first, line->log);
+    if (!error && p->check)
+        error = kz_checker_open(&line->checker, *encoder, check_threads(), line->log);
     return error ? error : kz_output_start(p->output, *encoder);
 }
 
@@ -63,5 +93,6 @@ void kz_stage_encode(kz_line *line)
         error = drain(line, encoder);
     if (error != KZ_END)
         kz_line_fail(line, error);
+    kz_ring_finish(line->encoded);
     kz_encoder_close(&encoder);
 }

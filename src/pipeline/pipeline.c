@@ -11,7 +11,7 @@ enum { PROGRESS_MS = 200 }; /* between two reports; also how soon a cancel is se
 typedef void (*stage_function)(kz_line *line);
 
 static const stage_function functions[KZ_STAGES] = {kz_stage_decode, kz_stage_upscale,
-                                                    kz_stage_encode};
+                                                    kz_stage_encode, kz_stage_check};
 
 struct stage_thread {
     kz_line *line;
@@ -29,6 +29,7 @@ void kz_line_fail(kz_line *line, int error)
     atomic_store(line->params->stop, true);
     kz_ring_stop(line->decoded);
     kz_ring_stop(line->upscaled);
+    kz_ring_stop(line->encoded);
 }
 
 void kz_line_count(kz_line *line, enum kz_stage stage)
@@ -57,9 +58,11 @@ static kz_progress snapshot(kz_line *line, double began)
     kz_progress p = {.seconds = kz_now() - began};
     kz_ring_stats decoded = kz_ring_get_stats(line->decoded);
     kz_ring_stats upscaled = kz_ring_get_stats(line->upscaled);
+    kz_ring_stats encoded = kz_ring_get_stats(line->encoded);
     p.stage[KZ_STAGE_DECODE].waited = decoded.push_wait;
     p.stage[KZ_STAGE_UPSCALE].waited = decoded.pop_wait + upscaled.push_wait;
-    p.stage[KZ_STAGE_ENCODE].waited = upscaled.pop_wait;
+    p.stage[KZ_STAGE_ENCODE].waited = upscaled.pop_wait + encoded.push_wait;
+    p.stage[KZ_STAGE_CHECK].waited = encoded.pop_wait;
     p.bytes = kz_output_bytes(line->params->output);
     p.expected = kz_decoder_expected(line->params->decoder);
     pthread_mutex_lock(&line->lock);
@@ -114,13 +117,22 @@ static void drop_frame(void *item)
     kz_frame_close(&frame);
 }
 
+static void drop_packet(void *item)
+{
+    kz_packet *packet = item;
+    kz_packet_close(&packet);
+}
+
 static int open_line(kz_line *line)
 {
     kz_ring_params ring = {
         .max_items = KZ_RING_FRAMES, .max_bytes = KZ_RING_BYTES, .drop = drop_frame};
+    kz_ring_params packets = {
+        .max_items = KZ_RING_PACKETS, .max_bytes = KZ_RING_PACKET_BYTES, .drop = drop_packet};
     pthread_mutex_init(&line->lock, NULL);
     pthread_cond_init(&line->changed, NULL);
-    if (kz_ring_open(&line->decoded, &ring) || kz_ring_open(&line->upscaled, &ring))
+    if (kz_ring_open(&line->decoded, &ring) || kz_ring_open(&line->upscaled, &ring) ||
+        kz_ring_open(&line->encoded, &packets))
         return kz_fail_memory(line->log, "the pipeline");
     return 0;
 }
@@ -129,6 +141,8 @@ static void close_line(kz_line *line)
 {
     kz_ring_close(&line->decoded);
     kz_ring_close(&line->upscaled);
+    kz_ring_close(&line->encoded);
+    kz_checker_close(&line->checker);
     pthread_cond_destroy(&line->changed);
     pthread_mutex_destroy(&line->lock);
 }
@@ -163,9 +177,11 @@ int kz_pipeline_run(const kz_pipeline_params *params, kz_progress *last, kz_log 
     int error = open_line(&line);
     if (!error) {
         error = run_threads(&line, began);
+        double ended = kz_now();
         if (!error)
-            error = kz_output_finish(params->output);
+            error = kz_output_finish(params->output, line.checker);
         *last = snapshot(&line, began);
+        last->finishing = kz_now() - ended;
     }
     close_line(&line);
     return error;

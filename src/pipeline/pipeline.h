@@ -1,12 +1,13 @@
 /* The line from input to output, and the only place that knows its order:
  *
- *   read + decode ──▶ ring ──▶ upscale ──▶ ring ──▶ encode + write
+ *   read + decode ──▶ ring ──▶ upscale ──▶ ring ──▶ encode + write ──▶ ring ──▶ check
  *        └─ copied packets ──▶ output's own queue ──────┘
  *
- * Three threads own the three boxes. Each is receive, work, send. End of file travels forward
- * through the rings; whoever fails has reported why, and stops both rings, so that the others end
- * at once. Copied packets don't pass the rings: the encoder holds frames back, and a bounded queue
- * shared with it could fill up with sound and stop everything. */
+ * A thread owns each of the four boxes; the check decodes what the encoder made. Each is receive,
+ * work, send. End of file travels forward through the rings; whoever fails has reported why, and
+ * stops both rings, so that the others end at once. Copied packets don't pass the rings: the
+ * encoder holds frames back, and a bounded queue shared with it could fill up with sound and stop
+ * everything. */
 #ifndef KZ_PIPELINE_PIPELINE_H
 #define KZ_PIPELINE_PIPELINE_H
 
@@ -23,7 +24,11 @@
 #define KZ_RING_FRAMES 3
 #define KZ_RING_BYTES ((size_t)256 << 20)
 
-enum kz_stage { KZ_STAGE_DECODE, KZ_STAGE_UPSCALE, KZ_STAGE_ENCODE, KZ_STAGES };
+/* Bounds of the ring of packets between encoder and check. */
+#define KZ_RING_PACKETS 64
+#define KZ_RING_PACKET_BYTES ((size_t)64 << 20)
+
+enum kz_stage { KZ_STAGE_DECODE, KZ_STAGE_UPSCALE, KZ_STAGE_ENCODE, KZ_STAGE_CHECK, KZ_STAGES };
 
 typedef struct kz_stage_times {
     double busy;    /* seconds at work */
@@ -40,6 +45,7 @@ typedef struct kz_progress {
     double media_time; /* seconds of the output that are encoded */
     int64_t damaged;   /* packets that couldn't be decoded */
     int64_t expected;  /* frames, as far as the container tells; 0 unknown */
+    double finishing;  /* seconds to write the end, read everything back and sync */
 } kz_progress;
 
 typedef struct kz_pipeline_params {
@@ -51,6 +57,7 @@ typedef struct kz_pipeline_params {
     kz_encoder_params encoder;
     kz_video_format out_format;
     int64_t max_frames; /* 0: all */
+    bool check;         /* decode what the encoder makes */
     atomic_bool *stop;  /* set from outside to cancel; set by a stage that fails. The input and
                          * the upscaler must have been opened with the same flag. */
     /* Called on the calling thread a few times a second. */

@@ -1,4 +1,4 @@
-/* The three stages. Each runs on a thread of its own until its input ends, something fails, or the
+/* The stages. Each runs on a thread of its own until its input ends, something fails, or the
  * rings are stopped; its thread function returns nothing: the outcome is in the shared state. */
 #ifndef KZ_PIPELINE_STAGES_H
 #define KZ_PIPELINE_STAGES_H
@@ -11,7 +11,8 @@
 typedef struct kz_line {
     const kz_pipeline_params *params;
     kz_log *log;
-    kz_ring *decoded, *upscaled;
+    kz_ring *decoded, *upscaled, *encoded; /* the last for the check */
+    kz_checker *checker; /* opened with the encoder, before the first packet is in the ring */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a stage ended */
     /* ---- protected by lock ---- */
@@ -27,6 +28,7 @@ typedef struct kz_line {
 void kz_stage_decode(kz_line *line);
 void kz_stage_upscale(kz_line *line);
 void kz_stage_encode(kz_line *line);
+void kz_stage_check(kz_line *line);
 
 /* Notes the first failure and stops everything. KZ_CLOSED is nobody's failure: it says that another
  * stage has failed. */

@@ -1,0 +1,105 @@
+#include "media/payload.h"
+
+#include <stdbool.h>
+
+struct sink {
+    struct AVHashContext *hash;
+    size_t bytes;
+};
+
+static void take(struct sink *sink, const uint8_t *data, size_t size)
+{
+    av_hash_update(sink->hash, data, size);
+    sink->bytes += size;
+}
+
+/* Parameter sets and access unit delimiters: ITU-T H.264 table 7-1, H.265 table 7-1. */
+static bool is_outside(enum AVCodecID codec, uint8_t first)
+{
+    if (codec == AV_CODEC_ID_H264)
+        return (first & 31) >= 7 && (first & 31) <= 9;
+    const int type = first >> 1 & 63;
+    return type >= 32 && type <= 35;
+}
+
+static void take_unit(struct sink *sink, enum AVCodecID codec, const uint8_t *data, size_t size)
+{
+    if (size > 0 && !is_outside(codec, data[0]))
+        take(sink, data, size);
+}
+
+/* Bytes of a unit's length prefix; 0: start codes (ITU-T H.264 annex B). From avcC and hvcC
+ * (ISO/IEC 14496-15). */
+static int prefix_of(const AVCodecParameters *par)
+{
+    const int at = par->codec_id == AV_CODEC_ID_H264 ? 4 : 21;
+    if (par->extradata_size <= at || par->extradata[0] != 1)
+        return 0;
+    return (par->extradata[at] & 3) + 1;
+}
+
+static void take_prefixed(struct sink *sink, const AVPacket *packet, enum AVCodecID codec,
+                          int prefix)
+{
+    const uint8_t *data = packet->data;
+    size_t left = (size_t)packet->size;
+    while (left >= (size_t)prefix) {
+        size_t size = 0;
+        for (int i = 0; i < prefix; i++)
+            size = size << 8 | *data++;
+        left -= (size_t)prefix;
+        size = FFMIN(size, left);
+        take_unit(sink, codec, data, size);
+        data += size;
+        left -= size;
+    }
+}
+
+/* Where the next 00 00 01 begins, or `end`. */
+static const uint8_t *next_start(const uint8_t *data, const uint8_t *end)
+{
+    for (; data + 3 <= end; data++)
+        if (data[0] == 0 && data[1] == 0 && data[2] == 1)
+            return data;
+    return end;
+}
+
+static void take_annex_b(struct sink *sink, const AVPacket *packet, enum AVCodecID codec)
+{
+    const uint8_t *end = packet->data + packet->size;
+    const uint8_t *start = next_start(packet->data, end);
+    while (start < end) {
+        const uint8_t *unit = start + 3, *next = next_start(unit, end), *last = next;
+        /* Zeros before a start code belong to it. */
+        while (last > unit && last[-1] == 0)
+            last--;
+        take_unit(sink, codec, unit, (size_t)(last - unit));
+        start = next;
+    }
+}
+
+/* The header's length by its protection bit; 0: there is none (ISO/IEC 13818-7). */
+static int adts_header(const AVPacket *packet, const AVCodecParameters *par)
+{
+    const uint8_t *data = packet->data;
+    if (par->extradata_size || packet->size < 7 || data[0] != 0xff || (data[1] & 0xf6) != 0xf0)
+        return 0;
+    return FFMIN(data[1] & 1 ? 7 : 9, packet->size);
+}
+
+size_t kz_payload_hash(struct AVHashContext *hash, const AVPacket *packet,
+                       const AVCodecParameters *par)
+{
+    struct sink sink = {.hash = hash};
+    const enum AVCodecID codec = par->codec_id;
+    if (codec == AV_CODEC_ID_H264 || codec == AV_CODEC_ID_HEVC) {
+        if (prefix_of(par))
+            take_prefixed(&sink, packet, codec, prefix_of(par));
+        else
+            take_annex_b(&sink, packet, codec);
+        return sink.bytes;
+    }
+    const int skip = codec == AV_CODEC_ID_AAC ? adts_header(packet, par) : 0;
+    take(&sink, packet->data + skip, (size_t)(packet->size - skip));
+    return sink.bytes;
+}
