@@ -2,13 +2,12 @@
 
 #include "base/mem.h"
 
-static int plan(kz_carrier *carrier, const AVOutputFormat *format, enum AVCodecID video,
-                const char *path, kz_log *log)
+static int plan(kz_carrier *carrier, const kz_vessel *vessel, bool refuse, kz_log *log)
 {
-    if (path)
-        return kz_carry_plan(carrier->forms, carrier->input, format, video, path, log);
+    if (refuse)
+        return kz_carry_plan(carrier->forms, carrier->input, vessel, log);
     for (int i = 0; i < carrier->input->count; i++)
-        carrier->forms[i] = kz_carry_of(carrier->input, i, format, video);
+        carrier->forms[i] = kz_carry_of(carrier->input, i, vessel);
     return 0;
 }
 
@@ -21,8 +20,8 @@ static int open_texts(kz_carrier *carrier, kz_log *log)
     return result;
 }
 
-int kz_carrier_open(kz_carrier *carrier, const kz_input *input, const AVOutputFormat *format,
-                    enum AVCodecID video, const char *path, kz_log *log)
+int kz_carrier_open(kz_carrier *carrier, const kz_input *input, const kz_vessel *vessel,
+                    bool refuse, kz_log *log)
 {
     const size_t count = (size_t)input->count;
     *carrier = (kz_carrier){.input = input};
@@ -31,7 +30,7 @@ int kz_carrier_open(kz_carrier *carrier, const kz_input *input, const AVOutputFo
     carrier->map = kz_alloc(count, sizeof(*carrier->map));
     if (!carrier->forms || !carrier->texts || !carrier->map)
         return kz_fail_memory(log, "the streams");
-    const int result = plan(carrier, format, video, path, log);
+    const int result = plan(carrier, vessel, refuse, log);
     for (int i = 0; i < input->count; i++)
         carrier->map[i] = kz_carry_is_stream(carrier->forms[i]) ? carrier->streams++ : -1;
     return result == 0 ? open_texts(carrier, log) : result;

@@ -14,11 +14,11 @@ typedef struct kz_carrier {
     int streams;          /* of the output */
 } kz_carrier;
 
-/* Settles everything for `format`, whose main stream's codec is `video`. With `path` what the
- * container can't hold is refused and named, as kz_carry_plan() does; NULL: it stays
- * KZ_CARRY_MISSING. `input` must outlive the carrier, which is closed in any case. */
-int kz_carrier_open(kz_carrier *carrier, const kz_input *input, const AVOutputFormat *format,
-                    enum AVCodecID video, const char *path, kz_log *log);
+/* Settles everything for `vessel`. With `refuse` what the container can't hold is named and an
+ * error, as kz_carry_plan() does it; else it stays KZ_CARRY_MISSING. `input` must outlive the
+ * carrier, which is closed in any case. */
+int kz_carrier_open(kz_carrier *carrier, const kz_input *input, const kz_vessel *vessel,
+                    bool refuse, kz_log *log);
 void kz_carrier_close(kz_carrier *carrier);
 
 /* Turns a packet into the one that the output gets, or into NULL where it gets none. On failure the

@@ -25,17 +25,25 @@ static bool is_timecode(const AVStream *stream)
            av_dict_get(stream->metadata, "timecode", NULL, 0);
 }
 
-enum kz_carry kz_carry_of(const kz_input *input, int index, const AVOutputFormat *format,
-                          enum AVCodecID video)
+/* In a plain transport stream libav's muxer writes them as a stream of no known kind. */
+static bool is_misplaced_pgs(const AVCodecParameters *par, const kz_vessel *vessel)
 {
+    return par->codec_id == AV_CODEC_ID_HDMV_PGS_SUBTITLE &&
+           strcmp(vessel->format->name, "mpegts") == 0 &&
+           !(vessel->path && av_match_ext(vessel->path, "m2ts"));
+}
+
+enum kz_carry kz_carry_of(const kz_input *input, int index, const kz_vessel *vessel)
+{
+    const AVOutputFormat *format = vessel->format;
     const AVStream *stream = input->av->streams[index];
     const AVCodecParameters *par = stream->codecpar;
     if (!input->streams[index].used)
         return KZ_CARRY_NOT;
     if (index == input->video)
-        return kz_container_holds(format, AVMEDIA_TYPE_VIDEO, video) ? KZ_CARRY_VIDEO
-                                                                     : KZ_CARRY_MISSING;
-    if (kz_container_is_video_only(format))
+        return kz_container_holds(format, AVMEDIA_TYPE_VIDEO, vessel->video) ? KZ_CARRY_VIDEO
+                                                                             : KZ_CARRY_MISSING;
+    if (kz_container_is_video_only(format) || is_misplaced_pgs(par, vessel))
         return KZ_CARRY_MISSING;
     if (is_timecode(stream))
         return KZ_CARRY_TIMECODE;
@@ -55,9 +63,11 @@ static const char *kind_of(const AVStream *stream)
     return is_cover(stream) ? "cover picture" : kind ? kind : "unknown";
 }
 
-static int refuse(const kz_input *input, int index, const AVOutputFormat *format, const char *codec,
-                  const char *path, kz_log *log)
+static int refuse(const kz_input *input, int index, const kz_vessel *vessel, const char *codec,
+                  kz_log *log)
 {
+    const AVOutputFormat *format = vessel->format;
+    const char *path = vessel->path;
     const AVStream *stream = input->av->streams[index];
     if (index == input->video)
         return kz_fail(log, KZ_ERROR_USAGE, "%s: a %s file can't hold %s: choose another container",
@@ -68,12 +78,13 @@ static int refuse(const kz_input *input, int index, const AVOutputFormat *format
                    kz_container_is_matroska(format) ? "" : ", a .mkv file can hold most");
 }
 
-static int settle(enum kz_carry *form, const kz_input *input, int index,
-                  const AVOutputFormat *format, enum AVCodecID video, const char *path, kz_log *log)
+static int settle(enum kz_carry *form, const kz_input *input, int index, const kz_vessel *vessel,
+                  kz_log *log)
 {
+    const AVOutputFormat *format = vessel->format;
     const AVStream *stream = input->av->streams[index];
     const char *codec =
-        avcodec_get_name(index == input->video ? video : stream->codecpar->codec_id);
+        avcodec_get_name(index == input->video ? vessel->video : stream->codecpar->codec_id);
     if (*form == KZ_CARRY_ASS)
         kz_log_line(log, KZ_LOG_INFO,
                     "stream %d (subtitle, %s) becomes ASS: a %s file can't hold it "
@@ -83,10 +94,10 @@ static int settle(enum kz_carry *form, const kz_input *input, int index,
         return 0;
     if (index == input->video ||
         (!kz_container_is_video_only(format) && !kz_choice_drops(&input->choice, "unsupported")))
-        return refuse(input, index, format, codec, path, log);
+        return refuse(input, index, vessel, codec, log);
     *form = KZ_CARRY_NOT;
     kz_log_line(log, KZ_LOG_WARNING, "%s: left out: stream %d (%s, %s), which a %s file can't hold",
-                path, index, kind_of(stream), codec, format->name);
+                vessel->path, index, kind_of(stream), codec, format->name);
     return 0;
 }
 
@@ -148,13 +159,14 @@ static void say_lost_marks(const enum kz_carry *forms, const kz_input *input,
     av_bprint_finalize(&text, NULL);
 }
 
-int kz_carry_plan(enum kz_carry *forms, const kz_input *input, const AVOutputFormat *format,
-                  enum AVCodecID video, const char *path, kz_log *log)
+int kz_carry_plan(enum kz_carry *forms, const kz_input *input, const kz_vessel *vessel, kz_log *log)
 {
+    const AVOutputFormat *format = vessel->format;
+    const char *path = vessel->path;
     int result = 0;
     for (int i = 0; i < input->count; i++) {
-        forms[i] = kz_carry_of(input, i, format, video);
-        const int settled = settle(&forms[i], input, i, format, video, path, log);
+        forms[i] = kz_carry_of(input, i, vessel);
+        const int settled = settle(&forms[i], input, i, vessel, log);
         result = result ? result : settled;
     }
     if (result != 0 || kz_container_is_video_only(format))
@@ -171,12 +183,13 @@ int kz_carry_plan(enum kz_carry *forms, const kz_input *input, const AVOutputFor
 
 /* ---- the default container ---- */
 
-static bool holds_all(const kz_input *input, const AVOutputFormat *format)
+static bool holds_all(const kz_input *input, const AVOutputFormat *format, const char *path)
 {
+    const kz_vessel vessel = {.format = format, .path = path, .video = AV_CODEC_ID_HEVC};
     if (input->av->nb_chapters && !kz_container_keeps_chapters(format))
         return false;
     for (int i = 0; i < input->count; i++)
-        if (kz_carry_of(input, i, format, AV_CODEC_ID_HEVC) == KZ_CARRY_MISSING)
+        if (kz_carry_of(input, i, &vessel) == KZ_CARRY_MISSING)
             return false;
     return true;
 }
@@ -186,7 +199,7 @@ const AVOutputFormat *kz_carry_container(const kz_input *input, const char *path
     static const char *const fit[] = {"mp4", "mov", "mpegts", "nut"};
     const AVOutputFormat *format = kz_container_find(NULL, path);
     for (size_t i = 0; format && i < sizeof(fit) / sizeof(fit[0]); i++)
-        if (strcmp(format->name, fit[i]) == 0 && holds_all(input, format))
+        if (strcmp(format->name, fit[i]) == 0 && holds_all(input, format, path))
             return format;
     return kz_container_find("matroska", NULL);
 }

@@ -20,16 +20,21 @@ static inline bool kz_carry_is_stream(enum kz_carry form)
     return form != KZ_CARRY_NOT && form != KZ_CARRY_TIMECODE && form != KZ_CARRY_MISSING;
 }
 
-/* The form of input stream `index` in `format`, whose main stream's codec is `video`. */
-enum kz_carry kz_carry_of(const kz_input *input, int index, const AVOutputFormat *format,
-                          enum AVCodecID video);
+/* What streams are carried into. */
+typedef struct kz_vessel {
+    const AVOutputFormat *format;
+    const char *path;     /* the file's; MPEG-TS has another flavour in .m2ts files */
+    enum AVCodecID video; /* the main stream's codec there */
+} kz_vessel;
+
+/* The form of input stream `index`. */
+enum kz_carry kz_carry_of(const kz_input *input, int index, const kz_vessel *vessel);
 
 /* Fills forms[] for all of the input's streams, without KZ_CARRY_MISSING: what the container can't
  * hold is KZ_ERROR_USAGE with a line each that says what to do, unless the user's choice drops it.
- * Chapters, tags, marks and forms that change get a line and are no error. `path` begins the
- * lines. */
-int kz_carry_plan(enum kz_carry *forms, const kz_input *input, const AVOutputFormat *format,
-                  enum AVCodecID video, const char *path, kz_log *log);
+ * Chapters, tags, marks and forms that change get a line and are no error. */
+int kz_carry_plan(enum kz_carry *forms, const kz_input *input, const kz_vessel *vessel,
+                  kz_log *log);
 
 /* The container that holds HEVC and all of the input, chapters too: the one `path` (the input's)
  * ends in, or else Matroska. */

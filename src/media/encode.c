@@ -399,7 +399,7 @@ int kz_encoder_send(kz_encoder *encoder, kz_frame *frame)
         warn_lost(encoder, av);
         /* The source's choice of key frames isn't ours, and no fields come out of the network. */
         av->pict_type = AV_PICTURE_TYPE_NONE;
-        av->interlaced_frame = 0;
+        kz_frame_set_progressive(av);
     }
     if (result == 0) {
         const int code = avcodec_send_frame(encoder->context, av);

@@ -6,6 +6,7 @@
 
 /* Frames to look at, and how many of them must be decided for an answer. */
 #define LOOK_AT 200
+#define GLANCE_AT 4 /* for the flags of frames, which some containers contradict */
 #define ENOUGH 8
 
 static bool is_flagged(enum AVFieldOrder order)
@@ -18,6 +19,13 @@ static bool is_flagged(enum AVFieldOrder order)
 static bool has_tv_lines(int height)
 {
     return height == 480 || height == 486 || height == 576;
+}
+
+/* No flag of theirs says so, and nobody makes it. */
+static bool is_never_interlaced(enum AVCodecID codec)
+{
+    return codec == AV_CODEC_ID_VP8 || codec == AV_CODEC_ID_VP9 || codec == AV_CODEC_ID_AV1 ||
+           codec == AV_CODEC_ID_GIF || codec == AV_CODEC_ID_PNG;
 }
 
 static double number(const AVFrame *frame, const char *key)
@@ -46,26 +54,27 @@ static kz_fields judge(kz_fields fields, const AVFrame *last)
     return fields;
 }
 
-/* KZ_AGAIN: give more packets. */
-static int take_frames(kz_decoder *decoder, kz_fields *fields, int *seen)
+/* KZ_AGAIN: give more packets. KZ_END: enough seen. */
+static int take_frames(kz_decoder *decoder, kz_fields *fields, bool closely, int *seen)
 {
     kz_frame *frame;
     int result;
     while ((result = kz_decoder_receive(decoder, &frame)) == 0) {
+        fields->flagged = fields->flagged || kz_frame_is_interlaced(frame->av);
         *fields = judge(*fields, frame->av);
         kz_frame_close(&frame);
-        if (++*seen >= LOOK_AT)
+        if (++*seen >= (closely || fields->flagged ? LOOK_AT : GLANCE_AT))
             return KZ_END;
     }
     return result;
 }
 
-static kz_fields look(kz_fields fields, kz_input *input)
+static kz_fields look(kz_fields fields, kz_input *input, bool closely)
 {
     const kz_decoder_params params = {.filter = {.deinterlace = KZ_DEINTERLACE_OFF, .vf = "idet"}};
     kz_decoder *decoder = NULL;
     int seen = 0, result = kz_decoder_open(&decoder, input, &params, NULL);
-    while (result == 0 && (result = take_frames(decoder, &fields, &seen)) == KZ_AGAIN) {
+    while (result == 0 && (result = take_frames(decoder, &fields, closely, &seen)) == KZ_AGAIN) {
         kz_packet *packet = NULL;
         result = kz_input_read(input, &packet);
         if (packet && !kz_packet_is_video(packet))
@@ -82,12 +91,12 @@ kz_fields kz_fields_find(const kz_input *input, const kz_input_params *params)
     const AVCodecParameters *par = kz_input_video_stream(input)->codecpar;
     kz_fields fields = {.flagged = is_flagged(par->field_order)};
     kz_input *again = NULL;
-    if (!params || input->io || (!fields.flagged && !has_tv_lines(par->height)))
+    if (!params || input->io || is_never_interlaced(par->codec_id))
         return fields;
     kz_input_params same = *params;
     same.choice = (kz_choice){.audio = "none", .subs = "none"};
     if (kz_input_open(&again, &same, NULL) == 0)
-        fields = look(fields, again);
+        fields = look(fields, again, has_tv_lines(par->height));
     kz_input_close(&again);
     return fields;
 }

@@ -46,8 +46,10 @@ int kz_format_by_name(kz_video_format *format, const char *pixel_name)
 
 bool kz_format_is_full(int pixel_format, enum AVColorRange range)
 {
-    const char *name = av_get_pix_fmt_name(pixel_format);
-    return range == AVCOL_RANGE_JPEG || (name && strncmp(name, "yuvj", 4) == 0);
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(pixel_format);
+    if (range == AVCOL_RANGE_UNSPECIFIED && desc && desc->nb_components == 1)
+        return true;
+    return range == AVCOL_RANGE_JPEG || (desc && strncmp(desc->name, "yuvj", 4) == 0);
 }
 
 enum kz_chroma_site kz_format_site(enum AVChromaLocation location)

@@ -94,6 +94,28 @@ void kz_frame_set_duration(AVFrame *av, int64_t duration)
 }
 #endif
 
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100)
+bool kz_frame_is_interlaced(const AVFrame *av)
+{
+    return av->flags & AV_FRAME_FLAG_INTERLACED;
+}
+
+void kz_frame_set_progressive(AVFrame *av)
+{
+    av->flags &= ~AV_FRAME_FLAG_INTERLACED;
+}
+#else
+bool kz_frame_is_interlaced(const AVFrame *av)
+{
+    return av->interlaced_frame;
+}
+
+void kz_frame_set_progressive(AVFrame *av)
+{
+    av->interlaced_frame = 0;
+}
+#endif
+
 struct kz_frame_pool {
     AVBufferPool *buffers;
     kz_video_format format;

@@ -32,16 +32,24 @@ int kz_frame_wrap(kz_frame **frame, AVFrame *av);
 
 int64_t kz_frame_duration(const AVFrame *av);
 void kz_frame_set_duration(AVFrame *av, int64_t duration);
+bool kz_frame_is_interlaced(const AVFrame *av);
+void kz_frame_set_progressive(AVFrame *av);
 
-/* Full range by its tag or by one of the old yuvj formats. */
+/* Full range by its tag or by one of the old yuvj formats; grey also where nothing is said, as
+ * everything else that uses libav takes it. */
 bool kz_format_is_full(int pixel_format, enum AVColorRange range);
 enum kz_chroma_site kz_format_site(enum AVChromaLocation location);
 kz_luma_weights kz_format_luma(enum AVColorSpace matrix, int height);
+
+/* Frames by which a codec's decoding order may run ahead (H.264 and HEVC: 16). */
+#define KZ_MAX_DELAY 16
 
 typedef struct kz_input_stream {
     bool used;     /* upscaled or carried over */
     int64_t shift; /* subtracted from its timestamps, in its units */
     int64_t end;   /* shifted timestamps from here on aren't wanted; INT64_MAX: no end */
+    int64_t reordered[KZ_MAX_DELAY + 1]; /* a copied video's last presentation times, sorted */
+    int n_reordered;
 } kz_input_stream;
 
 struct kz_input {

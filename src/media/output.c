@@ -15,6 +15,7 @@
 struct kz_output {
     const kz_input *input;
     AVFormatContext *av;
+    AVFormatContext *expected; /* streams, chapters and tags as they were asked for */
     kz_target *target;
     kz_queue *queue;
     kz_log *log;
@@ -23,6 +24,7 @@ struct kz_output {
     kz_carrier carrier;
     kz_ledger ledger;
     kz_track encoded; /* the video's packets as they were written */
+    int64_t *delay;   /* per output stream: added to its times */
     int64_t *last;    /* per output stream: the decoding time written last */
     int64_t *moved;   /* per output stream: packets whose times had to be moved */
     AVPacket *packet;
@@ -69,7 +71,8 @@ static int choose_container(kz_output *output, const kz_output_params *params)
     if (format->flags & AVFMT_NOFILE)
         return kz_fail(output->log, KZ_ERROR_USAGE, "%s: %s isn't a container for a file",
                        params->path, format->name);
-    if (avformat_alloc_output_context2(&output->av, format, NULL, NULL) < 0)
+    if (avformat_alloc_output_context2(&output->av, format, NULL, NULL) < 0 ||
+        avformat_alloc_output_context2(&output->expected, format, NULL, NULL) < 0)
         return kz_fail_memory(output->log, params->path);
     /* Equal runs give equal files: no random identifiers, no version of the library. */
     output->av->flags |= AVFMT_FLAG_BITEXACT;
@@ -85,14 +88,21 @@ static int alloc_tables(kz_output *output)
 {
     const size_t count = (size_t)output->carrier.streams;
     output->last = kz_alloc(count, sizeof(*output->last));
+    output->delay = kz_alloc(count, sizeof(*output->delay));
     output->moved = kz_alloc(count, sizeof(*output->moved));
     output->packet = av_packet_alloc();
-    if (!output->last || !output->moved || !output->packet ||
+    if (!output->last || !output->delay || !output->moved || !output->packet ||
         kz_queue_open(&output->queue, output->input->count) != 0 ||
         kz_ledger_open(&output->ledger, &output->carrier) != 0 ||
         kz_track_open(&output->encoded, (AVRational){0, 1}) != 0)
         return kz_fail_memory(output->log, "the output");
     return 0;
+}
+
+static int open_carrier(kz_output *output, const char *path, enum AVCodecID video)
+{
+    const kz_vessel vessel = {.format = output->av->oformat, .path = path, .video = video};
+    return kz_carrier_open(&output->carrier, output->input, &vessel, true, output->log);
 }
 
 static int open_output(kz_output *output, const kz_output_params *params, const char *codec)
@@ -102,8 +112,7 @@ static int open_output(kz_output *output, const kz_output_params *params, const 
         return kz_fail(output->log, KZ_ERROR_USAGE, "encoder '%s' isn't in this libavcodec", codec);
     int result = choose_container(output, params);
     if (result == 0)
-        result = kz_carrier_open(&output->carrier, output->input, output->av->oformat, encoder->id,
-                                 params->path, output->log);
+        result = open_carrier(output, params->path, encoder->id);
     if (result == 0)
         result = alloc_tables(output);
     if (result == 0)
@@ -139,6 +148,7 @@ void kz_output_close(kz_output **output)
     if (!old)
         return;
     avformat_free_context(old->av);
+    avformat_free_context(old->expected);
     kz_target_close(&old->target);
     kz_queue_close(&old->queue);
     av_packet_free(&old->packet);
@@ -146,6 +156,7 @@ void kz_output_close(kz_output **output)
     kz_ledger_close(&old->ledger);
     kz_carrier_close(&old->carrier);
     kz_free(old->moved);
+    kz_free(old->delay);
     kz_free(old->last);
     kz_free(old);
     *output = NULL;
@@ -174,26 +185,60 @@ static int write_failed(const kz_output *output, int code, const char *what)
     return kz_fail(output->log, KZ_ERROR_FAILED, "%s: %s: %s", name, what, reason.text);
 }
 
+/* Edit lists say when a stream begins in these units: milliseconds would be too coarse. A pipe can
+ * only be written in fragments. */
+static int set_mov_options(const kz_output *output, AVDictionary **options)
+{
+    int code = av_dict_set(options, "movie_timescale", "90000", 0);
+    if (code >= 0 && !output->av->pb->seekable)
+        code = av_dict_set(options, "movflags", "frag_keyframe+empty_moov+default_base_moof", 0);
+    return code;
+}
+
 static int write_header(kz_output *output)
 {
     AVDictionary *options = NULL;
     /* Matroska would make the first track of each kind a default one. */
-    if (av_dict_set(&options, "default_mode", "passthrough", 0) < 0)
+    int code = av_dict_set(&options, "default_mode", "passthrough", 0);
+    if (code >= 0 && kz_container_is_mov(output->av->oformat))
+        code = set_mov_options(output, &options);
+    if (code < 0) {
+        av_dict_free(&options);
         return kz_fail_memory(output->log, "container options");
+    }
     output->av->opaque = &output->note;
-    const int code = avformat_write_header(output->av, &options);
+    code = avformat_write_header(output->av, &options);
     output->av->opaque = NULL;
     av_dict_free(&options);
     return code < 0 ? write_failed(output, code, output->av->oformat->name) : 0;
+}
+
+/* Matroska tells an Opus stream's pre-skip as a delay that readers take off its times; up to this
+ * version libavformat's muxer doesn't add it. */
+static int64_t missing_delay(const AVFormatContext *av, int stream)
+{
+    const AVCodecParameters *par = av->streams[stream]->codecpar;
+#if LIBAVFORMAT_VERSION_MAJOR < 62
+    if (kz_container_is_matroska(av->oformat) && par->codec_id == AV_CODEC_ID_OPUS)
+        return av_rescale_q(par->initial_padding, (AVRational){1, 48000},
+                            av->streams[stream]->time_base);
+#endif
+    (void)par;
+    return 0;
 }
 
 int kz_output_start(kz_output *output, const kz_encoder *encoder)
 {
     if (kz_fill(output->av, &output->carrier, encoder) != 0)
         return kz_fail_memory(output->log, kz_target_name(output->target));
+    /* Muxers rename tags in their own copy. */
+    if (kz_fill(output->expected, &output->carrier, encoder) != 0)
+        return kz_fail_memory(output->log, kz_target_name(output->target));
     for (unsigned i = 0; i < output->av->nb_streams; i++)
         output->last[i] = AV_NOPTS_VALUE;
     const int result = write_header(output);
+    for (unsigned i = 0; i < output->av->nb_streams && result == 0; i++)
+        output->delay[i] = missing_delay(output->av, (int)i);
     output->started = result == 0;
     return result;
 }
@@ -252,6 +297,10 @@ static int write_packet(kz_output *output, kz_packet *packet, int stream)
     AVPacket *av = output->packet;
     av_packet_move_ref(av, packet->av);
     av_packet_rescale_ts(av, packet->time_base, output->av->streams[stream]->time_base);
+    if (av->pts != AV_NOPTS_VALUE)
+        av->pts += output->delay[stream];
+    if (av->dts != AV_NOPTS_VALUE)
+        av->dts += output->delay[stream];
     av->stream_index = stream;
     av->pos = -1;
     kz_packet_close(&packet);
@@ -363,7 +412,7 @@ static int read_back(kz_output *output, const kz_checker *checker)
                                output->input->cancel, output->log);
     if (result == 0) {
         const kz_comparison comparison = {.ledger = &output->ledger,
-                                          .expected = output->av,
+                                          .expected = output->expected,
                                           .found = &found,
                                           .encoded = &output->encoded,
                                           .checker = checker,

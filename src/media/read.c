@@ -104,6 +104,37 @@ static int wanted_copy(const kz_input *input, const AVPacket *packet)
     return time < input->streams[packet->stream_index].end ? 0 : KZ_AGAIN;
 }
 
+static int64_t step_of(const AVStream *stream, const AVPacket *packet)
+{
+    if (packet->duration > 0)
+        return packet->duration;
+    if (stream->avg_frame_rate.num <= 0)
+        return 1;
+    return FFMAX(1, av_rescale_q(1, av_inv_q(stream->avg_frame_rate), stream->time_base));
+}
+
+/* A video packet without a decoding time gets the least of the presentation times around it, as far
+ * back as the codec reorders; before the first ones lie times that count down from them. */
+static void complete_decoding_time(kz_input *input, AVPacket *packet)
+{
+    const AVStream *stream = input->av->streams[packet->stream_index];
+    kz_input_stream *state = &input->streams[packet->stream_index];
+    const int delay = av_clip(stream->codecpar->video_delay, 0, KZ_MAX_DELAY);
+    if (stream->codecpar->codec_type != AVMEDIA_TYPE_VIDEO || packet->pts == AV_NOPTS_VALUE)
+        return;
+    for (; state->n_reordered < delay; state->n_reordered++)
+        state->reordered[state->n_reordered] =
+            packet->pts + (state->n_reordered - delay) * step_of(stream, packet);
+    int i = state->n_reordered;
+    for (; i > 0 && state->reordered[i - 1] > packet->pts; i--)
+        state->reordered[i] = state->reordered[i - 1];
+    state->reordered[i] = packet->pts;
+    if (packet->dts == AV_NOPTS_VALUE)
+        packet->dts = state->reordered[0];
+    memmove(state->reordered, state->reordered + 1,
+            (size_t)state->n_reordered * sizeof(state->reordered[0]));
+}
+
 static int take(kz_input *input, kz_packet **packet)
 {
     AVPacket *av = input->packet;
@@ -116,6 +147,8 @@ static int take(kz_input *input, kz_packet **packet)
     const int result = video ? wanted_video(input, av) : wanted_copy(input, av);
     if (result != 0)
         return result;
+    if (!video)
+        complete_decoding_time(input, av);
     if (kz_packet_wrap(packet, av, input->av->streams[index]->time_base) != 0)
         return kz_fail_memory(input->log, "a packet");
     (*packet)->video = video;
