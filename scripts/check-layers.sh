@@ -18,7 +18,7 @@ find src -name '*.[ch]' -print | LC_ALL=C sort | xargs awk '
     below["cmd"] = below["job"] "job "
     only["libav"] = only["libsw"] = " media "
     only["dnnl"] = only["oneapi"] = " backend "
-    only["cjson"] = " base model job "
+    only["cjson"] = " base model job cmd "
     only["nettle"] = " model "
   }
   function wrong(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }

@@ -7,6 +7,7 @@
 #include "job/dirs.h"
 
 int kz_cmd_upscale(int argc, char **argv, const kz_dirs *dirs);
+int kz_cmd_verify(int argc, char **argv, const kz_dirs *dirs);
 int kz_cmd_models(int argc, char **argv, const kz_dirs *dirs);
 int kz_cmd_bench(int argc, char **argv, const kz_dirs *dirs);
 int kz_cmd_version(void);

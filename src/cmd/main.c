@@ -9,6 +9,7 @@ static void print_usage(FILE *stream)
     fprintf(stream, "kizuna makes a 4K episode of an anime episode.\n"
                     "\n"
                     "usage: kizuna upscale [options] INPUT… [-o FILE|DIR|-]\n"
+                    "       kizuna verify [options] INPUT OUTPUT\n"
                     "       kizuna models\n"
                     "       kizuna bench [options]\n"
                     "       kizuna --version\n"
@@ -44,6 +45,8 @@ static int run_command(int argc, char **argv, const kz_dirs *dirs)
     const char *name = argv[1];
     if (strcmp(name, "upscale") == 0)
         return kz_cmd_upscale(argc - 1, argv + 1, dirs);
+    if (strcmp(name, "verify") == 0)
+        return kz_cmd_verify(argc - 1, argv + 1, dirs);
     if (strcmp(name, "models") == 0)
         return kz_cmd_models(argc - 1, argv + 1, dirs);
     if (strcmp(name, "bench") == 0)

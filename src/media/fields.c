@@ -35,7 +35,7 @@ static double number(const AVFrame *frame, const char *key)
 }
 
 /* From the filter idet's counts, over all frames up to this one. */
-static kz_fields judge(kz_fields fields, const AVFrame *last)
+static void judge(kz_fields *fields, const AVFrame *last)
 {
     const double top = number(last, "lavfi.idet.multiple.tff");
     const double bottom = number(last, "lavfi.idet.multiple.bff");
@@ -45,36 +45,43 @@ static kz_fields judge(kz_fields fields, const AVFrame *last)
         number(last, "lavfi.idet.repeated.top") + number(last, "lavfi.idet.repeated.bottom");
     const double decided = top + bottom + whole;
     if (decided < ENOUGH)
-        return fields;
+        return;
     /* Pulldown repeats a field in two of five frames, and weaves two of five from two pictures. */
     if (repeated > 0.25 * (repeated + single) && top + bottom > 0.15 * decided)
-        fields.seen = KZ_SCAN_TELECINED;
+        fields->seen = KZ_SCAN_TELECINED;
     else
-        fields.seen = top + bottom > 0.15 * decided ? KZ_SCAN_INTERLACED : KZ_SCAN_PROGRESSIVE;
-    return fields;
+        fields->seen = top + bottom > 0.15 * decided ? KZ_SCAN_INTERLACED : KZ_SCAN_PROGRESSIVE;
 }
 
+/* The first frames of a video, through a decoder of its own, until `take` has had enough. */
+struct look {
+    kz_fields *fields;
+    const char *filter;
+    void (*take)(kz_fields *fields, const AVFrame *frame);
+    int frames; /* to look at */
+};
+
 /* KZ_AGAIN: give more packets. KZ_END: enough seen. */
-static int take_frames(kz_decoder *decoder, kz_fields *fields, bool closely, int *seen)
+static int take_frames(const struct look *look, kz_decoder *decoder)
 {
     kz_frame *frame;
     int result;
     while ((result = kz_decoder_receive(decoder, &frame)) == 0) {
-        fields->flagged = fields->flagged || kz_frame_is_interlaced(frame->av);
-        *fields = judge(*fields, frame->av);
+        look->take(look->fields, frame->av);
         kz_frame_close(&frame);
-        if (++*seen >= (closely || fields->flagged ? LOOK_AT : GLANCE_AT))
+        if (kz_decoder_frames(decoder) >= look->frames)
             return KZ_END;
     }
     return result;
 }
 
-static kz_fields look(kz_fields fields, kz_input *input, bool closely)
+static void look_into(const struct look *look, kz_input *input)
 {
-    const kz_decoder_params params = {.filter = {.deinterlace = KZ_DEINTERLACE_OFF, .vf = "idet"}};
+    const kz_decoder_params params = {
+        .filter = {.deinterlace = KZ_DEINTERLACE_OFF, .vf = look->filter}};
     kz_decoder *decoder = NULL;
-    int seen = 0, result = kz_decoder_open(&decoder, input, &params, NULL);
-    while (result == 0 && (result = take_frames(decoder, &fields, closely, &seen)) == KZ_AGAIN) {
+    int result = kz_decoder_open(&decoder, input, &params, NULL);
+    while (result == 0 && (result = take_frames(look, decoder)) == KZ_AGAIN) {
         kz_packet *packet = NULL;
         result = kz_input_read(input, &packet);
         if (packet && !kz_packet_is_video(packet))
@@ -83,20 +90,35 @@ static kz_fields look(kz_fields fields, kz_input *input, bool closely)
             result = kz_decoder_send(decoder, packet);
     }
     kz_decoder_close(&decoder);
-    return fields;
+}
+
+static void look(const struct look *look, const kz_input_params *params)
+{
+    kz_input *input = NULL;
+    kz_input_params same = *params;
+    same.choice = (kz_choice){.audio = "none", .subs = "none"};
+    if (kz_input_open(&input, &same, NULL) == 0)
+        look_into(look, input);
+    kz_input_close(&input);
+}
+
+static void take_flag(kz_fields *fields, const AVFrame *frame)
+{
+    fields->flagged = fields->flagged || kz_frame_is_interlaced(frame);
 }
 
 kz_fields kz_fields_find(const kz_input *input, const kz_input_params *params)
 {
     const AVCodecParameters *par = kz_input_video_stream(input)->codecpar;
     kz_fields fields = {.flagged = is_flagged(par->field_order)};
-    kz_input *again = NULL;
     if (!params || input->io || is_never_interlaced(par->codec_id))
         return fields;
-    kz_input_params same = *params;
-    same.choice = (kz_choice){.audio = "none", .subs = "none"};
-    if (kz_input_open(&again, &same, NULL) == 0)
-        fields = look(fields, again, has_tv_lines(par->height));
-    kz_input_close(&again);
+    const struct look glance = {.fields = &fields, .take = take_flag, .frames = GLANCE_AT};
+    const struct look closely = {
+        .fields = &fields, .filter = "idet", .take = judge, .frames = LOOK_AT};
+    if (!fields.flagged)
+        look(&glance, params);
+    if (fields.flagged || has_tv_lines(par->height))
+        look(&closely, params);
     return fields;
 }
