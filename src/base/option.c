@@ -210,11 +210,14 @@ static int unknown_option(kz_option_table table, const char *argument, kz_log *l
     return kz_fail(log, KZ_ERROR_USAGE, "unknown option %s: see --help", argument);
 }
 
+/* ffmpeg's users write long names with one dash. */
 static const kz_option *find_argument(kz_option_table table, const char *argument)
 {
     if (argument[1] == '-')
         return kz_option_find(table, argument + 2, strcspn(argument + 2, "="));
-    for (int i = 0; i < table.count && argument[2] == 0; i++)
+    if (argument[2])
+        return kz_option_find(table, argument + 1, strcspn(argument + 1, "="));
+    for (int i = 0; i < table.count; i++)
         if (table.options[i].letter == argument[1])
             return &table.options[i];
     return NULL;
@@ -224,7 +227,7 @@ static const kz_option *find_argument(kz_option_table table, const char *argumen
 static int take_option(kz_option_table table, void *values, int argc, char **argv, int *i,
                        kz_log *log)
 {
-    char *argument = argv[*i], *equals = argument[1] == '-' ? strchr(argument, '=') : NULL;
+    char *argument = argv[*i], *equals = argument[1] && argument[2] ? strchr(argument, '=') : NULL;
     const kz_option *option = find_argument(table, argument);
     char who[64];
     if (!option)

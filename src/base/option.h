@@ -50,9 +50,9 @@ int kz_option_set(const kz_option *option, void *values, const char *text, const
 /* The row of that name (length bytes of it), or NULL. */
 const kz_option *kz_option_find(kz_option_table table, const char *name, size_t length);
 
-/* Parses argv[1 …]: --name value, --name=value, -l value, --flag, "--" ends options, "-" is an
- * argument. Everything else is moved to arguments[0 … *n_arguments-1] (room for argc). An unknown
- * option is KZ_ERROR_USAGE, with the nearest name. */
+/* Parses argv[1 …]: --name value, --name=value, -name value, -l value, --flag, "--" ends options,
+ * "-" is an argument. Everything else is moved to arguments[0 … *n_arguments-1] (room for argc). An
+ * unknown option is KZ_ERROR_USAGE, with the nearest name. */
 int kz_options_parse(kz_option_table table, void *values, int argc, char **argv, char **arguments,
                      int *n_arguments, kz_log *log);
 

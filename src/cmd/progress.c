@@ -9,12 +9,40 @@
 
 static const char *const stage_names[KZ_STAGES] = {"decode", "network", "encode", "check"};
 
-kz_progress_view kz_progress_view_make(enum kz_progress_style style, bool quiet, FILE *stream,
-                                       kz_log *log)
+static int open_url(kz_progress_view *view, const char *how, kz_log *log)
 {
-    if (style == KZ_STYLE_AUTO)
-        style = isatty(fileno(stream)) && !quiet ? KZ_STYLE_BAR : KZ_STYLE_OFF;
-    return (kz_progress_view){.style = style, .log = log, .stream = stream};
+    char pipe[32];
+    view->style = KZ_STYLE_KEYS;
+    if (strspn(how, "0123456789") < strlen(how))
+        return kz_url_open(&view->url, how, log);
+    snprintf(pipe, sizeof(pipe), "pipe:%.20s", how);
+    return kz_url_open(&view->url, pipe, log);
+}
+
+int kz_progress_view_open(kz_progress_view *view, const char *how, bool quiet, FILE *stream,
+                          kz_log *log)
+{
+    *view = (kz_progress_view){.log = log, .stream = stream};
+    if (strcmp(how, "auto") == 0)
+        view->style = isatty(fileno(stream)) && !quiet ? KZ_STYLE_BAR : KZ_STYLE_OFF;
+    else if (strcmp(how, "bar") == 0)
+        view->style = KZ_STYLE_BAR;
+    else if (strcmp(how, "json") == 0)
+        view->style = KZ_STYLE_JSON;
+    else if (*how && (strpbrk(how, ":/.") || strspn(how, "0123456789") == strlen(how)))
+        return open_url(view, how, log);
+    else if (strcmp(how, "off") != 0)
+        return kz_fail(
+            log, KZ_ERROR_USAGE,
+            "--progress: '%s' is none of auto, bar, json, off, a URL, a file (./name) or "
+            "a descriptor",
+            how);
+    return 0;
+}
+
+void kz_progress_view_close(kz_progress_view *view)
+{
+    kz_url_close(&view->url);
 }
 
 /* ---- figures ---- */
@@ -121,12 +149,30 @@ static void show_json(kz_progress_view *view, const kz_progress *p, const char *
     view->last = p->seconds;
 }
 
+/* The keys that ffmpeg writes, for programs made to read them. */
+static void show_keys(kz_progress_view *view, const kz_progress *p, const char *state)
+{
+    char text[400];
+    const long long us = (long long)(p->media_time * 1e6);
+    snprintf(text, sizeof(text),
+             "frame=%lld\nfps=%.2f\nbitrate=%.1fkbits/s\ntotal_size=%lld\nout_time_us=%lld\n"
+             "out_time_ms=%lld\nout_time=%02lld:%02lld:%02lld.%06lld\ndup_frames=0\n"
+             "drop_frames=0\nspeed=%.3gx\nprogress=%s\n",
+             (long long)done_frames(p), frames_per_second(p), kilobits(p), (long long)p->bytes, us,
+             us, us / 3600000000, us / 60000000 % 60, us / 1000000 % 60, us % 1000000, real_time(p),
+             state);
+    kz_url_write(view->url, text);
+    view->last = p->seconds;
+}
+
 void kz_progress_show(kz_progress_view *view, const kz_progress *progress)
 {
     if (view->style == KZ_STYLE_BAR)
         show_bar(view, progress);
     else if (view->style == KZ_STYLE_JSON && progress->seconds - view->last >= 1)
         show_json(view, progress, "continue");
+    else if (view->style == KZ_STYLE_KEYS && progress->seconds - view->last >= 0.5)
+        show_keys(view, progress, "continue");
 }
 
 void kz_progress_end(kz_progress_view *view, const kz_job_result *result, int error)
@@ -135,6 +181,9 @@ void kz_progress_end(kz_progress_view *view, const kz_job_result *result, int er
         kz_log_status(view->log, NULL);
     else if (view->style == KZ_STYLE_JSON)
         show_json(view, &result->progress, error ? "failed" : "end");
+    else if (view->style == KZ_STYLE_KEYS)
+        show_keys(view, &result->progress, "end");
+    view->last = 0;
 }
 
 /* ---- summary ---- */

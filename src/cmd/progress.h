@@ -3,21 +3,33 @@
 #define KZ_CMD_PROGRESS_H
 
 #include "job/job.h"
+#include "media/url.h"
+
+enum kz_progress_style {
+    KZ_STYLE_OFF,
+    KZ_STYLE_BAR,
+    KZ_STYLE_JSON,
+    KZ_STYLE_KEYS /* ffmpeg's -progress */
+};
 
 typedef struct kz_progress_view {
-    enum kz_progress_style style; /* never AUTO */
+    enum kz_progress_style style;
     kz_log *log;
     FILE *stream;
-    double last; /* seconds at the last JSON line */
+    kz_url *url; /* KEYS: where to */
+    double last; /* seconds at the last JSON line or block of keys */
 } kz_progress_view;
 
-/* AUTO becomes a bar on a terminal, else nothing. */
-kz_progress_view kz_progress_view_make(enum kz_progress_style style, bool quiet, FILE *stream,
-                                       kz_log *log);
+/* `how` is --progress: "auto" is a bar on a terminal, else nothing. 0, KZ_ERROR_USAGE (no such
+ * style), KZ_ERROR_FAILED (a URL that can't be opened) or KZ_ERROR_MEMORY; reported. */
+int kz_progress_view_open(kz_progress_view *view, const char *how, bool quiet, FILE *stream,
+                          kz_log *log);
+void kz_progress_view_close(kz_progress_view *view);
 
 void kz_progress_show(kz_progress_view *view, const kz_progress *progress);
 
-/* Removes the bar; for JSON writes the last line. */
+/* Removes the bar; for JSON and keys writes the last line or block, and makes ready for another
+ * run. */
 void kz_progress_end(kz_progress_view *view, const kz_job_result *result, int error);
 
 /* The lines after a run. */

@@ -38,8 +38,6 @@ static int run_job(struct run *run, const char *input, const char *output)
                             .unfinished = note_unfinished,
                             .context = run};
     kz_job_result result;
-    run->view = kz_progress_view_make((enum kz_progress_style)run->options->progress,
-                                      run->options->quiet, stderr, run->log);
     int error = kz_job_run(&params, &result, run->log);
     kz_progress_end(&run->view, &result, error);
     if (!error)
@@ -91,10 +89,13 @@ static int run_options(const kz_job_options *options, const kz_dirs *dirs, char 
         return kz_fail(log, KZ_ERROR_USAGE, "no input: kizuna upscale [options] INPUT…");
     if (options->overwrite && options->keep_existing)
         return kz_fail(log, KZ_ERROR_USAGE, "-y and -n exclude each other");
-    int error = kz_signals_open(&run.signals, &run.stop, log);
+    int error = kz_progress_view_open(&run.view, options->progress, options->quiet, stderr, log);
+    if (!error)
+        error = kz_signals_open(&run.signals, &run.stop, log);
     if (!error)
         error = run_inputs(&run, inputs, n_inputs);
     kz_signals_close(&run.signals);
+    kz_progress_view_close(&run.view);
     return error;
 }
 

@@ -72,8 +72,9 @@ static const kz_option rows[] = {
         .help = "leave an existing output alone and go on with the next input"),
     ROW("no-verify", 0, FLAG, no_verify,
         .help = "don't decode the result to check it; it is read back all the same"),
-    ROW("progress", 0, CHOICE, progress, .choices = "auto|bar|json|off", .initial = "auto",
-        .help = "auto: a bar on a terminal; json: a line a second on stderr"),
+    ROW("progress", 0, STRING, progress, .metavar = "auto|bar|json|off|URL", .initial = "auto",
+        .help = "auto: a bar on a terminal; json: a line a second on stderr; a URL, file or\n"
+                "descriptor (pipe:3): ffmpeg's key=value lines"),
     ROW("verbose", 'v', FLAG, verbose, .help = "say more"),
     ROW("quiet", 0, FLAG, quiet, .help = "say nothing but errors and warnings"),
     ROW("help", 'h', FLAG, help, .help = "this text"),

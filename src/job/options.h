@@ -6,8 +6,6 @@
 
 #include "base/option.h"
 
-enum kz_progress_style { KZ_STYLE_AUTO, KZ_STYLE_BAR, KZ_STYLE_JSON, KZ_STYLE_OFF };
-
 typedef struct kz_job_options {
     char *output;
     char *scale;
@@ -35,7 +33,7 @@ typedef struct kz_job_options {
     int frames;
     bool overwrite, keep_existing;
     bool no_verify;
-    int progress; /* enum kz_progress_style */
+    char *progress; /* auto, bar, json, off, a URL or a file descriptor */
     bool verbose, quiet;
     bool help;
 } kz_job_options;
