@@ -14,6 +14,13 @@ static bool is_folder(const char *path)
     return (length && path[length - 1] == '/') || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
 }
 
+/* A pipe would give its bytes to the look alone. */
+static bool is_plain_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* Only what isn't Matroska already needs a look inside. */
 static const char *ending_of(const char *input, const kz_job_options *options, char *buffer,
                              size_t size)
@@ -21,7 +28,7 @@ static const char *ending_of(const char *input, const kz_job_options *options, c
     const char *dot = strrchr(input, '.');
     kz_input *opened = NULL;
     kz_input_params params = kz_job_input(options, input, NULL);
-    if (!options->format && (!dot || strcasecmp(dot, ".mkv") != 0))
+    if (!options->format && (!dot || strcasecmp(dot, ".mkv") != 0) && is_plain_file(input))
         (void)kz_input_open(&opened, &params, NULL); /* why it can't be read is the job's to say */
     const char *ending = kz_output_ending(opened, input, options->format, buffer, size);
     kz_input_close(&opened);

@@ -155,6 +155,7 @@ static int open_decoder(struct job *j)
 static int open_input(struct job *j)
 {
     kz_input_params params = kz_job_input(j->params->options, j->params->input, j->params->stop);
+    params.to_pipe = strcmp(j->params->output, "-") == 0;
     int error = kz_input_open(&j->input, &params, j->log);
     if (!error)
         kz_log_line(j->log, KZ_LOG_INFO, "input   %s", kz_input_describe(j->input));
@@ -177,12 +178,23 @@ static int open_output(struct job *j)
     return 0;
 }
 
-/* The cheap refusals first, the file last: nothing is created for a job that can't be done. */
-static int open_job(struct job *j)
+/* Raw video has no presets and no quality, whatever was asked for HEVC. */
+static void choose_encoder(struct job *j)
 {
     const kz_job_options *o = j->params->options;
     j->encoder = kz_job_encoder(o);
     j->encoder.codec = kz_output_encoder(j->params->output, o->format, o->encoder);
+    if (strcmp(j->encoder.codec, o->encoder) == 0)
+        return;
+    j->encoder.preset = j->encoder.x265_params = NULL;
+    j->encoder.crf = -1;
+}
+
+/* The cheap refusals first, the file last: nothing is created for a job that can't be done. */
+static int open_job(struct job *j)
+{
+    const kz_job_options *o = j->params->options;
+    choose_encoder(j);
     int error = open_input(j);
     if (!error)
         error = open_decoder(j);

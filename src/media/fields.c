@@ -111,7 +111,9 @@ kz_fields kz_fields_find(const kz_input *input, const kz_input_params *params)
 {
     const AVCodecParameters *par = kz_input_video_stream(input)->codecpar;
     kz_fields fields = {.flagged = is_flagged(par->field_order)};
-    if (!params || input->io || is_never_interlaced(par->codec_id))
+    /* A pipe gives its bytes once. */
+    const bool again = input->av->pb && input->av->pb->seekable & AVIO_SEEKABLE_NORMAL;
+    if (!params || !again || is_never_interlaced(par->codec_id))
         return fields;
     const struct look glance = {.fields = &fields, .take = take_flag, .frames = GLANCE_AT};
     const struct look closely = {

@@ -145,7 +145,8 @@ static void warn_if_none(const kz_input *input, enum AVMediaType type, const cha
         there += of_type;
         taken += of_type && input->streams[i].used;
     }
-    if (there && !taken && wanted && strcasecmp(wanted, "none") != 0)
+    if (there && !taken && wanted && strcasecmp(wanted, "none") != 0 &&
+        strcasecmp(wanted, "all") != 0)
         kz_log_line(input->log, KZ_LOG_WARNING, "%s: %s %s: none of the %d %s streams is that",
                     input->name, option, wanted, there, av_get_media_type_string(type));
 }
@@ -327,6 +328,8 @@ int kz_input_open(kz_input **input, const kz_input_params *params, kz_log *log)
     }
     if (result == 0 && params->start > 0)
         result = kz_input_seek(fresh);
+    if (result == 0 && params->to_pipe)
+        result = kz_input_learn_aac(fresh);
     if (result != 0)
         kz_input_close(&fresh);
     *input = fresh;
@@ -338,6 +341,11 @@ void kz_input_close(kz_input **input)
     kz_input *old = *input;
     if (!old)
         return;
+    while (old->ahead) {
+        kz_packet *next = old->ahead->next;
+        kz_packet_close(&old->ahead);
+        old->ahead = next;
+    }
     avformat_close_input(&old->av);
     kz_stdin_close(&old->io);
     av_packet_free(&old->packet);

@@ -19,6 +19,7 @@ typedef struct kz_input_params {
     const atomic_bool *cancel; /* read and probe return KZ_ERROR_CANCELLED soon after it is set;
                                 * NULL: never */
     kz_choice choice;
+    bool to_pipe; /* the output's header can't be completed later: what it needs is found first */
     /* For raw video, which says nothing of itself: "640x360", a pixel format (NULL: yuv420p) and
      * frames a second (NULL: 25). NULL `raw_size`: not raw. */
     const char *raw_size, *raw_pixels, *raw_rate;

@@ -70,6 +70,7 @@ struct kz_input {
     bool late_stream_met; /* the warning about it is out */
     int64_t mark;         /* see kz_packet */
     AVPacket *packet;     /* the one being read */
+    kz_packet *ahead;     /* read already; the first to give */
     kz_video_format format;
     char *describe; /* av_free() */
 };
@@ -83,6 +84,10 @@ static inline bool kz_input_cancelled(const kz_input *input)
 {
     return input->cancel && atomic_load(input->cancel);
 }
+
+/* Reads ahead until the configuration of every AAC stream is known that doesn't tell it beforehand.
+ * 0 or KZ_ERROR_MEMORY (reported). */
+int kz_input_learn_aac(kz_input *input);
 
 /* Moves to a key frame from which every frame after input->start can be decoded; where that isn't
  * possible, reading goes on from the beginning. */

@@ -112,7 +112,8 @@ static int open_output(kz_output *output, const kz_output_params *params, const 
         return kz_fail(output->log, KZ_ERROR_USAGE, "encoder '%s' isn't in this libavcodec", codec);
     int result = choose_container(output, params);
     if (result == 0)
-        result = open_carrier(output, params->path, encoder->id);
+        result = open_carrier(
+            output, strcmp(params->path, "-") == 0 ? "standard output" : params->path, encoder->id);
     if (result == 0)
         result = alloc_tables(output);
     if (result == 0)

@@ -78,13 +78,15 @@ static void take_annex_b(struct sink *sink, const AVPacket *packet, enum AVCodec
     }
 }
 
-/* The header's length by its protection bit; 0: there is none (ISO/IEC 13818-7). */
-static int adts_header(const AVPacket *packet, const AVCodecParameters *par)
+/* The header's length by its protection bit; 0: there is none. Sync word and length have to fit
+ * (ISO/IEC 13818-7, 6.2). */
+static int adts_header(const AVPacket *packet)
 {
     const uint8_t *data = packet->data;
-    if (par->extradata_size || packet->size < 7 || data[0] != 0xff || (data[1] & 0xf6) != 0xf0)
+    if (packet->size < 9 || data[0] != 0xff || (data[1] & 0xf6) != 0xf0)
         return 0;
-    return FFMIN(data[1] & 1 ? 7 : 9, packet->size);
+    const int length = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5;
+    return length != packet->size ? 0 : data[1] & 1 ? 7 : 9;
 }
 
 size_t kz_payload_hash(struct AVHashContext *hash, const AVPacket *packet,
@@ -99,7 +101,7 @@ size_t kz_payload_hash(struct AVHashContext *hash, const AVPacket *packet,
             take_annex_b(&sink, packet, codec);
         return sink.bytes;
     }
-    const int skip = codec == AV_CODEC_ID_AAC ? adts_header(packet, par) : 0;
+    const int skip = codec == AV_CODEC_ID_AAC ? adts_header(packet) : 0;
     take(&sink, packet->data + skip, (size_t)(packet->size - skip));
     return sink.bytes;
 }

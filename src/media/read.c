@@ -156,12 +156,23 @@ static int take(kz_input *input, kz_packet **packet)
     return 0;
 }
 
+static int read_next(kz_input *input)
+{
+    kz_packet *ahead = input->ahead;
+    if (!ahead)
+        return av_read_frame(input->av, input->packet);
+    input->ahead = ahead->next;
+    av_packet_move_ref(input->packet, ahead->av);
+    kz_packet_close(&ahead);
+    return 0;
+}
+
 int kz_input_read(kz_input *input, kz_packet **packet)
 {
     for (;;) {
         if (kz_input_cancelled(input))
             return KZ_ERROR_CANCELLED;
-        const int code = av_read_frame(input->av, input->packet);
+        const int code = read_next(input);
         if (code == AVERROR(EAGAIN))
             continue;
         if (code < 0)
