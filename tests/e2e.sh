@@ -181,6 +181,90 @@ json_lines() {
 }
 check "progress as JSON" json_lines
 
+# ---- pipes ----
+make_rich() {
+  printf '1\n00:00:00,100 --> 00:00:00,500\nHello\n' >s.srt
+  head -c 5000 /dev/urandom >font.ttf
+  ffmpeg -v error -y -f lavfi -i testsrc2=size=96x64:rate=25:duration=1 -f lavfi -i sine=duration=1 -i s.srt \
+    -map 0 -map 1 -map 2 -c:v libx264 -c:a aac -c:s ass -attach font.ttf -metadata:s:t mimetype=font/ttf \
+    -color_primaries bt709 -color_trc bt709 -colorspace bt709 -metadata title=Rich rich.mkv
+}
+check "a clip with everything" make_rich
+through_pipes() {
+  ffmpeg -v error -i rich.mkv -map 0 -c copy -f matroska - |
+    "$kizuna" upscale - -m ./copy.param -s 2 "${fast[@]}" -o - -f mkv | ffmpeg -v error -y -i - -map 0 -c copy through.mkv
+  [[ $(ffprobe -v error -show_entries stream=codec_type -of csv=p=0 through.mkv | xargs) == "video audio subtitle attachment" ]] || return 1
+  [[ $(md5 rich.mkv 0:a) == "$(md5 through.mkv 0:a)" && $(frames through.mkv) == 25 ]]
+}
+check "mkv pipes carry sound, subtitles and fonts" through_pipes
+pipe_to() {
+  local format=$1 kind=$2
+  ffmpeg -v error -i rich.mkv -map 0:v -map 0:a -c copy -f mpegts - |
+    "$kizuna" upscale - -m ./copy.param -s 2 "${fast[@]}" -o - -f "$format" >"pipe.$format" || return 1
+  [[ $(ffprobe -v error -count_packets -show_entries stream=codec_name -of csv=p=0 "pipe.$format" | sort -u | xargs) == "$kind" ]]
+}
+for format in mkv nut ts mp4; do
+  check "a transport stream to $format, both pipes" pipe_to "$format" "aac hevc"
+done
+y4m_pipes() {
+  ffmpeg -v error -i rich.mkv -vsync passthrough -f yuv4mpegpipe - | "$kizuna" upscale - -m ./copy.param -s 2 --progress off -o - -f y4m |
+    ffprobe -v error -count_packets -show_entries stream=width,height,pix_fmt,nb_read_packets -of csv=p=0 - | grep -x 192,128,yuv420p10le,25
+}
+check "y4m pipes" y4m_pipes
+raw_pipes() {
+  ffmpeg -v error -i rich.mkv -vsync passthrough -f rawvideo -pix_fmt yuv422p - |
+    "$kizuna" upscale - --size 96x64 --pix-fmt yuv422p --fps 30 -m ./copy.param -s 2 --progress off -o - -f rawvideo >raw.out || return 1
+  [[ $(stat -c %s raw.out) == $((192 * 128 * 2 * 2 * 25)) ]]
+}
+check "raw pipes" raw_pipes
+closed_pipe() {
+  local code
+  "$kizuna" upscale rich.mkv -m ./copy.param "${fast[@]}" -o - -f mkv 2>err.log | head -c 100 >/dev/null
+  code=${PIPESTATUS[0]}
+  cat err.log
+  [[ $code == 255 ]] && ! grep -q error err.log
+}
+check "a closed pipe ends the run quietly" closed_pipe
+from_fifo() {
+  mkfifo fifo && (cat rich.mkv >fifo &) && timeout 20 "$kizuna" upscale fifo -m ./copy.param -s 2 "${fast[@]}" -o fifo.mkv
+}
+check "a named pipe is read once" from_fifo
+ffmpeg_progress() {
+  "$kizuna" upscale rich.mkv -y -m ./copy.param --encoder-preset ultrafast -progress pipe:1 -o keys.mkv --quiet >keys.txt || return 1
+  grep -x frame=25 keys.txt && [[ $(tail -1 keys.txt) == progress=end ]]
+}
+check "-progress as ffmpeg's" ffmpeg_progress
+
+# ---- verify: each promise, broken on purpose, is noticed ----
+"$kizuna" upscale rich.mkv -y -m ./copy.param -s 2 "${fast[@]}" -o good.mkv 2>/dev/null
+verified() { "$kizuna" verify rich.mkv good.mkv && "$kizuna" verify --json rich.mkv good.mkv | python3 -c 'import json,sys; assert json.load(sys.stdin)["ok"]'; }
+check "verify says yes to a good file" verified
+# broken TEXT FFMPEG-ARGUMENTS…: a copy of good.mkv made so is refused with the text.
+broken() {
+  local text=$1 got=0
+  shift
+  ffmpeg -v error -y -i good.mkv "$@" broken.mkv || return 1
+  "$kizuna" verify rich.mkv broken.mkv >verify.log || got=$?
+  cat verify.log
+  [[ $got == 1 ]] && grep '^FAIL' verify.log | grep -qF -- "$text"
+}
+check "verify: one frame less" broken "24 of 25 are there" -map 0 -c copy -bsf:v "noise=drop=eq(n\,24)"
+check "verify: a font less" broken "font.ttf is missing" -map 0 -map -0:t -c copy
+check "verify: a swapped matrix tag" broken "the matrix is" -map 0 -c copy -bsf:v hevc_metadata=matrix_coefficients=9
+check "verify: a shifted frame" broken "frame 7" -map 0 -c copy -bsf:v "setts=ts=TS+if(eq(N\,7)\,10\,0)"
+check "verify: sound moved by 10 ms" broken "stream 1 (audio)" -map 0 -c copy -bsf:a setts=ts=TS+10
+check "verify: sound encoded again" broken "stream 1 (audio)" -map 0 -c copy -c:a ac3
+check "verify: a sound packet less" broken "stream 1 (audio)" -map 0 -c copy -bsf:a "noise=drop=eq(n\,9)"
+check "verify: a subtitle stream less" broken "stream 2 (subtitle)" -map 0 -map -0:s -c copy
+check "verify: a title less" broken "tags" -map 0 -c copy -metadata title=
+check "verify: another shape" broken "shape" -map 0 -c copy -aspect 4:3
+damaged() {
+  cp good.mkv broken.mkv
+  head -c 4000 /dev/urandom | dd of=broken.mkv bs=1 seek=$(($(stat -c %s good.mkv) / 2)) conv=notrunc 2>/dev/null
+  ! "$kizuna" verify rich.mkv broken.mkv
+}
+check "verify: damaged bytes" damaged
+
 # ---- refusals ----
 : >empty.mkv
 echo "just some text" >text.mkv

@@ -56,13 +56,16 @@ static int filter(AVBSFContext *context, const AVPacket *packet, AVCodecParamete
 }
 
 /* What isn't ADTS after all stays as it is; only memory is a failure. */
-static int learn(AVCodecParameters *par, const AVPacket *packet)
+static int learn(kz_input *input, int stream)
 {
+    AVCodecParameters *par = input->av->streams[stream]->codecpar;
     AVBSFContext *context = NULL;
     int code = av_bsf_alloc(av_bsf_get_by_name("aac_adtstoasc"), &context);
     if (code >= 0)
-        code = filter(context, packet, par);
+        code = filter(context, input->packet, par);
     av_bsf_free(&context);
+    /* With a configuration in the header MP4's muxer would take packets for raw. */
+    input->streams[stream].strip_adts = par->extradata_size > 0;
     return code == AVERROR(ENOMEM) ? KZ_ERROR_MEMORY : 0;
 }
 
@@ -86,7 +89,7 @@ int kz_input_learn_aac(kz_input *input)
         const int stream = input->packet->stream_index;
         bytes += input->packet->size;
         if (stream < input->count && wants(input, stream))
-            result = learn(input->av->streams[stream]->codecpar, input->packet);
+            result = learn(input, stream);
         if (result == 0)
             result = keep(input, &end);
         av_packet_unref(input->packet);

@@ -45,9 +45,10 @@ kz_luma_weights kz_format_luma(enum AVColorSpace matrix, int height);
 #define KZ_MAX_DELAY 16
 
 typedef struct kz_input_stream {
-    bool used;     /* upscaled or carried over */
-    int64_t shift; /* subtracted from its timestamps, in its units */
-    int64_t end;   /* shifted timestamps from here on aren't wanted; INT64_MAX: no end */
+    bool used;       /* upscaled or carried over */
+    int64_t shift;   /* subtracted from its timestamps, in its units */
+    int64_t end;     /* shifted timestamps from here on aren't wanted; INT64_MAX: no end */
+    bool strip_adts; /* its configuration has been learnt, so that packets needn't tell it */
     int64_t reordered[KZ_MAX_DELAY + 1]; /* a copied video's last presentation times, sorted */
     int n_reordered;
 } kz_input_stream;

@@ -78,9 +78,8 @@ static void take_annex_b(struct sink *sink, const AVPacket *packet, enum AVCodec
     }
 }
 
-/* The header's length by its protection bit; 0: there is none. Sync word and length have to fit
- * (ISO/IEC 13818-7, 6.2). */
-static int adts_header(const AVPacket *packet)
+/* Sync word and length have to fit; the header's own length is told by its protection bit. */
+int kz_adts_header(const AVPacket *packet)
 {
     const uint8_t *data = packet->data;
     if (packet->size < 9 || data[0] != 0xff || (data[1] & 0xf6) != 0xf0)
@@ -101,7 +100,7 @@ size_t kz_payload_hash(struct AVHashContext *hash, const AVPacket *packet,
             take_annex_b(&sink, packet, codec);
         return sink.bytes;
     }
-    const int skip = codec == AV_CODEC_ID_AAC ? adts_header(packet) : 0;
+    const int skip = codec == AV_CODEC_ID_AAC ? kz_adts_header(packet) : 0;
     take(&sink, packet->data + skip, (size_t)(packet->size - skip));
     return sink.bytes;
 }

@@ -11,4 +11,7 @@
 size_t kz_payload_hash(struct AVHashContext *hash, const AVPacket *packet,
                        const AVCodecParameters *par);
 
+/* Bytes of the packet's ADTS header (ISO/IEC 13818-7, 6.2); 0: there is none. */
+int kz_adts_header(const AVPacket *packet);
+
 #endif

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "media/internal.h"
+#include "media/payload.h"
 
 /* How far past the wanted end of the video the other streams' packets may still lie in the file. */
 #define INTERLEAVE_SECONDS 5
@@ -149,6 +150,11 @@ static int take(kz_input *input, kz_packet **packet)
         return result;
     if (!video)
         complete_decoding_time(input, av);
+    if (input->streams[index].strip_adts) {
+        const int header = kz_adts_header(av);
+        av->data += header;
+        av->size -= header;
+    }
     if (kz_packet_wrap(packet, av, input->av->streams[index]->time_base) != 0)
         return kz_fail_memory(input->log, "a packet");
     (*packet)->video = video;
