@@ -61,7 +61,7 @@ tap_stage "sanitizers" sanitized
 tap_stage "threads" threads
 tap_stage "CPU levels" cpu_levels
 tap_stage "the program" tap_run "end to end" "$root/tests/e2e.sh" "$root/build/release/kizuna"
-tap_stage "nothing is lost" tap_run "fidelity" "$root/tests/fidelity.py" "$root/build/release/kizuna"
+tap_stage "nothing is lost" tap_run "fidelity" "$root/tests/fidelity/run.py" "$root/build/release/kizuna"
 tap_stage "another engine" tap_run "against ncnn" "$root/scripts/compare-ncnn" "$root/build/release/kizuna"
 tap_stage "allocations" tap_run "allocations fail" "$root/tests/fail_alloc.sh" \
   "$root/build/release/kizuna" "$root/build/release/tests/libfail_alloc.so" 7

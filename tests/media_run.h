@@ -261,10 +261,8 @@ static int run_input(struct run *run)
 
 static int run_all(struct run *run)
 {
-    const kz_input_params in = {.path = run->in,
-                                .start = run->start,
-                                .duration = run->duration,
-                                .cancel = run->cancel};
+    const kz_input_params in = {
+        .path = run->in, .start = run->start, .duration = run->duration, .cancel = run->cancel};
     const kz_output_params out = {run->out, run->format, run->overwrite,
                                   run->spill_bytes ? run->spill_bytes : 1 << 26};
     int result = kz_input_open(&run->input, &in, run->notes.log);

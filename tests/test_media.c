@@ -9,9 +9,9 @@
 static void test_formats(void)
 {
     kz_video_format format;
-    static const char *const refused[] = {"nv12",  "rgb24",    "gbrp",        "yuva420p", "p010le",
-                                          "pal8",  "yuv420p10be", "xyz12le",  "ya8",
-                                          "monow", "nonsense", "grayf32le"};
+    static const char *const refused[] = {"nv12",   "rgb24", "gbrp",        "yuva420p",
+                                          "p010le", "pal8",  "yuv420p10be", "xyz12le",
+                                          "ya8",    "monow", "nonsense",    "grayf32le"};
     CHECK(kz_format_by_name(&format, "yuv422p12le") == 0);
     CHECK(format.depth == 12 && format.planes == 3 && format.shift_x == 1 && format.shift_y == 0);
     CHECK(kz_format_by_name(&format, "gray") == 0 && format.depth == 8 && format.planes == 1);
