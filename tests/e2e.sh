@@ -258,6 +258,15 @@ check "verify: a sound packet less" broken "stream 1 (audio)" -map 0 -c copy -bs
 check "verify: a subtitle stream less" broken "stream 2 (subtitle)" -map 0 -map -0:s -c copy
 check "verify: a title less" broken "tags" -map 0 -c copy -metadata title=
 check "verify: another shape" broken "shape" -map 0 -c copy -aspect 4:3
+black_frame() {
+  local got=0
+  ffmpeg -v error -y -i good.mkv -map 0 -c copy -c:v libx265 -x265-params log-level=none \
+    -vf "drawbox=x=0:y=0:w=iw/4:h=ih/2:color=black:t=fill:enable='eq(n,11)'" -enc_time_base -1 -vsync passthrough broken.mkv || return 1
+  "$kizuna" verify rich.mkv broken.mkv >verify.log || got=$?
+  cat verify.log
+  [[ $got == 1 ]] && grep "^FAIL *decoding *frame 11 isn't the input's picture" verify.log
+}
+check "verify: a black tile in one frame" black_frame
 damaged() {
   cp good.mkv broken.mkv
   head -c 4000 /dev/urandom | dd of=broken.mkv bs=1 seek=$(($(stat -c %s good.mkv) / 2)) conv=notrunc 2>/dev/null

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "media/check_internal.h"
+#include "media/fingerprint.h"
 
 static int open_decoder(kz_checker *checker, const AVCodecParameters *par, int threads)
 {
@@ -85,7 +86,8 @@ static int take_frames(kz_checker *checker)
         if (checker->frames.count == 0 && av_frame_copy_props(checker->first, frame) < 0)
             result = KZ_ERROR_MEMORY;
         if (result == 0)
-            result = kz_track_frame(&checker->frames, frame->best_effort_timestamp);
+            result = kz_track_frame(&checker->frames, frame->best_effort_timestamp,
+                                    kz_fingerprint(frame));
         av_frame_unref(checker->frame);
     }
     return result == 0 ? 0 : kz_fail_memory(checker->log, "the check of the output");

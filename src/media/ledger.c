@@ -1,6 +1,7 @@
 #include "media/ledger.h"
 
 #include "base/mem.h"
+#include "media/fingerprint.h"
 
 int kz_ledger_open(kz_ledger *ledger, const kz_carrier *carrier)
 {
@@ -46,5 +47,5 @@ int kz_ledger_frame(kz_ledger *ledger, const kz_frame *frame)
         if (av_frame_copy_props(ledger->like, frame->av) < 0)
             return KZ_ERROR_MEMORY;
     }
-    return kz_track_frame(video, frame->av->pts);
+    return kz_track_frame(video, frame->av->pts, kz_fingerprint(frame->av));
 }

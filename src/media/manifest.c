@@ -56,9 +56,9 @@ int kz_track_packet(kz_track *track, const AVPacket *packet, const AVCodecParame
     return add(track, stamp);
 }
 
-int kz_track_frame(kz_track *track, int64_t time)
+int kz_track_frame(kz_track *track, int64_t time, uint64_t fingerprint)
 {
-    return add(track, (kz_stamp){.time = time});
+    return add(track, (kz_stamp){.time = time, .hash = fingerprint});
 }
 
 bool kz_track_same_content(kz_track *a, kz_track *b)
