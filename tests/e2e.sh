@@ -132,6 +132,37 @@ check "a flat colour, limited range" flat_colour tv 120 90 160
 check "a flat colour, full range" flat_colour pc 120 90 160
 check "super-white and sub-black survive" flat_colour tv 245 128 128
 
+# The network's own brightness doesn't count: patches and a ramp come out as they went in.
+brightness() {
+  local matrix=$1 range=$2
+  python3 - "$range" <<'P'
+import sys
+low, high = (0, 255) if sys.argv[1] == 'pc' else (16, 235)
+patches = bytes(low + (high - low) * (x // 64) // 9 for x in range(640))
+ramp = bytes(round(low + (high - low) * x / 639) for x in range(640))
+open('chart.yuv', 'wb').write(patches * 64 + ramp * 64 + bytes([90]) * (320 * 64) + bytes([170]) * (320 * 64))
+P
+  ffmpeg -v error -y -f rawvideo -s 640x128 -pix_fmt yuv420p -i chart.yuv -c:v ffv1 -colorspace "$matrix" -color_range "$range" chart.mkv || return 1
+  "$kizuna" upscale chart.mkv -y -m animevideov3 -s 2 -e ffv1 -o chart.out.mkv --progress off || return 1
+  ffmpeg -v error -y -i chart.out.mkv -f rawvideo -pix_fmt yuv420p10le chart.out || return 1
+  python3 - "$range" <<'P'
+import array, sys
+was, now = open('chart.yuv', 'rb').read(), array.array('H', open('chart.out', 'rb').read())
+code, worst = 1023 / 255 if sys.argv[1] == 'pc' else 4, 0
+for y, step in ((32, 64), (96, 16)):
+    for x in range(32, 640 - 16, step):
+        cell = [now[(2 * y + b) * 1280 + 2 * x + a] for b in range(-8, 8) for a in range(-8, 8)]
+        want = sum(was[y * 640 + x + a] for a in range(-4, 4)) / 8
+        worst = max(worst, abs(sum(cell) / len(cell) / code - want))
+print('worst', worst)
+assert worst <= 1
+P
+}
+for matrix in smpte170m bt709 bt2020nc; do
+  check "brightness through the network, $matrix" brightness "$matrix" tv
+done
+check "brightness through the network, full range" brightness bt709 pc
+
 # ---- tiles ----
 tile_of() {
   local model=$1 tile luma=(--size 200x150 --frames 1 --precision fp32 -i luma.f32)

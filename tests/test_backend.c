@@ -10,6 +10,7 @@
 #include "check.h"
 #include "graph_eval.h"
 #include "model/rewrite.h"
+#include "model/tone.h"
 #include "random_graph.h"
 
 static enum kz_cpu_level level(void)
@@ -192,6 +193,38 @@ static void reference_equals_the_definition(void)
     compare_reference(folded(random_srvgg(1, 12, 2, 4)), 1, 1, 4);
 }
 
+/* ---- brightness ---- */
+
+/* The middle of a flat picture, as the mean over what one pixel becomes. */
+static float flat_middle(const kz_graph *graph, float value)
+{
+    enum { SIDE = 65 };
+    float in[SIDE * SIDE], sum = 0;
+    for (int i = 0; i < SIDE * SIDE; i++)
+        in[i] = value;
+    struct result r =
+        run_backend(&kz_backend_reference, graph, in, SIDE, SIDE, 4096, 0, 2, KZ_PRECISION_AUTO);
+    int scale = r.width / SIDE;
+    for (int y = 0; y < scale; y++)
+        for (int x = 0; x < scale; x++)
+            sum += r.data[(SIDE / 2 * scale + y) * r.width + SIDE / 2 * scale + x];
+    kz_free(r.data);
+    return sum / (float)(scale * scale);
+}
+
+static void response_is_that_of_a_flat_picture(void)
+{
+    kz_graph *graphs[] = {folded(random_rrdb(1, 16, 8, 1)), folded(random_srvgg(3, 16, 4, 3))};
+    for (int g = 0; g < 2; g++) {
+        for (int i = 0; i <= 4; i++) {
+            float response = NAN;
+            CHECK(kz_tone_response(&response, graphs[g], (float)i / 4) == 0);
+            CHECK_NEAR(response, flat_middle(graphs[g], (float)i / 4), 2e-5);
+        }
+        kz_graph_close(&graphs[g]);
+    }
+}
+
 /* ---- the CPU against the reference ---- */
 
 static void compare_cpu(kz_graph *graph, int width, int height, enum kz_precision precision)
@@ -348,7 +381,7 @@ static void cancel_ends_a_run(void)
     CHECK(kz_backend_cpu.open(&device, &device_params, NULL) == 0);
     CHECK(kz_backend_cpu.compile(device, &plan, graph, &params, NULL) == 0);
     kz_plane src = {in, 64 * 4, 64, 64, 4, 8}, dst = {out, 256 * 4, 256, 256, 4, 8};
-    kz_run run = {&src, {0, 1}, &dst, {0, 1}, &tiling, &stop};
+    kz_run run = {&src, {0, 1}, &dst, {0, 1}, NULL, &tiling, &stop};
     CHECK(kz_backend_cpu.run(plan, &run) == KZ_ERROR_CANCELLED);
     stop = false;
     CHECK(kz_backend_cpu.run(plan, &run) == 0);
@@ -364,6 +397,7 @@ static const struct check_case cases[] = {
     {"buffers alive together don't overlap", buffers_alive_together_dont_overlap},
     {"split cuts before the enlargement", split_cuts_before_the_enlargement},
     {"reference equals the definition", reference_equals_the_definition},
+    {"response is that of a flat picture", response_is_that_of_a_flat_picture},
     {"cpu fp32 equals the reference", cpu_fp32_equals_the_reference},
     {"cpu bf16 is near the reference", cpu_bf16_is_near_the_reference},
     {"cpu refuses bf16 without it", cpu_refuses_bf16_without_it},

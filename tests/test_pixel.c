@@ -6,6 +6,7 @@
 #include "pixel/levels.h"
 #include "pixel/resample.h"
 #include "pixel/tiling.h"
+#include "pixel/tone.h"
 
 /* ---- levels ---- */
 
@@ -202,6 +203,21 @@ static void a_tile_no_larger_than_its_halo_is_refused(void)
     CHECK(kz_tiling_fit(&t, 30, 30, 32, 16) && kz_tiling_count(&t) == 1);
 }
 
+static void a_tone_is_followed_and_continued(void)
+{
+    kz_tone tone = {.low = 0.1f, .scale = KZ_TONE_STEPS / 0.8f};
+    float values[] = {-0.4f, 0.1f, 0.3f, 0.50078125f, 0.9f, 1.4f};
+    for (int i = 0; i <= KZ_TONE_STEPS; i++)
+        tone.table[i] = 2 * (0.1f + (float)i / tone.scale);
+    kz_tone_apply(&tone, values, 6);
+    CHECK_NEAR(values[0], 0.2f - 0.5f, 1e-5);
+    CHECK_NEAR(values[1], 0.2f, 1e-5);
+    CHECK_NEAR(values[2], 0.6f, 1e-5);
+    CHECK_NEAR(values[3], 1.0015625f, 1e-5);
+    CHECK_NEAR(values[4], 1.8f, 1e-5);
+    CHECK_NEAR(values[5], 1.8f + 0.5f, 1e-5);
+}
+
 static const struct check_case cases[] = {
     {"levels keep every code value", levels_keep_every_code_value},
     {"levels clip and survive NaN", levels_clip_and_survive_nan},
@@ -212,6 +228,7 @@ static const struct check_case cases[] = {
     {"chroma stays on its site", chroma_stays_on_its_site},
     {"tiles cover every pixel once", tiles_cover_every_pixel_once},
     {"a tile no larger than its halo is refused", a_tile_no_larger_than_its_halo_is_refused},
+    {"a tone is followed and continued", a_tone_is_followed_and_continued},
 };
 
 CHECK_MAIN(cases)

@@ -14,6 +14,7 @@
 #include "pixel/levels.h"
 #include "pixel/resample.h"
 #include "pixel/tiling.h"
+#include "pixel/tone.h"
 
 enum kz_precision {
     KZ_PRECISION_AUTO, /* the fastest that stays within the stated bound of fp32 */
@@ -46,6 +47,7 @@ typedef struct kz_run {
     kz_levels src_levels;
     const kz_plane *dst; /* the same picture times the network's scale */
     kz_levels dst_levels;
+    const kz_tone *tone;       /* applied to the network's output; NULL: none */
     const kz_tiling *tiling;   /* its tile size is the plan's */
     const atomic_bool *cancel; /* ends the run soon after it is set, with KZ_ERROR_CANCELLED; NULL:
                                 * never */

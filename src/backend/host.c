@@ -251,20 +251,24 @@ static void load_tile(const kz_run *run, kz_tile tile, float *in)
                        in + (size_t)y * (size_t)width);
 }
 
-/* Stores the owned part of rows y0 … y1-1 of the tile (input pixels); row `first` is out's row 0.
- */
+/* Stores the owned part of rows y0 … y1-1 of the tile (input pixels), each row once; row `first` is
+ * out's row 0. */
 static void store_rows(const kz_run *run, kz_tile tile, int scale, int first, int y0, int y1,
-                       const float *out)
+                       float *out)
 {
     int own0 = tile.own_y0 - tile.y, own1 = tile.own_y1 - tile.y;
     size_t stride = (size_t)run->tiling->tile_width * (size_t)scale;
     y0 = y0 > own0 ? y0 : own0;
     y1 = y1 < own1 ? y1 : own1;
-    for (int y = y0 * scale; y < y1 * scale; y++)
-        kz_levels_store(run->dst_levels, run->dst, tile.own_x0 * scale, tile.y * scale + y,
-                        (tile.own_x1 - tile.own_x0) * scale,
-                        out + (size_t)(y - first * scale) * stride +
-                            (size_t)((tile.own_x0 - tile.x) * scale));
+    int count = (tile.own_x1 - tile.own_x0) * scale;
+    for (int y = y0 * scale; y < y1 * scale; y++) {
+        float *row =
+            out + (size_t)(y - first * scale) * stride + (size_t)((tile.own_x0 - tile.x) * scale);
+        if (run->tone)
+            kz_tone_apply(run->tone, row, count);
+        kz_levels_store(run->dst_levels, run->dst, tile.own_x0 * scale, tile.y * scale + y, count,
+                        row);
+    }
 }
 
 static void gather_rows(kz_net_shape shape, const char *src, int src_height, int y, int height,

@@ -70,6 +70,8 @@ void kz_bench_job_options(kz_job_options *job, const kz_bench_options *o)
                             .scale = o->scale,
                             .encoder = o->encoder,
                             .encoder_preset = o->encoder_preset,
+                            /* A dump is for comparing the network itself. */
+                            .network_tone = o->dump != NULL,
                             .crf = -1};
 }
 

@@ -53,6 +53,7 @@ int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
         .precision = (enum kz_precision)options->precision,
         .tile = options->tile,
         .halo = options->halo >= 0 ? options->halo : engine->model->info.halo,
+        .network_tone = options->network_tone,
         .cancel = cancel,
     };
     return kz_upscaler_open(upscaler, &params, log);

@@ -36,6 +36,7 @@ typedef struct kz_job_options {
     char *progress; /* auto, bar, json, off, a URL or a file descriptor */
     bool verbose, quiet;
     bool help;
+    bool network_tone; /* no option: for measuring the network itself */
 } kz_job_options;
 
 kz_option_table kz_job_option_table(void);

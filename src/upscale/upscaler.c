@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "model/rewrite.h"
+#include "model/tone.h"
 #include "upscale/choose.h"
 
 struct kz_upscaler {
@@ -11,6 +12,8 @@ struct kz_upscaler {
     kz_tiling tiling;
     int scale;
     double graph_macs;
+    kz_tone tone;
+    bool has_tone;               /* the network shifts brightness */
     kz_resampler *luma, *chroma; /* NULL where the size is right as it is */
     kz_plane canvas;             /* fp32 at the network's scale, where luma needs resampling */
 };
@@ -39,6 +42,8 @@ static int compile_luma(kz_upscaler *u)
     int error = kz_rewrite_all(graph, u->params.luma, u->log);
     if (error == KZ_ERROR_MEMORY)
         kz_fail_memory(u->log, "the network");
+    if (!error && !u->params.network_tone && kz_tone_measure(&u->tone, &u->has_tone, graph))
+        error = kz_fail_memory(u->log, "the network");
     if (!error)
         error = compile(u, graph);
     kz_graph_close(&graph);
@@ -134,6 +139,7 @@ static int run_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out)
                   .src_levels = kz_luma_levels(p->in.depth, p->in.full_range),
                   .dst = u->luma ? &u->canvas : out,
                   .dst_levels = out_levels,
+                  .tone = u->has_tone ? &u->tone : NULL,
                   .tiling = &u->tiling,
                   .cancel = p->cancel};
     int error = p->backend->run(u->plan, &run);

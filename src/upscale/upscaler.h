@@ -27,6 +27,7 @@ typedef struct kz_upscaler_params {
     int tile;                  /* largest tile, halo included; 0: the fastest within memory_limit */
     int halo;                  /* pixels around what a tile decides */
     size_t memory_limit;       /* for tile 0; 0: 960 MiB */
+    bool network_tone;         /* leave the brightness as the network makes it */
     const atomic_bool *cancel; /* ends a run soon after it is set; NULL: never */
 } kz_upscaler_params;
 
