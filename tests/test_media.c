@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "media/internal.h"
 #include "media_run.h"
 
 static void test_formats(void)
@@ -527,6 +528,37 @@ static void test_same_bytes(void)
     check_same(FRAME_TIMES, "o.mkv", "o3.mkv");
 }
 
+/* Encoders can't write it, and no tool at hand makes such files: the frame is made here. */
+static void check_loss(enum AVFrameSideDataType type, const char *word, const char *message)
+{
+    struct notes notes;
+    kz_video_format format = {.width = 64, .height = 64, .time_base = {1, 25}};
+    kz_encoder_params params = x265;
+    kz_frame_pool *pool = NULL;
+    kz_frame *frame = NULL;
+    kz_encoder *encoder = NULL;
+    notes_open(&notes);
+    CHECK(kz_format_by_name(&format, "yuv420p10le") == 0);
+    CHECK(kz_frame_pool_open(&pool, &format, notes.log) == 0);
+    CHECK(kz_frame_pool_get(pool, &frame, NULL) == 0);
+    CHECK(av_frame_new_side_data(frame->av, type, 16) != NULL);
+    CHECK(kz_encoder_open(&encoder, &params, &format, frame, notes.log) == KZ_ERROR_USAGE);
+    check_noted(&notes, message);
+    params.choice.drop = word;
+    CHECK(kz_encoder_open(&encoder, &params, &format, frame, notes.log) == 0);
+    kz_encoder_close(&encoder);
+    kz_frame_close(&frame);
+    kz_frame_pool_close(&pool);
+    notes_close(&notes);
+}
+
+static void test_losses(void)
+{
+    check_loss(AV_FRAME_DATA_DYNAMIC_HDR_PLUS, "hdr10plus", "has HDR10+ metadata, which encoder");
+    check_loss(AV_FRAME_DATA_DOVI_RPU_BUFFER, "dovi", "has Dolby Vision metadata, which encoder");
+    check_loss(AV_FRAME_DATA_A53_CC, "captions", "has closed captions, which encoder");
+}
+
 static const struct check_case cases[] = {
     {"formats", test_formats},
     {"everything in a Matroska file is kept", test_everything_kept},
@@ -547,6 +579,7 @@ static const struct check_case cases[] = {
     {"cancel a silent pipe", test_cancel_stdin},
     {"pipes", test_pipes},
     {"HDR10", test_hdr},
+    {"what encoders can't keep", test_losses},
     {"variable frame rate", test_variable_rate},
     {"equal runs give equal bytes", test_same_bytes},
 };

@@ -103,7 +103,8 @@ static void print_help(void)
 {
     printf("usage: kizuna upscale [options] INPUT… [-o FILE|DIR|-]\n"
            "\n"
-           "Upscales the video of each input; sound, subtitles, fonts and chapters are copied.\n"
+           "Upscales the video of each input. Everything else is copied, and the result is read\n"
+           "back and compared with its source before it gets its name.\n"
            "\n");
     kz_options_help(kz_job_option_table(), stdout);
 }

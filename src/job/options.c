@@ -13,8 +13,8 @@
 /* clang-format off */
 static const kz_option rows[] = {
     ROW("output", 'o', STRING, output, .metavar = "FILE|DIR|-",
-        .help = "where the result goes; - is standard output [STEM.4k.mkv beside the input;\n"
-                ".mp4, .mov, .ts for an input of that kind]"),
+        .help = "where the result goes; - is standard output [STEM.4k.mkv beside\n"
+                "the input; .mp4, .mov, .ts for an input of that kind]"),
     ROW("scale", 's', STRING, scale, .metavar = "SIZE", .initial = "4k",
         .help = "2, 3, 4, WxH, 720p, 1080p, 1440p, 4k or 8k: what fits inside"),
     ROW("model", 'm', STRING, model, .metavar = "NAME|FILE", .initial = "animevideov3",
@@ -30,11 +30,13 @@ static const kz_option rows[] = {
     ROW("x265-params", 0, STRING, x265_params, .metavar = "K=V:K=V",
         .help = "passed to x265 as they are"),
     ROW("pix-fmt", 0, STRING, pix_fmt, .metavar = "NAME",
-        .help = "pixel format of the output [10 bit, the input's chroma]; with --size the input's"),
+        .help = "pixel format of the output [10 bit, the input's chroma]; with\n"
+                "--size the input's"),
     ROW("format", 'f', STRING, format, .metavar = "NAME",
         .help = "container, by libavformat's name or an ending [by the output's name]"),
     ROW("size", 0, STRING, size, .metavar = "WxH",
-        .help = "the input is raw video of this size, with --pix-fmt [yuv420p] and --fps [25]"),
+        .help = "the input is raw video of this size, of --pix-fmt [yuv420p] and\n"
+                "--fps [25]"),
     ROW("deinterlace", 0, CHOICE, deinterlace,
         .choices = "auto|off|bwdif|yadif|w3fdif|estdif", .initial = "auto",
         .help = "auto: bwdif where the video is interlaced; a frame for a frame"),
@@ -61,8 +63,9 @@ static const kz_option rows[] = {
     ROW("subs", 0, STRING, subs, .metavar = "all|none|LANG", .initial = "all",
         .help = "subtitles to keep"),
     ROW("drop", 0, STRING, drop, .metavar = "LIST",
-        .help = "leave out stream numbers, data, attachments, cover, video (further ones),\n"
-                "chapters, captions, alpha, hdr10plus, dovi, unsupported (by the container)"),
+        .help = "leave out stream numbers, data, attachments, cover, video (further\n"
+                "ones), chapters, captions, alpha, hdr10plus, dovi, unsupported (by\n"
+                "the container)"),
     ROW("start", 0, TIME, start, .metavar = "TIME", .help = "begin here, in seconds or h:m:s"),
     ROW("duration", 0, TIME, duration, .metavar = "TIME", .help = "end after so long"),
     ROW("frames", 0, INT, frames, .least = 0, .most = INT_MAX, .metavar = "N", .initial = "0",
@@ -73,8 +76,8 @@ static const kz_option rows[] = {
     ROW("no-verify", 0, FLAG, no_verify,
         .help = "don't decode the result to check it; it is read back all the same"),
     ROW("progress", 0, STRING, progress, .metavar = "auto|bar|json|off|URL", .initial = "auto",
-        .help = "auto: a bar on a terminal; json: a line a second on stderr; a URL, file or\n"
-                "descriptor (pipe:3): ffmpeg's key=value lines"),
+        .help = "auto: a bar on a terminal; json: a line a second on stderr; a URL,\n"
+                "file or descriptor (pipe:3): ffmpeg's key=value lines"),
     ROW("verbose", 'v', FLAG, verbose, .help = "say more"),
     ROW("quiet", 0, FLAG, quiet, .help = "say nothing but errors and warnings"),
     ROW("help", 'h', FLAG, help, .help = "this text"),

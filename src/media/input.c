@@ -43,7 +43,8 @@ static int open_failed(const kz_input *input, int code)
     if (code == AVERROR_INVALIDDATA || code == AVERROR_EOF)
         return kz_fail(input->log, KZ_ERROR_FAILED, "%s: not a media file libav knows: %s",
                        input->name, av_err2str(code));
-    return kz_fail(input->log, KZ_ERROR_FAILED, "%s: %s", input->name, av_err2str(code));
+    return kz_fail(input->log, KZ_ERROR_FAILED, "%s: %s%s", input->name, av_err2str(code),
+                   code == AVERROR(EIO) ? ": is the file truncated?" : "");
 }
 
 /* What raw video can't tell. */
