@@ -266,6 +266,15 @@ ffmpeg_progress() {
 }
 check "-progress as ffmpeg's" ffmpeg_progress
 
+cut_mp4() {
+  ffmpeg -v error -y -f lavfi -i color=red:size=32x32 -frames:v 1 cover.jpg || return 1
+  ffmpeg -v error -y -i rich.mkv -i cover.jpg -map 0:v -map 0:a -map 1 -c copy -disposition:v:1 attached_pic cover.mp4 || return 1
+  "$kizuna" upscale cover.mp4 -m ./copy.param "${fast[@]}" --start 0.4 --duration 0.4 -o cut.mp4 || return 1
+  [[ $(frames cut.mp4) == 10 && $(ffprobe -v error -show_entries stream=codec_name -of csv=p=0 cut.mp4 | xargs) == "hevc aac mjpeg" ]] || return 1
+  "$kizuna" verify --start 0.4 --duration 0.4 cover.mp4 cut.mp4 && ! "$kizuna" verify cover.mp4 cut.mp4
+}
+check "a part of an mp4 keeps its cover" cut_mp4
+
 # ---- verify: each promise, broken on purpose, is noticed ----
 "$kizuna" upscale rich.mkv -y -m ./copy.param -s 2 "${fast[@]}" -o good.mkv 2>/dev/null
 verified() { "$kizuna" verify rich.mkv good.mkv && "$kizuna" verify --json rich.mkv good.mkv | python3 -c 'import json,sys; assert json.load(sys.stdin)["ok"]'; }
@@ -374,8 +383,17 @@ full_disk() {
   umount small
   [[ $got == 1 ]] && grep -q "No space left on device" err.log
 }
+read_only() {
+  local got=0
+  mkdir -p sealed && mount -t tmpfs -o ro tmpfs sealed || return 1
+  "$kizuna" upscale rich.mkv -m ./copy.param -o sealed/x.mkv "${fast[@]}" >out.log 2>err.log || got=$?
+  umount sealed
+  cat err.log
+  [[ $got == 1 && $(grep -c '^kizuna: error: ' err.log) == 1 ]] && grep -q "Read-only file system" err.log
+}
 if [[ $(id -u) == 0 ]] && unshare -m true 2>/dev/null; then
   check "a full disk" full_disk
+  check "a read-only folder" read_only
 fi
 
 # ---- the rest of the commands ----

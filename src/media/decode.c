@@ -208,7 +208,11 @@ static int add_stream_side(const kz_decoder *decoder, AVFrame *frame,
 static int complete(kz_decoder *decoder)
 {
     AVFrame *av = decoder->frame;
+    const kz_ratio aspect = decoder->input->format.sample_aspect;
     int result = check_format(decoder, av);
+    /* Where container and stream differ, the container is what players believe. */
+    if (aspect.num > 0)
+        av->sample_aspect_ratio = (AVRational){aspect.num, aspect.den};
     if (result == 0)
         result = add_stream_side(decoder, av, AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
                                  AV_FRAME_DATA_MASTERING_DISPLAY_METADATA);

@@ -136,6 +136,16 @@ static bool is_wanted(const kz_choice *choice, const AVStream *stream)
                                     language ? language->value : NULL);
 }
 
+/* A DVD's navigation packets tell places in the file that they stand in, and nowhere else. */
+static bool is_of_the_file(const kz_input *input, const AVStream *stream)
+{
+    if (stream->codecpar->codec_id != AV_CODEC_ID_DVD_NAV)
+        return false;
+    kz_log_line(input->log, KZ_LOG_INFO,
+                "stream %d (DVD navigation) tells places in the old file: left out", stream->index);
+    return true;
+}
+
 /* A language nobody speaks here is more often a slip than a wish. */
 static void warn_if_none(const kz_input *input, enum AVMediaType type, const char *option,
                          const char *wanted)
@@ -177,6 +187,7 @@ static int choose_streams(kz_input *input)
         AVStream *stream = input->av->streams[i];
         /* What the demuxer itself leaves out, such as an MP4's chapter text, is no loss. */
         input->streams[i].used = i == input->video || (stream->discard < AVDISCARD_ALL &&
+                                                       !is_of_the_file(input, stream) &&
                                                        is_wanted(&input->choice, stream));
         if (!input->streams[i].used)
             stream->discard = AVDISCARD_ALL;

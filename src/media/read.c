@@ -136,6 +136,16 @@ static void complete_decoding_time(kz_input *input, AVPacket *packet)
             (size_t)state->n_reordered * sizeof(state->reordered[0]));
 }
 
+/* A cover has no time: it belongs to every part of the file. */
+static void place(const kz_input *input, AVPacket *packet)
+{
+    const AVStream *stream = input->av->streams[packet->stream_index];
+    if (stream->disposition & AV_DISPOSITION_ATTACHED_PIC)
+        packet->pts = packet->dts = 0;
+    else
+        shift(packet, input->streams[packet->stream_index].shift);
+}
+
 static int take(kz_input *input, kz_packet **packet)
 {
     AVPacket *av = input->packet;
@@ -143,7 +153,7 @@ static int take(kz_input *input, kz_packet **packet)
         return KZ_AGAIN;
     note_reached(input, av);
     const int index = av->stream_index;
-    shift(av, input->streams[index].shift);
+    place(input, av);
     const bool video = index == input->video;
     const int result = video ? wanted_video(input, av) : wanted_copy(input, av);
     if (result != 0)
