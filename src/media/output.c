@@ -323,6 +323,7 @@ static int write_due(kz_output *output, const kz_packet *video)
     const AVPacket *av = video->av;
     output->latest = FFMAX(output->latest, av->pts);
     const kz_video_point point = {.time_base = video->time_base,
+                                  .mark_base = kz_input_video_stream(output->input)->time_base,
                                   .decode = av->dts == AV_NOPTS_VALUE ? av->pts : av->dts,
                                   .latest = output->latest};
     int result = 0;

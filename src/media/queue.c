@@ -79,7 +79,8 @@ void kz_queue_finish(kz_queue *queue)
 
 static bool is_due(const kz_packet *packet, const kz_video_point *video)
 {
-    if (packet->mark != INT64_MIN && packet->mark >= video->latest)
+    if (packet->mark != INT64_MIN &&
+        av_compare_ts(packet->mark, video->mark_base, video->latest, video->time_base) >= 0)
         return false;
     return packet->av->dts == AV_NOPTS_VALUE ||
            av_compare_ts(packet->av->dts, packet->time_base, video->decode, video->time_base) <= 0;

@@ -20,8 +20,9 @@ void kz_queue_finish(kz_queue *queue);
 /* How far the video has come. */
 typedef struct kz_video_point {
     AVRational time_base;
-    int64_t decode; /* of the packet about to be written */
-    int64_t latest; /* the latest presentation time of all packets up to that one */
+    AVRational mark_base; /* of the marks: the input's, which a filter may have left */
+    int64_t decode;       /* of the packet about to be written */
+    int64_t latest;       /* the latest presentation time of all packets up to that one */
 } kz_video_point;
 
 /* The packet with the earliest decoding time among those due, the caller's from now on; NULL when

@@ -376,6 +376,17 @@ def steady(step):
     return check
 
 
+def interleaved(job):
+    """Sound lies in the file near the pictures that it belongs to."""
+    latest, late = {}, 0.0
+    rows = run(["ffprobe", "-v", "error", "-show_entries", "packet=codec_type,pts_time", "-of", "csv=p=0",
+                job.after.path]).stdout.decode().split()
+    for kind, time in (row.split(",")[:2] for row in rows):
+        latest[kind] = float(time)
+        late = max(late, latest.get("video", 0) - latest.get("audio", 0))
+    return [f"sound is {late:.2f} s behind the picture"] if late > 1 else []
+
+
 def captions_of(path):
     graph = f"movie={path.name}[out+subcc]"
     return text_of(run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", graph, "-map", "0:s", "-f", "srt", "-"],
