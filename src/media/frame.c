@@ -1,9 +1,12 @@
 #include "media/frame.h"
 
 #include <libavutil/buffer.h>
+#include <libavutil/hash.h>
+#include <libavutil/intreadwrite.h>
 #include <libavutil/pixdesc.h>
 
 #include "base/mem.h"
+#include "media/fingerprint.h"
 #include "media/internal.h"
 
 int kz_frame_wrap(kz_frame **frame, AVFrame *av)
@@ -36,8 +39,52 @@ int kz_frame_clone(kz_frame **clone, const kz_frame *frame)
     if (!copy)
         return KZ_ERROR_MEMORY;
     const int result = kz_frame_wrap(clone, copy);
+    if (result == 0)
+        (*clone)->mark = frame->mark;
     av_frame_free(&copy);
     return result;
+}
+
+int kz_frame_shell(kz_frame **shell, const kz_frame *frame)
+{
+    AVFrame *bare = av_frame_alloc();
+    if (!bare || av_frame_copy_props(bare, frame->av) < 0) {
+        av_frame_free(&bare);
+        return KZ_ERROR_MEMORY;
+    }
+    const int result = kz_frame_wrap(shell, bare);
+    av_frame_free(&bare);
+    return result;
+}
+
+kz_frame_mark *kz_frame_get_mark(kz_frame *frame)
+{
+    return &frame->mark;
+}
+
+static void hash_plane(struct AVHashContext *hash, const kz_plane *plane)
+{
+    for (int y = 0; y < plane->height; y++)
+        av_hash_update(hash, kz_plane_row(plane, y), (size_t)plane->width * (size_t)plane->bytes);
+}
+
+int kz_frame_examine(kz_frame *frame)
+{
+    const kz_picture picture = kz_frame_picture(frame);
+    const int64_t times[2] = {frame->av->pts, kz_frame_duration(frame->av)};
+    struct AVHashContext *hash = NULL;
+    uint8_t digest[AV_HASH_MAX_SIZE];
+    if (av_hash_alloc(&hash, "murmur3") < 0)
+        return KZ_ERROR_MEMORY;
+    av_hash_init(hash);
+    av_hash_update(hash, (const uint8_t *)times, sizeof(times));
+    for (int i = 0; i < picture.planes; i++)
+        hash_plane(hash, &picture.plane[i]);
+    av_hash_final(hash, digest);
+    av_hash_freep(&hash);
+    frame->mark = (kz_frame_mark){
+        .time = frame->av->pts, .fingerprint = kz_fingerprint(frame->av), .hash = AV_RN64(digest)};
+    return 0;
 }
 
 kz_picture kz_frame_picture(const kz_frame *frame)
@@ -217,6 +264,8 @@ int kz_frame_pool_get(kz_frame_pool *pool, kz_frame **frame, const kz_frame *lik
     int result = av ? fill(pool, av, like ? like->av : NULL) : KZ_ERROR_MEMORY;
     if (result == 0)
         result = kz_frame_wrap(frame, av);
+    if (result == 0 && like)
+        (*frame)->mark = like->mark;
     av_frame_free(&av);
     return result == 0 ? 0 : kz_fail_memory(pool->log, "a frame");
 }

@@ -19,6 +19,22 @@ int kz_frame_clone(kz_frame **clone, const kz_frame *frame);
 /* A view of the samples, valid as long as the frame; `format` is that of the frame's stream. */
 kz_picture kz_frame_picture(const kz_frame *frame);
 
+/* What is known of a source frame; the frame made of it has the same. */
+typedef struct kz_frame_mark {
+    int64_t time;         /* timestamp, in its stream's units */
+    uint64_t fingerprint; /* of its brightness; frames made of each other have like ones */
+    uint64_t hash;        /* of samples, time and duration; equal frames have equal ones */
+    bool begins;          /* a segment of the output */
+} kz_frame_mark;
+
+/* Looks at the samples; `begins` is false. 0 or KZ_ERROR_MEMORY (not reported). */
+int kz_frame_examine(kz_frame *frame);
+kz_frame_mark *kz_frame_get_mark(kz_frame *frame);
+
+/* A frame with the tags and side data of `frame`, without samples. 0 or KZ_ERROR_MEMORY (not
+ * reported). */
+int kz_frame_shell(kz_frame **shell, const kz_frame *frame);
+
 /* Memory the samples take. */
 size_t kz_frame_bytes(const kz_frame *frame);
 

@@ -25,6 +25,7 @@ int kz_packet_wrap(kz_packet **packet, AVPacket *av, AVRational time_base);
 
 struct kz_frame {
     AVFrame *av; /* its time_base is set */
+    kz_frame_mark mark;
 };
 
 /* Wraps what `av` holds, which is left blank; 0 or KZ_ERROR_MEMORY (not reported). */

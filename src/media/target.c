@@ -101,8 +101,8 @@ static int open_part(kz_target *target)
         if (getrandom(&random, sizeof(random), 0) < 0)
             random = (uint32_t)getpid() + (uint32_t)attempt;
         kz_free(target->part);
-        target->part = kz_asprintf("%s/.%.*s.%06" PRIx32 ".part", target->folder, MAX_NAME, base,
-                                   random & 0xffffff);
+        target->part = kz_asprintf("%.*s.%.*s.%06" PRIx32 ".part", (int)(base - target->path),
+                                   target->path, MAX_NAME, base, random & 0xffffff);
         if (!target->part)
             return kz_fail_memory(target->log, target->name);
         target->fd = open(target->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -344,6 +344,7 @@ def fields():
         Case("made even by --fps", [f"{vfr} {tone()} {X264} -c:a aac -vsync passthrough in.mkv",
                                     f"-i in.mkv -an -vf fps=25 {FFV1} ref.nut"],
              options="--fps 25", reference="ref.nut", slack=Fraction(1, 50), checks=(irregular, steady(Fraction(1, 25)))),
+        Case("fine lines", [f"-f lavfi -i \"color=s=96x64:r=25:d=0.6,geq=lum='if(lt(mod(Y,4),2),16,235)':cb=128:cr=128\" {FFV1} in.mkv"]),
         Case("sound beside a picture of another rate", [f"{picture(seconds=4)} {tone(seconds=4)} {X264} -c:a aac in.mkv",
                                                         f"-i in.mkv -an -vf fps=10 {FFV1} ref.nut"],
              options="--fps 10", reference="ref.nut", slack=Fraction(1, 20), checks=(interleaved,)),
