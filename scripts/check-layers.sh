@@ -19,7 +19,7 @@ find src -name '*.[ch]' -print | LC_ALL=C sort | xargs awk '
     only["libav"] = only["libsw"] = " media "
     only["dnnl"] = only["oneapi"] = " backend "
     only["cjson"] = " base model job cmd "
-    only["nettle"] = " model "
+    only["nettle"] = " base "
   }
   function wrong(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }
   FNR == 1 {

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
-#include <nettle/sha2.h>
 
+#include "base/digest.h"
 #include "base/mem.h"
 #include "base/reader.h"
 #include "model/ncnn.h"
@@ -222,25 +222,14 @@ void kz_registry_free(kz_model_info **infos, int n_infos)
 
 /* ---- open ---- */
 
-static void digest(char text[2 * SHA256_DIGEST_SIZE + 1], kz_bytes bytes)
-{
-    struct sha256_ctx context;
-    uint8_t hash[SHA256_DIGEST_SIZE];
-    sha256_init(&context);
-    sha256_update(&context, bytes.size, bytes.data);
-    sha256_digest(&context, sizeof(hash), hash);
-    for (int i = 0; i < SHA256_DIGEST_SIZE; i++)
-        snprintf(text + 2 * i, 3, "%02x", hash[i]);
-}
-
 static int read_checked(kz_bytes *bytes, const char *path, size_t limit, const char *sha256,
                         kz_log *log)
 {
-    char found[2 * SHA256_DIGEST_SIZE + 1];
+    char found[KZ_DIGEST_TEXT];
     int error = kz_file_read(bytes, path, limit, log);
     if (error || !sha256)
         return error;
-    digest(found, *bytes);
+    kz_digest_of(bytes->data, bytes->size, found);
     if (strcmp(found, sha256) == 0)
         return 0;
     return kz_fail(log, KZ_ERROR_FAILED, "%s is damaged: its sha256 is %s, its manifest says %s",

@@ -1,0 +1,80 @@
+#include "base/disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+int kz_disk_write(int fd, const void *data, size_t size)
+{
+    const char *bytes = data;
+    while (size) {
+        const ssize_t wrote = write(fd, bytes, size);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return errno;
+        bytes += wrote;
+        size -= (size_t)wrote;
+    }
+    return 0;
+}
+
+int kz_disk_sync_folder(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int error = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    return error == EINVAL || error == ENOTSUP || error == EBADF ? 0 : error;
+}
+
+static int write_new(const char *path, const void *data, size_t size)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return errno;
+    int error = kz_disk_write(fd, data, size);
+    if (!error && fsync(fd) != 0)
+        error = errno;
+    if (close(fd) != 0 && !error)
+        error = errno;
+    return error;
+}
+
+static int sync_folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? kz_asprintf("%.*s/", (int)(slash - path), path) : kz_strdup(".");
+    const int error = folder ? kz_disk_sync_folder(folder) : ENOMEM;
+    kz_free(folder);
+    return error;
+}
+
+int kz_disk_replace(const char *path, const void *data, size_t size)
+{
+    char *fresh = kz_asprintf("%s.new", path);
+    int error = fresh ? write_new(fresh, data, size) : ENOMEM;
+    if (!error && rename(fresh, path) != 0)
+        error = errno;
+    if (error && fresh)
+        unlink(fresh);
+    kz_free(fresh);
+    return error ? error : sync_folder_of(path);
+}
+
+int kz_disk_remove_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    if (!folder)
+        return errno == ENOENT ? 0 : errno;
+    for (struct dirent *entry; (entry = readdir(folder));)
+        unlinkat(dirfd(folder), entry->d_name, 0);
+    closedir(folder);
+    return rmdir(path) == 0 ? 0 : errno;
+}
