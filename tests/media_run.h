@@ -168,6 +168,7 @@ struct run {
     kz_decoder *decoder;
     kz_output *output;
     kz_encoder *coder;
+    kz_form *form;
     kz_frame_pool *pool;
     kz_video_format target;
 };
@@ -205,7 +206,9 @@ static int run_encoder(struct run *run, const kz_frame *like)
     int result = kz_encoder_open(&run->coder, &run->encoder, &run->target, like, run->notes.log);
     if (result == 0)
         result = kz_frame_pool_open(&run->pool, &run->target, run->notes.log);
-    return result == 0 ? kz_output_start(run->output, run->coder) : result;
+    if (result == 0)
+        result = kz_form_open(&run->form, run->coder);
+    return result == 0 ? kz_output_start(run->output, run->form) : result;
 }
 
 static int run_frame(struct run *run, kz_frame *frame)
@@ -263,8 +266,10 @@ static int run_all(struct run *run)
 {
     const kz_input_params in = {
         .path = run->in, .start = run->start, .duration = run->duration, .cancel = run->cancel};
-    const kz_output_params out = {run->out, run->format, run->overwrite,
-                                  run->spill_bytes ? run->spill_bytes : 1 << 26};
+    const kz_output_params out = {.path = run->out,
+                                  .format = run->format,
+                                  .overwrite = run->overwrite,
+                                  .spill_bytes = run->spill_bytes ? run->spill_bytes : 1 << 26};
     int result = kz_input_open(&run->input, &in, run->notes.log);
     if (result == 0)
         result = kz_decoder_open(&run->decoder, run->input, &(kz_decoder_params){.threads = 2},
@@ -302,6 +307,7 @@ static void run_media(struct run *run)
         run->errors = kz_decoder_errors(run->decoder);
     }
     kz_encoder_close(&run->coder);
+    kz_form_close(&run->form);
     kz_frame_pool_close(&run->pool);
     kz_output_close(&run->output);
     kz_decoder_close(&run->decoder);

@@ -62,6 +62,9 @@ typedef struct kz_backend {
     /* One line for people: what runs here, with how many threads. Owned by the device. */
     const char *(*describe)(const kz_device *device);
     int (*threads)(const kz_device *device);
+    /* The kernels' instructions: the results of two devices of one back end may differ in the last
+     * bits where this does. */
+    enum kz_cpu_level (*level)(const kz_device *device);
 
     /* Packs weights and lays out memory once; nothing is allocated by run(). The graph has one
      * channel in and out and may be closed afterwards. KZ_ERROR_FAILED names a layer that can't be

@@ -68,6 +68,11 @@ const char *kz_host_describe(const kz_device *device)
     return device->line;
 }
 
+enum kz_cpu_level kz_host_level(const kz_device *device)
+{
+    return device->level;
+}
+
 int kz_host_threads(const kz_device *device)
 {
     return kz_pool_threads(device->pool);

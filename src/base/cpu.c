@@ -1,12 +1,13 @@
 #include "base/cpu.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 /* The kernel hands out AMX's 8 KiB of tile state only to processes that ask (Linux 5.16). */
 static int amx_is_permitted(void)
@@ -36,6 +37,17 @@ enum kz_cpu_level kz_cpu_detect(void)
     return has_amx_bf16() && amx_is_permitted() ? KZ_CPU_AMX : KZ_CPU_AVX512_BF16;
 }
 
+static unsigned processor(char brand[49])
+{
+    unsigned r[12] = {0}, a = 0, b, c, d;
+    for (unsigned i = 0; i < 3; i++)
+        __get_cpuid(0x80000002 + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);
+    memcpy(brand, r, sizeof(r));
+    brand[48] = '\0';
+    __get_cpuid(1, &a, &b, &c, &d);
+    return a;
+}
+
 void kz_cpu_flush_denormals(void)
 {
     _mm_setcsr(_mm_getcsr() | 0x8040); /* flush to zero, denormals are zero */
@@ -46,10 +58,26 @@ enum kz_cpu_level kz_cpu_detect(void)
     return KZ_CPU_BASELINE;
 }
 
+static unsigned processor(char brand[49])
+{
+    strcpy(brand, "unknown");
+    return 0;
+}
+
 void kz_cpu_flush_denormals(void)
 {
 }
 #endif
+
+const char *kz_cpu_model(char *text, size_t size)
+{
+    char brand[49];
+    const unsigned signature = processor(brand);
+    snprintf(text, size, "%s %x, caches %ld %ld %ld", brand, signature,
+             sysconf(_SC_LEVEL1_DCACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE),
+             sysconf(_SC_LEVEL3_CACHE_SIZE));
+    return text;
+}
 
 static const char *const names[] = {"baseline", "avx2", "avx512", "avx512_bf16", "amx"};
 

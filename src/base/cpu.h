@@ -2,6 +2,8 @@
 #ifndef KZ_BASE_CPU_H
 #define KZ_BASE_CPU_H
 
+#include <stddef.h>
+
 enum kz_cpu_level {
     KZ_CPU_BASELINE,    /* what the compiler assumed */
     KZ_CPU_AVX2,        /* AVX2 and FMA */
@@ -18,6 +20,10 @@ const char *kz_cpu_level_name(enum kz_cpu_level level);
 
 /* The level of that name, or -1. */
 int kz_cpu_level_parse(const char *name);
+
+/* Which processor this is, as far as libraries may choose their order of arithmetic by it: name,
+ * stepping and caches. Writes it to `text` and returns it. */
+const char *kz_cpu_model(char *text, size_t size);
 
 /* Makes this thread's floating point treat denormals as zero: they cost hundreds of cycles. */
 void kz_cpu_flush_denormals(void);

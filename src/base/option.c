@@ -156,6 +156,34 @@ int kz_options_init(kz_option_table table, void *values)
     return 0;
 }
 
+static char *choice_text(const char *choices, int index)
+{
+    for (; index > 0 && strchr(choices, '|'); index--)
+        choices = strchr(choices, '|') + 1;
+    return kz_asprintf("%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+char *kz_option_text(const kz_option *option, const void *values)
+{
+    const void *value = (const char *)values + option->offset;
+    const char *text;
+    switch (option->type) {
+    case KZ_OPTION_STRING:
+        text = *(char *const *)value;
+        return kz_strdup(text ? text : "");
+    case KZ_OPTION_INT:
+        return kz_asprintf("%d", *(const int *)value);
+    case KZ_OPTION_REAL:
+    case KZ_OPTION_TIME:
+        return kz_asprintf("%.17g", *(const double *)value);
+    case KZ_OPTION_CHOICE:
+        return choice_text(option->choices, *(const int *)value);
+    case KZ_OPTION_FLAG:
+        return kz_strdup(*(const bool *)value ? "yes" : "no");
+    }
+    return NULL;
+}
+
 const kz_option *kz_option_find(kz_option_table table, const char *name, size_t length)
 {
     for (int i = 0; i < table.count; i++)

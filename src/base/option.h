@@ -47,6 +47,10 @@ void kz_options_free(kz_option_table table, void *values);
 int kz_option_set(const kz_option *option, void *values, const char *text, const char *who,
                   kz_log *log);
 
+/* The value as text that kz_option_set() takes, "" where none is given. The caller kz_free()s it;
+ * NULL when memory is short. */
+char *kz_option_text(const kz_option *option, const void *values);
+
 /* The row of that name (length bytes of it), or NULL. */
 const kz_option *kz_option_find(kz_option_table table, const char *name, size_t length);
 

@@ -47,20 +47,23 @@ void kz_progress_view_close(kz_progress_view *view)
 
 /* ---- figures ---- */
 
-/* The frames that count are those the encoder has taken. */
+/* The frames that count are those the encoder has taken, and those that were ready. */
 static int64_t done_frames(const kz_progress *p)
 {
-    return p->stage[KZ_STAGE_ENCODE].frames;
+    return p->before + p->stage[KZ_STAGE_ENCODE].frames;
 }
 
+/* Of this run alone, as the next. */
 static double frames_per_second(const kz_progress *p)
 {
-    return p->seconds > 0 ? (double)done_frames(p) / p->seconds : 0;
+    return p->seconds > 0 ? (double)p->stage[KZ_STAGE_ENCODE].frames / p->seconds : 0;
 }
 
 static double real_time(const kz_progress *p)
 {
-    return p->seconds > 0 ? p->media_time / p->seconds : 0;
+    const double all = (double)done_frames(p);
+    const double share = all > 0 ? (double)p->stage[KZ_STAGE_ENCODE].frames / all : 0;
+    return p->seconds > 0 ? share * p->media_time / p->seconds : 0;
 }
 
 static double kilobits(const kz_progress *p)
@@ -195,9 +198,14 @@ void kz_progress_summary(const kz_job_result *result, const char *output, kz_log
     int length = 0;
     kz_log_line(log, KZ_LOG_INFO,
                 "done    %s: %lld frames in, %lld out, %s, %.2f fps, %.3fx, %.1f MB", output,
-                (long long)p->stage[KZ_STAGE_DECODE].frames, (long long)p->packets,
-                clock_text(time, sizeof(time), p->seconds), frames_per_second(p), real_time(p),
-                (double)p->bytes * 1e-6);
+                (long long)(p->before + p->stage[KZ_STAGE_DECODE].frames),
+                (long long)(p->before + p->packets), clock_text(time, sizeof(time), p->seconds),
+                frames_per_second(p), real_time(p), (double)p->bytes * 1e-6);
+    if (p->before || p->kept || result->computed_again)
+        kz_log_line(log, KZ_LOG_INFO,
+                    "resumed %lld frames were finished, %lld more were kept, %lld were computed "
+                    "again",
+                    (long long)p->before, (long long)p->kept, (long long)result->computed_again);
     for (int s = 0; s < KZ_STAGES; s++) {
         double all = p->stage[s].busy + p->stage[s].waited;
         if (s == KZ_STAGE_CHECK && !p->stage[s].frames)

@@ -5,16 +5,25 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "job/memory.h"
+#include "job/resume.h"
 #include "job/size.h"
 #include "model/registry.h"
+#include "pipeline/position.h"
 
 enum { SPILL_BYTES = 256 << 20 };
 
+/* A frame that takes longer is worth the disk until its segment is finished. */
+#define SPOOL_SECONDS 1.0
+
 struct job {
     const kz_job_params *params;
+    kz_job_options options; /* the caller's, with what a run that goes on had chosen */
+    kz_resume resume;
     kz_log *log;
     kz_engine engine;
     kz_input *input;
+    kz_input *source; /* the same, for the streams that are copied; NULL: not of segments */
+    kz_frame *first;  /* of a run that goes on */
     kz_decoder *decoder;
     kz_upscaler *upscaler;
     kz_output *output;
@@ -113,8 +122,8 @@ static void say_memory(struct job *j)
     char total[32], engine[32], encoder[32], frames[32];
     kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
     kz_memory m = kz_memory_estimate(u.memory, kz_decoder_format(j->decoder), &j->out_format,
-                                     j->encoder.codec, j->encoder.preset,
-                                     !j->params->options->no_verify, kz_cpu_count());
+                                     j->encoder.codec, j->encoder.preset, !j->options.no_verify,
+                                     kz_cpu_count());
     j->memory = kz_memory_total(&m);
     kz_log_line(j->log, KZ_LOG_INFO, "memory  %s expected: engine %s, encoder %s, frames %s",
                 gib(total, sizeof(total), j->memory), gib(engine, sizeof(engine), m.engine),
@@ -146,7 +155,7 @@ kz_filter_params kz_job_filter(const kz_job_options *o, const char *path)
 
 static int open_decoder(struct job *j)
 {
-    const kz_job_options *o = j->params->options;
+    const kz_job_options *o = &j->options;
     kz_input_params input = kz_job_input(o, j->params->input, j->params->stop);
     kz_decoder_params params = {.filter = kz_job_filter(o, j->params->output), .input = &input};
     return kz_decoder_open(&j->decoder, j->input, &params, j->log);
@@ -154,7 +163,7 @@ static int open_decoder(struct job *j)
 
 static int open_input(struct job *j)
 {
-    kz_input_params params = kz_job_input(j->params->options, j->params->input, j->params->stop);
+    kz_input_params params = kz_job_input(&j->options, j->params->input, j->params->stop);
     params.to_pipe = strcmp(j->params->output, "-") == 0;
     int error = kz_input_open(&j->input, &params, j->log);
     if (!error)
@@ -162,14 +171,26 @@ static int open_input(struct job *j)
     return error;
 }
 
+/* The file a second time. */
+static int open_again(struct job *j, kz_input **input)
+{
+    kz_input_params params = kz_job_input(&j->options, j->params->input, j->params->stop);
+    params.again = true;
+    return kz_input_open(input, &params, j->log);
+}
+
 static int open_output(struct job *j)
 {
-    const kz_job_options *o = j->params->options;
+    const kz_job_options *o = &j->options;
     kz_output_params params = {.path = j->params->output,
                                .format = o->format,
                                .overwrite = o->overwrite,
-                               .spill_bytes = SPILL_BYTES};
-    int error = kz_output_open(&j->output, &params, j->input, j->encoder.codec, j->log);
+                               .spill_bytes = SPILL_BYTES,
+                               .part = j->resume.part};
+    int error = j->resume.journal ? open_again(j, &j->source) : 0;
+    if (!error)
+        error = kz_output_open(&j->output, &params, j->source ? j->source : j->input,
+                               j->encoder.codec, j->log);
     if (error)
         return error;
     if (j->params->unfinished)
@@ -181,7 +202,7 @@ static int open_output(struct job *j)
 /* Raw video has no presets and no quality, whatever was asked for HEVC. */
 static void choose_encoder(struct job *j)
 {
-    const kz_job_options *o = j->params->options;
+    const kz_job_options *o = &j->options;
     j->encoder = kz_job_encoder(o);
     j->encoder.codec = kz_output_encoder(j->params->output, o->format, o->encoder);
     if (strcmp(j->encoder.codec, o->encoder) == 0)
@@ -190,16 +211,10 @@ static void choose_encoder(struct job *j)
     j->encoder.crf = -1;
 }
 
-/* The cheap refusals first, the file last: nothing is created for a job that can't be done. */
-static int open_job(struct job *j)
+static int open_engine(struct job *j)
 {
-    const kz_job_options *o = j->params->options;
-    choose_encoder(j);
-    int error = open_input(j);
-    if (!error)
-        error = open_decoder(j);
-    if (!error)
-        error = kz_engine_open(&j->engine, o, j->params->dirs, j->log);
+    const kz_job_options *o = &j->options;
+    int error = kz_engine_open(&j->engine, o, j->params->dirs, j->log);
     if (!error)
         error = kz_job_out_format(&j->out_format, kz_decoder_format(j->decoder), o,
                                   j->engine.model->info.scale, j->log);
@@ -208,6 +223,64 @@ static int open_job(struct job *j)
     if (!error)
         error = kz_engine_upscaler(&j->upscaler, &j->engine, o, kz_decoder_format(j->decoder),
                                    &j->out_format, j->params->stop, j->log);
+    return error;
+}
+
+static int open_resume(struct job *j)
+{
+    int error = kz_resume_open(&j->resume, &j->options, j->params->input, j->params->output,
+                               j->encoder.codec, j->log);
+    if (!error && j->resume.journal)
+        j->encoder.frame_threads = kz_resume_frame_threads(&j->resume, j->encoder.codec);
+    return error;
+}
+
+static int begin_resume(struct job *j)
+{
+    const int halo = j->options.halo >= 0 ? j->options.halo : j->engine.model->info.halo;
+    return kz_resume_begin(&j->resume, &j->engine, j->upscaler, halo, j->encoder.frame_threads,
+                           j->params->output, j->log);
+}
+
+/* To the frame with which an unfinished run goes on; from the beginning where the container can't
+ * be entered in the middle. */
+static int go_on(struct job *j)
+{
+    kz_position position = {.journal = j->resume.journal};
+    int error = KZ_AGAIN;
+    for (int seek = 1; seek >= 0 && error == KZ_AGAIN; seek--) {
+        if (!seek) {
+            kz_decoder_close(&j->decoder);
+            kz_input_close(&j->input);
+            error = open_again(j, &j->input);
+            if (!error)
+                error = open_decoder(j);
+            if (error)
+                return error;
+        }
+        position.input = j->input;
+        position.decoder = j->decoder;
+        error = kz_position_go(&position, seek, j->log);
+    }
+    j->first = position.first;
+    if (!error && j->first)
+        error = kz_resume_check_host(&j->resume, j->upscaler, j->first, &j->out_format, j->log);
+    return error;
+}
+
+/* The cheap refusals first, the file last: nothing is created for a job that can't be done. */
+static int open_job(struct job *j)
+{
+    choose_encoder(j);
+    int error = open_input(j);
+    if (!error)
+        error = open_resume(j);
+    if (!error)
+        error = open_decoder(j);
+    if (!error)
+        error = open_engine(j);
+    if (!error)
+        error = begin_resume(j);
     if (!error)
         error = open_output(j);
     return error;
@@ -221,35 +294,58 @@ static void close_job(struct job *j)
     kz_decoder_close(&j->decoder);
     kz_upscaler_close(&j->upscaler);
     kz_engine_close(&j->engine);
+    kz_frame_close(&j->first);
     kz_input_close(&j->input);
+    kz_input_close(&j->source);
+    kz_resume_close(&j->resume);
+}
+
+/* What an earlier run had computed beyond its segments, less what it had kept. */
+static int64_t computed_again(int64_t reached, const kz_progress *progress)
+{
+    const int64_t end = progress->before + progress->stage[KZ_STAGE_UPSCALE].frames;
+    const int64_t again = (reached < end ? reached : end) - progress->before - progress->kept;
+    return again > 0 ? again : 0;
 }
 
 static int run_pipeline(struct job *j, kz_job_result *result)
 {
+    const int64_t reached = j->resume.again ? kz_journal_reached(j->resume.journal) : 0;
     kz_pipeline_params params = {.input = j->input,
                                  .decoder = j->decoder,
                                  .upscaler = j->upscaler,
                                  .output = j->output,
                                  .encoder = j->encoder,
                                  .out_format = j->out_format,
-                                 .max_frames = j->params->options->frames,
-                                 .check = !j->params->options->no_verify,
+                                 .max_frames = j->options.frames,
+                                 .journal = j->resume.journal,
+                                 .source = j->source,
+                                 .frames_before =
+                                     j->resume.again ? kz_journal_frames(j->resume.journal) : 0,
+                                 .first = j->first,
+                                 .spool_seconds = SPOOL_SECONDS,
+                                 .check = !j->options.no_verify,
                                  .stop = j->params->stop,
                                  .progress = j->params->progress,
                                  .context = j->params->context};
-    return kz_pipeline_run(&params, &result->progress, j->log);
+    int error = kz_pipeline_run(&params, &result->progress, j->log);
+    result->computed_again = computed_again(reached, &result->progress);
+    return error;
 }
 
 int kz_job_run(const kz_job_params *params, kz_job_result *result, kz_log *log)
 {
-    struct job j = {.params = params, .log = log};
+    struct job j = {.params = params, .options = *params->options, .log = log};
     *result = (kz_job_result){0};
     int error = open_job(&j);
     if (!error) {
         say_output(&j);
         say_engine(&j);
         say_memory(&j);
-        error = run_pipeline(&j, result);
+        if (j.resume.again)
+            error = go_on(&j);
+        if (!error)
+            error = run_pipeline(&j, result);
         result->expected_memory = j.memory;
         result->out_width = j.out_format.width;
         result->out_height = j.out_format.height;

@@ -22,6 +22,8 @@ typedef struct kz_job_result {
     kz_progress progress; /* as it ended */
     size_t expected_memory;
     int out_width, out_height;
+    int64_t computed_again; /* frames that an interrupted run had computed and lost, as far as it
+                             * noted */
 } kz_job_result;
 
 /* Says what it will do (input, output, model, device, memory), does it, returns 0 or the first

@@ -75,6 +75,9 @@ static const kz_option rows[] = {
         .help = "leave an existing output alone and go on with the next input"),
     ROW("no-verify", 0, FLAG, no_verify,
         .help = "don't decode the result to check it; it is read back all the same"),
+    ROW("restart", 0, FLAG, restart, .help = "forget an unfinished run of this output"),
+    ROW("no-resume", 0, FLAG, no_resume,
+        .help = "make the video in one go: an interrupted run leaves nothing"),
     ROW("progress", 0, STRING, progress, .metavar = "auto|bar|json|off|URL", .initial = "auto",
         .help = "auto: a bar on a terminal; json: a line a second on stderr; a URL,\n"
                 "file or descriptor (pipe:3): ffmpeg's key=value lines"),

@@ -33,10 +33,13 @@ typedef struct kz_job_options {
     int frames;
     bool overwrite, keep_existing;
     bool no_verify;
+    bool restart, no_resume;
     char *progress; /* auto, bar, json, off, a URL or a file descriptor */
     bool verbose, quiet;
     bool help;
-    bool network_tone; /* no option: for measuring the network itself */
+    /* No options. */
+    bool network_tone; /* for measuring the network itself */
+    int columns, rows; /* of tiles, as a run that goes on had them; 0: by `tile` */
 } kz_job_options;
 
 kz_option_table kz_job_option_table(void);

@@ -41,21 +41,13 @@ int kz_checker_open_stream(kz_checker **checker, const AVCodecParameters *par, A
                    avcodec_get_name(par->codec_id), av_err2str(code));
 }
 
-int kz_checker_open(kz_checker **checker, const kz_encoder *encoder, int threads, kz_log *log)
+int kz_checker_open(kz_checker **checker, const kz_form *form, int threads, kz_log *log)
 {
-    const AVCodecContext *context = kz_encoder_context(encoder);
+    const enum AVCodecID codec = form->par->codec_id;
     *checker = NULL;
-    if (context->codec_id == AV_CODEC_ID_RAWVIDEO ||
-        context->codec_id == AV_CODEC_ID_WRAPPED_AVFRAME)
+    if (codec == AV_CODEC_ID_RAWVIDEO || codec == AV_CODEC_ID_WRAPPED_AVFRAME)
         return 0;
-    AVCodecParameters *par = avcodec_parameters_alloc();
-    if (!par || avcodec_parameters_from_context(par, context) < 0) {
-        avcodec_parameters_free(&par);
-        return kz_fail_memory(log, "the check of the output");
-    }
-    const int result = kz_checker_open_stream(checker, par, context->time_base, threads, log);
-    avcodec_parameters_free(&par);
-    return result;
+    return kz_checker_open_stream(checker, form->par, form->time_base, threads, log);
 }
 
 void kz_checker_close(kz_checker **checker)
@@ -109,4 +101,25 @@ int64_t kz_checker_errors(const kz_checker *checker)
 int kz_checker_packet(kz_checker *checker, const kz_packet *packet)
 {
     return kz_checker_av_packet(checker, packet ? packet->av : NULL);
+}
+
+int kz_checker_flush(kz_checker *checker)
+{
+    const int result = kz_checker_av_packet(checker, NULL);
+    avcodec_flush_buffers(checker->context);
+    return result;
+}
+
+size_t kz_checker_frames(const kz_checker *checker)
+{
+    return checker->frames.count;
+}
+
+int kz_checker_replace(kz_checker *checker, const kz_frame_mark *frames, size_t count)
+{
+    int result = 0;
+    checker->frames.count = 0;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = kz_track_frame(&checker->frames, frames[i].time, frames[i].fingerprint);
+    return result == 0 ? 0 : kz_fail_memory(checker->log, "the check of the output");
 }

@@ -302,3 +302,16 @@ int64_t kz_decoder_errors(const kz_decoder *decoder)
 {
     return decoder->errors;
 }
+
+bool kz_decoder_can_seek(const kz_decoder *decoder)
+{
+    return !decoder->filter;
+}
+
+int kz_decoder_seek(kz_decoder *decoder, kz_input *input, int64_t time)
+{
+    avcodec_flush_buffers(decoder->context);
+    decoder->next = decoder->last = AV_NOPTS_VALUE;
+    decoder->draining = false;
+    return kz_input_seek(input, time);
+}

@@ -55,6 +55,14 @@ int kz_decoder_send(kz_decoder *decoder, kz_packet *packet);
  * reported) or KZ_ERROR_MEMORY. */
 int kz_decoder_receive(kz_decoder *decoder, kz_frame **frame);
 
+/* The frames come as they were decoded: no filter keeps any of those before. */
+bool kz_decoder_can_seek(const kz_decoder *decoder);
+
+/* Goes on from a place before the frame shown at `time` (as kz_frame_mark has it), if the container
+ * lets it; `input` is the decoder's. The frames up to there may lack what they refer to. 0,
+ * KZ_ERROR_FAILED or KZ_ERROR_CANCELLED. */
+int kz_decoder_seek(kz_decoder *decoder, kz_input *input, int64_t time);
+
 /* Frames given, and damaged packets met. */
 int64_t kz_decoder_frames(const kz_decoder *decoder);
 int64_t kz_decoder_errors(const kz_decoder *decoder);

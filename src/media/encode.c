@@ -195,12 +195,14 @@ static void hdr_params(const AVFrame *like, char *text, size_t size)
  * unequal files. Threads become a pool: as frame threads they would be limited to 16. */
 static char *x265_params(const kz_encoder_params *params, const AVFrame *like)
 {
-    char hdr[300], pools[40] = "";
+    char hdr[300], pools[40] = "", frames[40] = "";
     hdr_params(like, hdr, sizeof(hdr));
     if (params->threads > 0)
         snprintf(pools, sizeof(pools), ":pools=%d", params->threads);
+    if (params->frame_threads > 0)
+        snprintf(frames, sizeof(frames), ":frame-threads=%d", params->frame_threads);
     const char *own = params->x265_params && params->x265_params[0] ? params->x265_params : NULL;
-    return kz_asprintf("log-level=error:info=0%s%s%s%s", pools, hdr, own ? ":" : "",
+    return kz_asprintf("log-level=error:info=0%s%s%s%s%s", pools, frames, hdr, own ? ":" : "",
                        own ? own : "");
 }
 
@@ -208,7 +210,7 @@ static int set_options(AVDictionary **options, const kz_encoder_params *params,
                        AVCodecContext *context, const AVFrame *like, kz_log *log)
 {
     int code = 0;
-    context->thread_count = params->threads;
+    context->thread_count = params->frame_threads ? params->frame_threads : params->threads;
     if (params->global_header)
         context->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     if (params->preset)
@@ -443,7 +445,40 @@ const AVCodecContext *kz_encoder_context(const kz_encoder *encoder)
     return encoder->context;
 }
 
-const AVFrameSideData *kz_encoder_side(const kz_encoder *encoder, enum AVFrameSideDataType type)
+const AVFrame *kz_encoder_like(const kz_encoder *encoder)
 {
-    return av_frame_get_side_data(encoder->like, type);
+    return encoder->like;
+}
+
+/* x265's own rule, and ffmpeg's for the others; written down, since it must be the same on another
+ * machine that goes on with a run. */
+int kz_encoder_frame_threads(const char *codec, int processors)
+{
+    if (strcmp(codec, "libx265") != 0)
+        return processors > 16 ? 16 : processors;
+    return processors >= 32   ? 6
+           : processors >= 16 ? 4
+           : processors >= 8  ? 3
+                              : 1 + (processors >= 4);
+}
+
+const char *kz_encoder_whole_param(const char *x265_params)
+{
+    static const char *const whole[] = {
+        "keyint",      "open-gop",  "pass",          "stats",         "qpfile",
+        "zones",       "zonefile",  "analysis-save", "analysis-load", "analysis-reuse-file",
+        "chunk-start", "chunk-end", "csv",           "recon"};
+    for (const char *at = x265_params; at && *at; at += strcspn(at, ":"), at += *at == ':') {
+        const size_t length = strcspn(at, "=:");
+        for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+            if (strlen(whole[i]) == length && strncmp(at, whole[i], length) == 0)
+                return at;
+    }
+    return NULL;
+}
+
+bool kz_encoder_is_raw(const char *codec)
+{
+    const AVCodec *known = avcodec_find_encoder_by_name(codec);
+    return known && (known->id == AV_CODEC_ID_RAWVIDEO || known->id == AV_CODEC_ID_WRAPPED_AVFRAME);
 }

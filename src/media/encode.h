@@ -15,6 +15,8 @@ typedef struct kz_encoder_params {
                               * < 0: its default */
     const char *x265_params; /* key=value:key=value, or NULL; libx265 only */
     int threads;             /* 0: the encoder's choice; for libx265 the size of its pool */
+    int frame_threads;       /* frames that are encoded at a time, on which the result depends; 0:
+                              * the encoder's choice */
     bool global_header;      /* kz_output_needs_global_header() */
     kz_choice choice;        /* what may be lost: captions, hdr10plus, dovi */
 } kz_encoder_params;
@@ -22,6 +24,16 @@ typedef struct kz_encoder_params {
 /* Only checks that the encoder exists and can take the pixel format. KZ_ERROR_USAGE with the
  * formats or the reason otherwise. */
 int kz_encoder_check(const kz_encoder_params *params, const kz_video_format *format, kz_log *log);
+
+/* How many frames the encoder works on at a time on a machine with so many processors. */
+int kz_encoder_frame_threads(const char *codec, int processors);
+
+/* x265 parameters that tell of the whole video, so that it can't be made of segments; NULL: none.
+ * Points into `x265_params`, up to its '='. */
+const char *kz_encoder_whole_param(const char *x265_params);
+
+/* Its packets are things in memory that can't be kept in a file. */
+bool kz_encoder_is_raw(const char *codec);
 
 /* `format` describes the frames to come. `like` (may be NULL) is the first of them: colour tags,
  * HDR side data. Options that the encoder doesn't know are an error, not ignored; so is what it

@@ -41,18 +41,17 @@ static int keep_side(AVStream *stream, const AVStream *from, enum AVPacketSideDa
 }
 
 static int fill_video(AVStream *stream, const AVOutputFormat *format, const AVStream *from,
-                      const kz_encoder *encoder)
+                      const kz_form *form)
 {
-    const AVCodecContext *context = kz_encoder_context(encoder);
     const uint32_t hvc1 = MKTAG('h', 'v', 'c', '1');
-    if (avcodec_parameters_from_context(stream->codecpar, context) < 0)
+    if (avcodec_parameters_copy(stream->codecpar, form->par) < 0)
         return KZ_ERROR_MEMORY;
     /* Apple's players know HEVC in MP4 by this tag only. */
-    if (has_tag(format, hvc1, context->codec_id))
+    if (has_tag(format, hvc1, form->par->codec_id))
         stream->codecpar->codec_tag = hvc1;
-    stream->time_base = context->time_base;
-    stream->avg_frame_rate = context->framerate;
-    stream->sample_aspect_ratio = context->sample_aspect_ratio;
+    stream->time_base = form->time_base;
+    stream->avg_frame_rate = form->frame_rate;
+    stream->sample_aspect_ratio = form->par->sample_aspect_ratio;
     int result = 0;
     /* Where it can't be kept the picture itself has been turned. */
     if (kz_container_keeps_rotation(format))
@@ -62,11 +61,12 @@ static int fill_video(AVStream *stream, const AVOutputFormat *format, const AVSt
     if (result == 0)
         result = keep_side(stream, from, AV_PKT_DATA_SPHERICAL);
     if (result == 0)
-        result = add_side(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
-                          kz_encoder_side(encoder, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA));
+        result =
+            add_side(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
+                     av_frame_get_side_data(form->like, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA));
     if (result == 0)
         result = add_side(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL,
-                          kz_encoder_side(encoder, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL));
+                          av_frame_get_side_data(form->like, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL));
     return result;
 }
 
@@ -135,20 +135,20 @@ static int fill_text(AVStream *stream, const AVStream *from, const kz_text *text
 }
 
 static int add_stream(AVFormatContext *av, const kz_carrier *carrier, int index,
-                      const kz_encoder *encoder)
+                      const kz_form *form)
 {
     const kz_input *input = carrier->input;
     const AVStream *from = input->av->streams[index];
-    const enum kz_carry form = carrier->forms[index];
+    const enum kz_carry how = carrier->forms[index];
     const bool cut = input->start > 0 || input->length != INT64_MAX;
     AVStream *stream = avformat_new_stream(av, NULL);
-    if (!stream || copy_metadata(stream, from, form == KZ_CARRY_VIDEO, cut) != 0)
+    if (!stream || copy_metadata(stream, from, how == KZ_CARRY_VIDEO, cut) != 0)
         return KZ_ERROR_MEMORY;
     stream->disposition = from->disposition;
-    switch (form) {
+    switch (how) {
     case KZ_CARRY_VIDEO:
         stream->codecpar->codec_type = AVMEDIA_TYPE_VIDEO;
-        return encoder ? fill_video(stream, av->oformat, from, encoder) : 0;
+        return form ? fill_video(stream, av->oformat, from, form) : 0;
     case KZ_CARRY_PICTURE:
         return fill_picture(stream, from);
     case KZ_CARRY_ASS:
@@ -205,13 +205,13 @@ static int copy_global(AVFormatContext *av, const AVFormatContext *from)
     return 0;
 }
 
-int kz_fill(AVFormatContext *av, const kz_carrier *carrier, const kz_encoder *encoder)
+int kz_fill(AVFormatContext *av, const kz_carrier *carrier, const kz_form *form)
 {
     const kz_input *input = carrier->input;
     int result = copy_global(av, input->av);
     for (int i = 0; i < input->count && result == 0; i++)
         if (carrier->map[i] >= 0)
-            result = add_stream(av, carrier, i, encoder);
+            result = add_stream(av, carrier, i, form);
     if (result != 0 || kz_choice_drops(&input->choice, "chapters"))
         return result;
     return copy_chapters(av, input->av, input);

@@ -4,8 +4,8 @@
 
 #include "media/carrier.h"
 
-/* Makes the carrier's streams in the input's order, chapters and metadata. NULL `encoder`: the
+/* Makes the carrier's streams in the input's order, chapters and metadata. NULL `form`: the
  * video stream only gets its tags. 0 or KZ_ERROR_MEMORY (not reported). */
-int kz_fill(AVFormatContext *av, const kz_carrier *carrier, const kz_encoder *encoder);
+int kz_fill(AVFormatContext *av, const kz_carrier *carrier, const kz_form *form);
 
 #endif

@@ -4,6 +4,7 @@
 #include <libavutil/hash.h>
 #include <libavutil/intreadwrite.h>
 #include <libavutil/pixdesc.h>
+#include <stdio.h>
 
 #include "base/mem.h"
 #include "media/fingerprint.h"
@@ -52,6 +53,9 @@ int kz_frame_shell(kz_frame **shell, const kz_frame *frame)
         av_frame_free(&bare);
         return KZ_ERROR_MEMORY;
     }
+    bare->width = frame->av->width;
+    bare->height = frame->av->height;
+    bare->format = frame->av->format;
     const int result = kz_frame_wrap(shell, bare);
     av_frame_free(&bare);
     return result;
@@ -60,31 +64,6 @@ int kz_frame_shell(kz_frame **shell, const kz_frame *frame)
 kz_frame_mark *kz_frame_get_mark(kz_frame *frame)
 {
     return &frame->mark;
-}
-
-static void hash_plane(struct AVHashContext *hash, const kz_plane *plane)
-{
-    for (int y = 0; y < plane->height; y++)
-        av_hash_update(hash, kz_plane_row(plane, y), (size_t)plane->width * (size_t)plane->bytes);
-}
-
-int kz_frame_examine(kz_frame *frame)
-{
-    const kz_picture picture = kz_frame_picture(frame);
-    const int64_t times[2] = {frame->av->pts, kz_frame_duration(frame->av)};
-    struct AVHashContext *hash = NULL;
-    uint8_t digest[AV_HASH_MAX_SIZE];
-    if (av_hash_alloc(&hash, "murmur3") < 0)
-        return KZ_ERROR_MEMORY;
-    av_hash_init(hash);
-    av_hash_update(hash, (const uint8_t *)times, sizeof(times));
-    for (int i = 0; i < picture.planes; i++)
-        hash_plane(hash, &picture.plane[i]);
-    av_hash_final(hash, digest);
-    av_hash_freep(&hash);
-    frame->mark = (kz_frame_mark){
-        .time = frame->av->pts, .fingerprint = kz_fingerprint(frame->av), .hash = AV_RN64(digest)};
-    return 0;
 }
 
 kz_picture kz_frame_picture(const kz_frame *frame)
@@ -104,6 +83,48 @@ kz_picture kz_frame_picture(const kz_frame *frame)
                                       .depth = desc->comp[i].depth};
     }
     return picture;
+}
+
+static void hash_plane(struct AVHashContext *hash, const kz_plane *plane)
+{
+    for (int y = 0; y < plane->height; y++)
+        av_hash_update(hash, kz_plane_row(plane, y), (size_t)plane->width * (size_t)plane->bytes);
+}
+
+static int hash_frame(const kz_frame *frame, const void *more, size_t size,
+                      uint8_t digest[AV_HASH_MAX_SIZE])
+{
+    const kz_picture picture = kz_frame_picture(frame);
+    struct AVHashContext *hash = NULL;
+    if (av_hash_alloc(&hash, "murmur3") < 0)
+        return KZ_ERROR_MEMORY;
+    av_hash_init(hash);
+    av_hash_update(hash, more, size);
+    for (int i = 0; i < picture.planes; i++)
+        hash_plane(hash, &picture.plane[i]);
+    av_hash_final(hash, digest);
+    av_hash_freep(&hash);
+    return 0;
+}
+
+int kz_frame_hash(const kz_frame *frame, char hash[KZ_FRAME_HASH])
+{
+    uint8_t digest[AV_HASH_MAX_SIZE];
+    const int result = hash_frame(frame, "", 0, digest);
+    for (int i = 0; i < (KZ_FRAME_HASH - 1) / 2 && result == 0; i++)
+        snprintf(hash + 2 * i, 3, "%02x", digest[i]);
+    return result;
+}
+
+int kz_frame_examine(kz_frame *frame)
+{
+    const int64_t times[2] = {frame->av->pts, kz_frame_duration(frame->av)};
+    uint8_t digest[AV_HASH_MAX_SIZE];
+    if (hash_frame(frame, times, sizeof(times), digest) != 0)
+        return KZ_ERROR_MEMORY;
+    frame->mark = (kz_frame_mark){
+        .time = frame->av->pts, .fingerprint = kz_fingerprint(frame->av), .hash = AV_RN64(digest)};
+    return 0;
 }
 
 size_t kz_frame_bytes(const kz_frame *frame)

@@ -31,7 +31,11 @@ typedef struct kz_frame_mark {
 int kz_frame_examine(kz_frame *frame);
 kz_frame_mark *kz_frame_get_mark(kz_frame *frame);
 
-/* A frame with the tags and side data of `frame`, without samples. 0 or KZ_ERROR_MEMORY (not
+/* The samples' hash as text. 0 or KZ_ERROR_MEMORY (not reported). */
+#define KZ_FRAME_HASH 33
+int kz_frame_hash(const kz_frame *frame, char hash[KZ_FRAME_HASH]);
+
+/* A frame with the shape, tags and side data of `frame`, without samples. 0 or KZ_ERROR_MEMORY (not
  * reported). */
 int kz_frame_shell(kz_frame **shell, const kz_frame *frame);
 

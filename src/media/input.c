@@ -141,7 +141,7 @@ static bool is_of_the_file(const kz_input *input, const AVStream *stream)
 {
     if (stream->codecpar->codec_id != AV_CODEC_ID_DVD_NAV)
         return false;
-    kz_log_line(input->log, KZ_LOG_INFO,
+    kz_log_line(input->remarks, KZ_LOG_INFO,
                 "stream %d (DVD navigation) tells places in the old file: left out", stream->index);
     return true;
 }
@@ -158,7 +158,7 @@ static void warn_if_none(const kz_input *input, enum AVMediaType type, const cha
     }
     if (there && !taken && wanted && strcasecmp(wanted, "none") != 0 &&
         strcasecmp(wanted, "all") != 0)
-        kz_log_line(input->log, KZ_LOG_WARNING, "%s: %s %s: none of the %d %s streams is that",
+        kz_log_line(input->remarks, KZ_LOG_WARNING, "%s: %s %s: none of the %d %s streams is that",
                     input->name, option, wanted, there, av_get_media_type_string(type));
 }
 
@@ -268,6 +268,15 @@ static int64_t known_length(const kz_input *input)
     return left <= 0 ? 0 : FFMIN(left, input->length);
 }
 
+void kz_input_end_at(kz_input *input, int64_t time, kz_ratio base)
+{
+    const AVRational units = {base.num, base.den};
+    for (int i = 0; i < input->count; i++)
+        input->streams[i].end =
+            FFMIN(input->streams[i].end,
+                  av_rescale_q_rnd(time, units, input->av->streams[i]->time_base, AV_ROUND_UP));
+}
+
 static void describe_copied(const kz_input *input, enum AVMediaType type, AVBPrint *text)
 {
     int count = 0;
@@ -322,6 +331,7 @@ int kz_input_open(kz_input **input, const kz_input_params *params, kz_log *log)
     if (!fresh)
         return kz_fail_memory(log, params->path);
     fresh->log = log;
+    fresh->remarks = params->again ? NULL : log;
     fresh->cancel = params->cancel;
     fresh->choice = params->choice;
     fresh->name = kz_strdup(strcmp(params->path, "-") == 0 ? "standard input" : params->path);
@@ -339,7 +349,7 @@ int kz_input_open(kz_input **input, const kz_input_params *params, kz_log *log)
         result = describe(fresh);
     }
     if (result == 0 && params->start > 0)
-        result = kz_input_seek(fresh);
+        result = kz_input_seek(fresh, 0);
     if (result == 0 && params->to_pipe)
         result = kz_input_learn_aac(fresh);
     if (result != 0)

@@ -19,6 +19,7 @@ typedef struct kz_input_params {
     const atomic_bool *cancel; /* read and probe return KZ_ERROR_CANCELLED soon after it is set;
                                 * NULL: never */
     kz_choice choice;
+    bool again;   /* the file has been opened before: only errors are told */
     bool to_pipe; /* the output's header can't be completed later: what it needs is found first */
     /* For raw video, which says nothing of itself: "640x360", a pixel format (NULL: yuv420p) and
      * frames a second (NULL: 25). NULL `raw_size`: not raw. */
@@ -41,6 +42,9 @@ const char *kz_input_describe(const kz_input *input);
 
 /* Frames that the run will give as far as the container tells, 0 when it doesn't. */
 int64_t kz_input_frames(const kz_input *input);
+
+/* Nothing shown from `time` on (in units of `base`, counted from the start) is wanted. */
+void kz_input_end_at(kz_input *input, int64_t time, kz_ratio base);
 
 /* The next packet of a stream that is upscaled or copied, within start and duration. The caller
  * owns it. Returns 0, KZ_END, KZ_ERROR_CANCELLED, or KZ_ERROR_FAILED on a read error (reported;

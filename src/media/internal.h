@@ -7,6 +7,7 @@
 #include <libavutil/frame.h>
 
 #include "media/encode.h"
+#include "media/form.h"
 #include "media/frame.h"
 #include "media/input.h"
 #include "media/packet.h"
@@ -58,6 +59,7 @@ struct kz_input {
     AVFormatContext *av;
     AVIOContext *io; /* standard input */
     kz_log *log;
+    kz_log *remarks; /* for what isn't an error; NULL: another input has made them */
     const atomic_bool *cancel;
     char *name; /* the path, for messages */
     kz_choice choice;
@@ -91,9 +93,9 @@ static inline bool kz_input_cancelled(const kz_input *input)
  * 0 or KZ_ERROR_MEMORY (reported). */
 int kz_input_learn_aac(kz_input *input);
 
-/* Moves to a key frame from which every frame after input->start can be decoded; where that isn't
- * possible, reading goes on from the beginning. */
-int kz_input_seek(kz_input *input);
+/* Moves to a key frame from which every frame from `time` on (the video's, counted from
+ * input->start) can be decoded; where that isn't possible, reading goes on from the beginning. */
+int kz_input_seek(kz_input *input, int64_t time);
 
 /* A reader of file descriptor 0 that notices `cancel`. */
 int kz_stdin_open(AVIOContext **io, const atomic_bool *cancel, kz_log *log);
@@ -108,10 +110,16 @@ int kz_stream_side_add(AVStream *stream, enum AVPacketSideDataType type, const v
 /* Copies everything of `from` that avcodec_parameters_copy() doesn't. */
 int kz_stream_side_copy(AVStream *stream, const AVStream *from);
 
-/* What is under an encoder, for the muxer. */
+/* What is under an encoder. */
 const AVCodecContext *kz_encoder_context(const kz_encoder *encoder);
-/* The first frame's side data of that type, or NULL. */
-const AVFrameSideData *kz_encoder_side(const kz_encoder *encoder, enum AVFrameSideDataType type);
+/* The tags and side data of the frame it was opened for, no samples. */
+const AVFrame *kz_encoder_like(const kz_encoder *encoder);
+
+struct kz_form {
+    AVCodecParameters *par;
+    AVRational time_base, frame_rate;
+    AVFrame *like; /* tags and side data of the first frame */
+};
 
 /* What libav complains of about a codec or container context whose `opaque` points here. */
 typedef struct kz_av_note {

@@ -35,17 +35,24 @@ int kz_ledger_packet(kz_ledger *ledger, const kz_packet *packet)
                            ledger->carrier->input->av->streams[stream]->codecpar);
 }
 
+int kz_ledger_first(kz_ledger *ledger, const kz_frame *first)
+{
+    /* A filter may have its own units. */
+    ledger->video->base = first->av->time_base;
+    ledger->like->width = first->av->width;
+    ledger->like->height = first->av->height;
+    ledger->like->format = first->av->format;
+    return av_frame_copy_props(ledger->like, first->av) < 0 ? KZ_ERROR_MEMORY : 0;
+}
+
+int kz_ledger_mark(kz_ledger *ledger, const kz_frame_mark *mark)
+{
+    return kz_track_frame(ledger->video, mark->time, mark->fingerprint);
+}
+
 int kz_ledger_frame(kz_ledger *ledger, const kz_frame *frame)
 {
-    kz_track *video = ledger->video;
-    if (video->count == 0) {
-        /* A filter may have its own units. */
-        video->base = frame->av->time_base;
-        ledger->like->width = frame->av->width;
-        ledger->like->height = frame->av->height;
-        ledger->like->format = frame->av->format;
-        if (av_frame_copy_props(ledger->like, frame->av) < 0)
-            return KZ_ERROR_MEMORY;
-    }
-    return kz_track_frame(video, frame->av->pts, kz_fingerprint(frame->av));
+    int result = ledger->video->count == 0 ? kz_ledger_first(ledger, frame) : 0;
+    const kz_frame_mark mark = {.time = frame->av->pts, .fingerprint = kz_fingerprint(frame->av)};
+    return result == 0 ? kz_ledger_mark(ledger, &mark) : result;
 }

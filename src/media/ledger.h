@@ -25,4 +25,8 @@ int kz_ledger_packet(kz_ledger *ledger, const kz_packet *packet);
 /* A frame as the decoder gave it. */
 int kz_ledger_frame(kz_ledger *ledger, const kz_frame *frame);
 
+/* The same in two steps: what the first one is like, and of each its time and fingerprint. */
+int kz_ledger_first(kz_ledger *ledger, const kz_frame *first);
+int kz_ledger_mark(kz_ledger *ledger, const kz_frame_mark *mark);
+
 #endif

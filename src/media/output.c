@@ -117,7 +117,7 @@ static int open_output(kz_output *output, const kz_output_params *params, const 
     if (result == 0)
         result = alloc_tables(output);
     if (result == 0)
-        result = kz_target_open(&output->target, params->path, output->input->name,
+        result = kz_target_open(&output->target, params->path, params->part, output->input->name,
                                 params->overwrite, output->log);
     if (result != 0)
         return result;
@@ -228,12 +228,12 @@ static int64_t missing_delay(const AVFormatContext *av, int stream)
     return 0;
 }
 
-int kz_output_start(kz_output *output, const kz_encoder *encoder)
+int kz_output_start(kz_output *output, const kz_form *form)
 {
-    if (kz_fill(output->av, &output->carrier, encoder) != 0)
+    if (kz_fill(output->av, &output->carrier, form) != 0)
         return kz_fail_memory(output->log, kz_target_name(output->target));
     /* Muxers rename tags in their own copy. */
-    if (kz_fill(output->expected, &output->carrier, encoder) != 0)
+    if (kz_fill(output->expected, &output->carrier, form) != 0)
         return kz_fail_memory(output->log, kz_target_name(output->target));
     for (unsigned i = 0; i < output->av->nb_streams; i++)
         output->last[i] = AV_NOPTS_VALUE;
@@ -262,6 +262,29 @@ int kz_output_frame(kz_output *output, const kz_frame *frame)
     return kz_ledger_frame(&output->ledger, frame) == 0
                ? 0
                : kz_fail_memory(output->log, "the check of the output");
+}
+
+int kz_output_first(kz_output *output, const kz_frame *first)
+{
+    return kz_ledger_first(&output->ledger, first) == 0
+               ? 0
+               : kz_fail_memory(output->log, "the check of the output");
+}
+
+int kz_output_marks(kz_output *output, const kz_frame_mark *marks, size_t count)
+{
+    int result = 0;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = kz_ledger_mark(&output->ledger, &marks[i]);
+    return result == 0 ? 0 : kz_fail_memory(output->log, "the check of the output");
+}
+
+bool kz_output_is_ahead(const kz_output *output, const kz_packet *packet)
+{
+    const int64_t latest = FFMAX(output->latest, packet->av->pts);
+    return output->input->mark == INT64_MIN ||
+           av_compare_ts(output->input->mark, kz_input_video_stream(output->input)->time_base,
+                         latest, packet->time_base) < 0;
 }
 
 void kz_output_copy_end(kz_output *output)

@@ -3,7 +3,7 @@
 #define KZ_MEDIA_OUTPUT_H
 
 #include "media/check.h"
-#include "media/encode.h"
+#include "media/form.h"
 #include "media/input.h"
 
 typedef struct kz_output kz_output;
@@ -13,6 +13,8 @@ typedef struct kz_output_params {
     const char *format; /* libav's short name or an ending, NULL: by the path's ending */
     bool overwrite;     /* else an existing file is KZ_ERROR_USAGE */
     size_t spill_bytes; /* copied packets held back at most; beyond it they go out early */
+    const char *part;   /* the temporary file's path, which is replaced; NULL: a name of its own
+                         * beside the target */
 } kz_output_params;
 
 /* The ending that an output for `input` gets by default: that of `format` when it isn't NULL, else
@@ -44,9 +46,9 @@ const char *kz_output_temporary(const kz_output *output);
 
 bool kz_output_needs_global_header(const kz_output *output);
 
-/* Writes the header: the encoder's stream, the copied ones in the input's order, attachments,
+/* Writes the header: the video of that form, the copied ones in the input's order, attachments,
  * chapters, metadata, dispositions. Then the video packets may come. */
-int kz_output_start(kz_output *output, const kz_encoder *encoder);
+int kz_output_start(kz_output *output, const kz_form *form);
 
 /* Queues a packet of a carried stream; callable from another thread than the rest, before start
  * too. Takes ownership in every case. Never waits. Returns 0, KZ_ERROR_FAILED (a subtitle that
@@ -63,6 +65,15 @@ int kz_output_video(kz_output *output, kz_packet *packet);
 /* Notes a frame that the decoder gave, for the check at the end. On the same thread as
  * kz_output_copy(). 0 or KZ_ERROR_MEMORY (reported). */
 int kz_output_frame(kz_output *output, const kz_frame *frame);
+
+/* The same for a run whose frames are known from elsewhere: what the first is like (its samples
+ * aren't needed), and all marks. Either once. */
+int kz_output_first(kz_output *output, const kz_frame *first);
+int kz_output_marks(kz_output *output, const kz_frame_mark *marks, size_t count);
+
+/* The input hasn't been read as far as the video packet: packets that belong before it may still
+ * come. For a run in which one thread reads and writes. */
+bool kz_output_is_ahead(const kz_output *output, const kz_packet *packet);
 
 /* The rest of the copied packets, for whose end (kz_output_copy_end()) it waits; trailer, flush.
  * Then the file is read back and compared with what went in: frames, packets, times, attachments,

@@ -48,3 +48,8 @@ size_t kz_packet_bytes(const kz_packet *packet)
 {
     return (size_t)packet->av->size;
 }
+
+void kz_packet_set_decode(kz_packet *packet, int64_t time)
+{
+    packet->av->dts = time;
+}

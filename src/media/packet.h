@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct kz_packet kz_packet;
 
@@ -14,6 +15,9 @@ int kz_packet_clone(kz_packet **clone, const kz_packet *packet);
 
 /* It belongs to the stream that is upscaled (else it is copied). */
 bool kz_packet_is_video(const kz_packet *packet);
+
+/* In the units of its presentation time. */
+void kz_packet_set_decode(kz_packet *packet, int64_t time);
 
 size_t kz_packet_bytes(const kz_packet *packet);
 

@@ -33,7 +33,7 @@ static void warn_if_short(const kz_input *input)
     const double got = (double)(input->reached - begin) / AV_TIME_BASE;
     const double told = (double)av->duration / AV_TIME_BASE;
     if (got < told - 1.0)
-        kz_log_line(input->log, KZ_LOG_WARNING,
+        kz_log_line(input->remarks, KZ_LOG_WARNING,
                     "%s: ends after %.1f of %.1f seconds: the file seems to be truncated",
                     input->name, got, told);
 }
@@ -51,7 +51,7 @@ static int end_of_input(kz_input *input, int code)
     if (code == AVERROR_EOF)
         warn_if_short(input);
     else
-        kz_log_line(input->log, KZ_LOG_WARNING,
+        kz_log_line(input->remarks, KZ_LOG_WARNING,
                     "%s: unreadable from here on, as if it ended (%s): is the file truncated?",
                     input->name, av_err2str(code));
     return KZ_END;
@@ -70,7 +70,7 @@ static bool is_known(kz_input *input, const AVPacket *packet)
     if (packet->stream_index < input->count)
         return input->streams[packet->stream_index].used;
     if (!input->late_stream_met)
-        kz_log_line(input->log, KZ_LOG_WARNING, "%s: stream %d begins midway and isn't copied",
+        kz_log_line(input->remarks, KZ_LOG_WARNING, "%s: stream %d begins midway and isn't copied",
                     input->name, packet->stream_index);
     input->late_stream_met = true;
     return false;
@@ -236,15 +236,16 @@ static int rewind_input(kz_input *input)
 
 /* Some containers seek by decoding time, some to any packet near by: where the key frame found
  * there comes too late, a place further back is tried. */
-int kz_input_seek(kz_input *input)
+int kz_input_seek(kz_input *input, int64_t time)
 {
     AVFormatContext *av = input->av;
     if (av->pb && !(av->pb->seekable & AVIO_SEEKABLE_NORMAL))
         return 0;
     const AVRational base = kz_input_video_stream(input)->time_base;
-    const int64_t target = input->streams[input->video].shift;
+    const int64_t target = input->streams[input->video].shift + time;
+    const double from_begin = input->start + (double)time * av_q2d(base);
     bool moved = false;
-    for (double back = 0.25; back < input->start; back = back * 4) {
+    for (double back = 0.25; back < from_begin; back = back * 4) {
         const int64_t place = target - llrint(back / av_q2d(base));
         if (av_seek_frame(av, input->video, place, AVSEEK_FLAG_BACKWARD) < 0)
             break;

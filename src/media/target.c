@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/mem.h"
 
 #define BUFFER_BYTES (1 << 20)
@@ -43,15 +44,10 @@ typedef uint8_t io_bytes;
 static int write_all(void *opaque, io_bytes *data, int size)
 {
     kz_target *target = opaque;
-    for (int done = 0; done < size;) {
-        const ssize_t wrote = write(target->fd, data + done, (size_t)(size - done));
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0) {
-            target->error = target->error ? target->error : errno;
-            return AVERROR(errno);
-        }
-        done += (int)wrote;
+    const int error = kz_disk_write(target->fd, data, (size_t)size);
+    if (error) {
+        target->error = target->error ? target->error : error;
+        return AVERROR(error);
     }
     atomic_fetch_add(&target->bytes, size);
     return size;
@@ -86,16 +82,9 @@ static int report(const kz_target *target, int code, const char *what, int error
     return kz_fail(target->log, code, "%s: %s%s", target->name, what, strerror(error));
 }
 
-/* Splits path into folder and the part's pattern; opens the part with the umask's mode, which
- * mkstemp() wouldn't heed. */
-static int open_part(kz_target *target)
+/* A file of a random name, with the umask's mode, which mkstemp() wouldn't heed. */
+static int open_random(kz_target *target, const char *base)
 {
-    const char *slash = strrchr(target->path, '/');
-    const char *base = slash ? slash + 1 : target->path;
-    target->folder =
-        slash ? kz_asprintf("%.*s/", (int)(slash - target->path), target->path) : kz_strdup(".");
-    if (!target->folder)
-        return kz_fail_memory(target->log, target->name);
     for (int attempt = 0; attempt < 100; attempt++) {
         uint32_t random = 0;
         if (getrandom(&random, sizeof(random), 0) < 0)
@@ -109,8 +98,26 @@ static int open_part(kz_target *target)
         if (target->fd >= 0 || errno != EEXIST)
             break;
     }
-    if (target->fd >= 0)
-        return 0;
+    return 0;
+}
+
+static int open_part(kz_target *target, const char *part)
+{
+    const char *slash = strrchr(target->path, '/');
+    const char *base = slash ? slash + 1 : target->path;
+    int result = 0;
+    target->folder =
+        slash ? kz_asprintf("%.*s/", (int)(slash - target->path), target->path) : kz_strdup(".");
+    if (part)
+        target->part = kz_strdup(part);
+    if (!target->folder || (part && !target->part))
+        return kz_fail_memory(target->log, target->name);
+    if (part)
+        target->fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    else
+        result = open_random(target, base);
+    if (result != 0 || target->fd >= 0)
+        return result;
     target->kept = true;
     return report(target, errno == ENOENT || errno == ENOTDIR ? KZ_ERROR_USAGE : KZ_ERROR_FAILED,
                   "can't create a file in its folder: ", errno);
@@ -128,7 +135,7 @@ static int check_existing(const kz_target *target, const struct stat *info, cons
     return 0;
 }
 
-static int open_path(kz_target *target, const char *input)
+static int open_path(kz_target *target, const char *part, const char *input)
 {
     struct stat info;
     const bool exists = stat(target->name, &info) == 0;
@@ -145,11 +152,11 @@ static int open_path(kz_target *target, const char *input)
     char *real = exists ? realpath(target->name, NULL) : NULL;
     target->path = kz_strdup(real ? real : target->name);
     free(real);
-    return target->path ? open_part(target) : kz_fail_memory(target->log, target->name);
+    return target->path ? open_part(target, part) : kz_fail_memory(target->log, target->name);
 }
 
-int kz_target_open(kz_target **target, const char *path, const char *input, bool overwrite,
-                   kz_log *log)
+int kz_target_open(kz_target **target, const char *path, const char *part, const char *input,
+                   bool overwrite, kz_log *log)
 {
     const bool pipe = strcmp(path, "-") == 0;
     kz_target *fresh = kz_alloc(1, sizeof(*fresh));
@@ -162,7 +169,7 @@ int kz_target_open(kz_target **target, const char *path, const char *input, bool
     fresh->name = kz_strdup(pipe ? "standard output" : path);
     int result = fresh->name ? 0 : kz_fail_memory(log, path);
     if (result == 0 && !pipe)
-        result = open_path(fresh, input);
+        result = open_path(fresh, part, input);
     if (result == 0)
         result = open_io(fresh);
     if (result != 0)
@@ -226,16 +233,6 @@ static int rename_new(const char *from, const char *to)
     return link(from, to) == 0 ? unlink(from) : -1;
 }
 
-static void sync_folder(const char *folder)
-{
-    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    /* Not every file system can, and the file itself is safe already. */
-    (void)!fsync(fd);
-    close(fd);
-}
-
 void kz_target_keep(kz_target *target)
 {
     target->kept = true;
@@ -252,7 +249,8 @@ int kz_target_commit(kz_target *target)
     const int error = errno;
     target->kept = true;
     if (moved == 0) {
-        sync_folder(target->folder);
+        /* Not every file system can, and the file itself is safe already. */
+        (void)!kz_disk_sync_folder(target->folder);
         return 0;
     }
     /* The work is done and whole: hours aren't thrown away for a name. */

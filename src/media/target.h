@@ -11,11 +11,12 @@
 
 typedef struct kz_target kz_target;
 
-/* "-" is standard output. An existing file is KZ_ERROR_USAGE unless `overwrite`, and always when
+/* "-" is standard output. `part` is the path of the unfinished file, NULL: one of its own beside
+ * `path`. An existing file is KZ_ERROR_USAGE unless `overwrite`, and always when
  * it is the one at `input`. Returns 0, KZ_ERROR_USAGE, KZ_ERROR_FAILED or KZ_ERROR_MEMORY, all
  * reported. */
-int kz_target_open(kz_target **target, const char *path, const char *input, bool overwrite,
-                   kz_log *log);
+int kz_target_open(kz_target **target, const char *path, const char *part, const char *input,
+                   bool overwrite, kz_log *log);
 
 /* Closes; what wasn't committed is removed. */
 void kz_target_close(kz_target **target);

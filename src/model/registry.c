@@ -223,14 +223,13 @@ void kz_registry_free(kz_model_info **infos, int n_infos)
 /* ---- open ---- */
 
 static int read_checked(kz_bytes *bytes, const char *path, size_t limit, const char *sha256,
-                        kz_log *log)
+                        char found[KZ_DIGEST_TEXT], kz_log *log)
 {
-    char found[KZ_DIGEST_TEXT];
     int error = kz_file_read(bytes, path, limit, log);
-    if (error || !sha256)
+    if (error)
         return error;
     kz_digest_of(bytes->data, bytes->size, found);
-    if (strcmp(found, sha256) == 0)
+    if (!sha256 || strcmp(found, sha256) == 0)
         return 0;
     return kz_fail(log, KZ_ERROR_FAILED, "%s is damaged: its sha256 is %s, its manifest says %s",
                    path, found, sha256);
@@ -245,9 +244,12 @@ static int load(kz_model *model, kz_log *log)
                        "the weights of %s aren't installed: %s is missing (scripts/fetch-models.sh "
                        "fetches them)",
                        info->name, access(info->param, R_OK) ? info->param : info->bin);
-    int error = read_checked(&param, info->param, PARAM_LIMIT, info->param_sha256, log);
+    char digests[2][KZ_DIGEST_TEXT];
+    int error = read_checked(&param, info->param, PARAM_LIMIT, info->param_sha256, digests[0], log);
     if (!error)
-        error = read_checked(&bin, info->bin, BIN_LIMIT, info->bin_sha256, log);
+        error = read_checked(&bin, info->bin, BIN_LIMIT, info->bin_sha256, digests[1], log);
+    if (!error)
+        kz_digest_of(digests, sizeof(digests), model->digest);
     if (!error)
         error = kz_ncnn_parse(&model->graph, param, info->param, bin, info->bin, log);
     kz_free(param.data);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/digest.h"
 #include "model/graph.h"
 
 typedef struct kz_model_info {
@@ -23,7 +24,8 @@ typedef struct kz_model_info {
 
 typedef struct kz_model {
     kz_model_info info;
-    kz_graph *graph; /* as read: not rewritten */
+    kz_graph *graph;             /* as read: not rewritten */
+    char digest[KZ_DIGEST_TEXT]; /* of its files */
 } kz_model;
 
 /* The manifests found in DIR/models of each of the `n_dirs` data directories, weights expected in

@@ -1,55 +1,66 @@
+#include "pipeline/source.h"
 #include "pipeline/stages.h"
+#include "pixel/cut.h"
 
-/* Passes on what the decoder has. KZ_AGAIN: it wants more packets. KZ_END: drained, or enough. */
-static int forward_frames(kz_line *line)
+static kz_output *copied_to(const kz_line *line)
+{
+    return line->params->journal ? NULL : line->params->output;
+}
+
+/* Notes the frame for the check at the end; in a run of segments also where one begins. */
+static int note_frame(kz_line *line, kz_cutter *cutter, kz_frame *frame, int64_t index)
+{
+    if (!cutter)
+        return kz_output_frame(line->params->output, frame);
+    int error = index == 0 ? kz_output_first(line->params->output, frame) : 0;
+    if (!error && kz_frame_examine(frame) != 0)
+        error = kz_fail_memory(line->log, "a frame");
+    if (error)
+        return error;
+    const kz_picture picture = kz_frame_picture(frame);
+    kz_frame_get_mark(frame)->begins =
+        kz_cutter_next(cutter, &picture.plane[0], kz_frame_time(frame));
+    return 0;
+}
+
+static int forward_frames(kz_line *line, kz_cutter *cutter)
 {
     const kz_pipeline_params *p = line->params;
+    int64_t given = p->frames_before;
     for (;;) {
         kz_frame *frame;
-        if (p->max_frames && kz_decoder_frames(p->decoder) >= p->max_frames)
+        if (p->max_frames && given >= p->max_frames)
             return KZ_END;
-        int error = kz_decoder_receive(p->decoder, &frame);
+        int error = kz_source_next(p->input, p->decoder, copied_to(line), &frame);
         if (error)
             return error;
-        error = kz_output_frame(p->output, frame);
+        error = note_frame(line, cutter, frame, given);
         if (!error)
             error = kz_ring_push(line->decoded, frame, kz_frame_bytes(frame));
         if (error) {
             kz_frame_close(&frame);
             return error;
         }
+        given++;
         kz_line_count(line, KZ_STAGE_DECODE);
     }
 }
 
-/* One packet on, or the end of the file into the decoder, once. */
-static int read_one(kz_line *line)
-{
-    const kz_pipeline_params *p = line->params;
-    kz_packet *packet = NULL;
-    int error = kz_input_read(p->input, &packet);
-    if (error == KZ_END)
-        return kz_decoder_send(p->decoder, NULL);
-    if (error)
-        return error;
-    if (kz_packet_is_video(packet))
-        return kz_decoder_send(p->decoder, packet);
-    return kz_output_copy(p->output, packet);
-}
-
 void kz_stage_decode(kz_line *line)
 {
-    int error;
-    while ((error = forward_frames(line)) == KZ_AGAIN) {
-        error = read_one(line);
-        if (error)
-            break;
-    }
+    kz_cutter *cutter = NULL;
+    int error = 0;
+    if (line->params->journal && kz_cutter_open(&cutter) != 0)
+        error = kz_fail_memory(line->log, "the pipeline");
+    if (!error)
+        error = forward_frames(line, cutter);
+    kz_cutter_close(&cutter);
     pthread_mutex_lock(&line->lock);
     line->damaged = kz_decoder_errors(line->params->decoder);
     pthread_mutex_unlock(&line->lock);
     if (error != KZ_END)
         kz_line_fail(line, error);
-    kz_output_copy_end(line->params->output);
+    if (copied_to(line))
+        kz_output_copy_end(line->params->output);
     kz_ring_finish(line->decoded);
 }

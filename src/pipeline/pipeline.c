@@ -4,9 +4,13 @@
 #include <time.h>
 
 #include "base/thread.h"
+#include "pipeline/join.h"
 #include "pipeline/stages.h"
 
-enum { PROGRESS_MS = 200 }; /* between two reports; also how soon a cancel is seen */
+enum {
+    PROGRESS_MS = 200, /* between two reports; also how soon a cancel is seen */
+    NOTE_SECONDS = 2   /* between two notes of how far the run has come */
+};
 
 typedef void (*stage_function)(kz_line *line);
 
@@ -32,6 +36,13 @@ void kz_line_fail(kz_line *line, int error)
     kz_ring_stop(line->encoded);
 }
 
+void kz_line_count_kept(kz_line *line)
+{
+    pthread_mutex_lock(&line->lock);
+    line->kept++;
+    pthread_mutex_unlock(&line->lock);
+}
+
 void kz_line_count(kz_line *line, enum kz_stage stage)
 {
     pthread_mutex_lock(&line->lock);
@@ -55,7 +66,7 @@ static void *stage_main(void *argument)
 
 static kz_progress snapshot(kz_line *line, double began)
 {
-    kz_progress p = {.seconds = kz_now() - began};
+    kz_progress p = {.seconds = kz_now() - began, .before = line->params->frames_before};
     kz_ring_stats decoded = kz_ring_get_stats(line->decoded);
     kz_ring_stats upscaled = kz_ring_get_stats(line->upscaled);
     kz_ring_stats encoded = kz_ring_get_stats(line->encoded);
@@ -64,6 +75,7 @@ static kz_progress snapshot(kz_line *line, double began)
     p.stage[KZ_STAGE_ENCODE].waited = upscaled.pop_wait + encoded.push_wait;
     p.stage[KZ_STAGE_CHECK].waited = encoded.pop_wait;
     p.bytes = kz_output_bytes(line->params->output);
+    const int64_t before = line->params->journal ? kz_journal_bytes(line->params->journal) : 0;
     p.expected = kz_decoder_expected(line->params->decoder);
     pthread_mutex_lock(&line->lock);
     for (int s = 0; s < KZ_STAGES; s++) {
@@ -74,6 +86,10 @@ static kz_progress snapshot(kz_line *line, double began)
     p.packets = line->packets;
     p.media_time = line->media_time;
     p.damaged = line->damaged;
+    p.kept = line->kept;
+    /* What waits in segments will be written. */
+    if (line->params->journal && p.bytes < before + line->bytes)
+        p.bytes = before + line->bytes;
     pthread_mutex_unlock(&line->lock);
     if (line->params->max_frames && (!p.expected || p.expected > line->params->max_frames))
         p.expected = line->params->max_frames;
@@ -99,12 +115,16 @@ static int wait_a_little(kz_line *line)
 static void supervise(kz_line *line, double began)
 {
     const kz_pipeline_params *p = line->params;
+    double noted = 0;
     while (wait_a_little(line)) {
         if (atomic_load(p->stop))
             kz_line_fail(line, KZ_ERROR_CANCELLED);
-        if (p->progress) {
-            kz_progress now = snapshot(line, began);
+        kz_progress now = snapshot(line, began);
+        if (p->progress)
             p->progress(p->context, &now);
+        if (p->journal && now.seconds - noted >= NOTE_SECONDS) {
+            kz_journal_note_reached(p->journal, now.before + now.stage[KZ_STAGE_UPSCALE].frames);
+            noted = now.seconds;
         }
     }
 }
@@ -117,10 +137,10 @@ static void drop_frame(void *item)
     kz_frame_close(&frame);
 }
 
-static void drop_packet(void *item)
+static void drop_made(void *item)
 {
-    kz_packet *packet = item;
-    kz_packet_close(&packet);
+    kz_made *made = item;
+    kz_made_close(&made);
 }
 
 static int open_line(kz_line *line)
@@ -128,7 +148,7 @@ static int open_line(kz_line *line)
     kz_ring_params ring = {
         .max_items = KZ_RING_FRAMES, .max_bytes = KZ_RING_BYTES, .drop = drop_frame};
     kz_ring_params packets = {
-        .max_items = KZ_RING_PACKETS, .max_bytes = KZ_RING_PACKET_BYTES, .drop = drop_packet};
+        .max_items = KZ_RING_PACKETS, .max_bytes = KZ_RING_PACKET_BYTES, .drop = drop_made};
     pthread_mutex_init(&line->lock, NULL);
     pthread_cond_init(&line->changed, NULL);
     if (kz_ring_open(&line->decoded, &ring) || kz_ring_open(&line->upscaled, &ring) ||
@@ -143,6 +163,8 @@ static void close_line(kz_line *line)
     kz_ring_close(&line->upscaled);
     kz_ring_close(&line->encoded);
     kz_checker_close(&line->checker);
+    kz_form_close(&line->form);
+    kz_frame_close(&line->like);
     pthread_cond_destroy(&line->changed);
     pthread_mutex_destroy(&line->lock);
 }
@@ -169,17 +191,62 @@ static int run_threads(kz_line *line, double began)
     return line->error;
 }
 
+/* An earlier run has seen the first frames. */
+static int begin_behind(kz_line *line)
+{
+    const kz_pipeline_params *p = line->params;
+    kz_frame_pool *pool = NULL;
+    kz_frame *upscaled = NULL;
+    int error = kz_output_first(p->output, p->first);
+    if (!error)
+        error = kz_frame_pool_open(&pool, &p->out_format, line->log);
+    if (!error)
+        error = kz_frame_pool_get(pool, &upscaled, p->first);
+    if (!error && kz_frame_shell(&line->like, upscaled) != 0)
+        error = kz_fail_memory(line->log, "a frame");
+    kz_frame_close(&upscaled);
+    kz_frame_pool_close(&pool);
+    return error;
+}
+
+/* Where an earlier run has made all segments, none of the encoders is known yet. */
+static int learn_form(kz_line *line)
+{
+    const kz_pipeline_params *p = line->params;
+    kz_encoder *encoder = NULL;
+    int error = kz_encoder_open(&encoder, &p->encoder, &p->out_format, line->like, line->log);
+    if (!error && kz_form_open(&line->form, encoder) != 0)
+        error = kz_fail_memory(line->log, "the output");
+    kz_encoder_close(&encoder);
+    return error;
+}
+
+static int finish(kz_line *line)
+{
+    const kz_pipeline_params *p = line->params;
+    if (!p->journal)
+        return kz_output_finish(p->output, line->checker);
+    int error = line->form ? 0 : learn_form(line);
+    if (!error)
+        error = kz_join(p, line->form, line->log);
+    if (!error)
+        kz_journal_finish(p->journal);
+    return error;
+}
+
 int kz_pipeline_run(const kz_pipeline_params *params, kz_progress *last, kz_log *log)
 {
     kz_line line = {.params = params, .log = log};
     double began = kz_now();
     *last = (kz_progress){0};
     int error = open_line(&line);
+    if (!error && params->first)
+        error = begin_behind(&line);
     if (!error) {
         error = run_threads(&line, began);
         double ended = kz_now();
         if (!error)
-            error = kz_output_finish(params->output, line.checker);
+            error = finish(&line);
         *last = snapshot(&line, began);
         last->finishing = kz_now() - ended;
     }

@@ -7,7 +7,11 @@
  * work, send. End of file travels forward through the rings; whoever fails has reported why, and
  * stops both rings, so that the others end at once. Copied packets don't pass the rings: the
  * encoder holds frames back, and a bounded queue shared with it could fill up with sound and stop
- * everything. */
+ * everything.
+ *
+ * A run of segments opens an encoder for each; its packets end in the check's box, which puts them
+ * into the segment's file. When all are finished a second pass, on the calling thread, joins them
+ * with the input's other streams. */
 #ifndef KZ_PIPELINE_PIPELINE_H
 #define KZ_PIPELINE_PIPELINE_H
 
@@ -17,6 +21,7 @@
 #include "media/encode.h"
 #include "media/input.h"
 #include "media/output.h"
+#include "pipeline/journal.h"
 #include "upscale/upscaler.h"
 
 /* Bounds of each of the two rings. A few frames even out the stages; more would only delay what an
@@ -41,9 +46,11 @@ typedef struct kz_progress {
     double seconds; /* since the start */
     kz_stage_times stage[KZ_STAGES];
     int64_t packets;   /* video packets written */
-    int64_t bytes;     /* output bytes written */
+    int64_t bytes;     /* output bytes made */
     double media_time; /* seconds of the output that are encoded */
     int64_t damaged;   /* packets that couldn't be decoded */
+    int64_t before;    /* frames that an earlier run had finished, in no other count here */
+    int64_t kept;      /* frames of an earlier run's unfinished segments that weren't lost */
     int64_t expected;  /* frames, as far as the container tells; 0 unknown */
     double finishing;  /* seconds to write the end, read everything back and sync */
 } kz_progress;
@@ -57,9 +64,17 @@ typedef struct kz_pipeline_params {
     kz_encoder_params encoder;
     kz_video_format out_format;
     int64_t max_frames; /* 0: all */
-    bool check;         /* decode what the encoder makes */
-    atomic_bool *stop;  /* set from outside to cancel; set by a stage that fails. The input and
-                         * the upscaler must have been opened with the same flag. */
+    /* A run of segments: what is finished lies in the journal, and at the end everything is put
+     * together from there and from `source`, the same file as `input`, opened for reading from the
+     * beginning; `output` was opened for it. NULL: packets go to the output as they are made. */
+    kz_journal *journal;
+    kz_input *source;
+    int64_t frames_before; /* of the journal's finished segments; the decoder stands behind them */
+    const kz_frame *first; /* if so: what the input's first frame is like */
+    double spool_seconds;  /* a frame that takes as long to compute is kept until its segment is */
+    bool check;            /* decode what the encoder makes */
+    atomic_bool *stop;     /* set from outside to cancel; set by a stage that fails. The input and
+                            * the upscaler must have been opened with the same flag. */
     /* Called on the calling thread a few times a second. */
     void (*progress)(void *context, const kz_progress *progress);
     void *context;

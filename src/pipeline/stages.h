@@ -6,13 +6,16 @@
 #include <pthread.h>
 
 #include "base/ring.h"
+#include "pipeline/made.h"
 #include "pipeline/pipeline.h"
 
 typedef struct kz_line {
     const kz_pipeline_params *params;
     kz_log *log;
     kz_ring *decoded, *upscaled, *encoded; /* the last for the check */
+    kz_form *form;                         /* of the encoder, from its first frame on */
     kz_checker *checker; /* opened with the encoder, before the first packet is in the ring */
+    kz_frame *like;      /* the run's first upscaled frame without samples */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a stage ended */
     /* ---- protected by lock ---- */
@@ -20,7 +23,8 @@ typedef struct kz_line {
     int running;             /* stages that haven't ended */
     double ended[KZ_STAGES]; /* seconds after the start, 0 while running */
     int64_t frames[KZ_STAGES];
-    int64_t packets;
+    int64_t packets, bytes; /* of video made */
+    int64_t kept;           /* frames that an earlier run had computed */
     double media_time;
     int64_t damaged;
 } kz_line;
@@ -36,5 +40,8 @@ void kz_line_fail(kz_line *line, int error);
 
 /* A stage has finished a frame. */
 void kz_line_count(kz_line *line, enum kz_stage stage);
+
+/* A frame needn't be computed again. */
+void kz_line_count_kept(kz_line *line);
 
 #endif

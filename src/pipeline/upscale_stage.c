@@ -1,33 +1,93 @@
+#include "base/mem.h"
+#include "base/thread.h"
+#include "media/spool.h"
 #include "pipeline/stages.h"
 
-static int upscale_frame(kz_line *line, kz_frame_pool *pool, kz_frame *in)
+struct upscale {
+    kz_line *line;
+    kz_frame_pool *pool;
+    kz_spool *spool; /* of the segment under way; NULL: frames aren't kept */
+    int segment;     /* its number */
+    double seconds;  /* that the last frame took */
+};
+
+static int open_spool(struct upscale *u)
 {
-    kz_frame *out = NULL;
-    int error = kz_frame_pool_get(pool, &out, in);
-    if (!error) {
-        kz_picture from = kz_frame_picture(in), to = kz_frame_picture(out);
-        error = kz_upscaler_run(line->params->upscaler, &from, &to);
+    const kz_pipeline_params *p = u->line->params;
+    char *path = kz_journal_spool_path(p->journal, u->segment++);
+    kz_spool_close(&u->spool);
+    if (!path)
+        return kz_fail_memory(u->line->log, "a path");
+    int error = kz_spool_open(&u->spool, path, &p->out_format, u->line->log);
+    kz_free(path);
+    return error;
+}
+
+static int compute(struct upscale *u, const kz_frame *in, kz_frame *out)
+{
+    const double began = kz_now();
+    kz_picture from = kz_frame_picture(in), to = kz_frame_picture(out);
+    int error = kz_upscaler_run(u->line->params->upscaler, &from, &to);
+    u->seconds = kz_now() - began;
+    if (!error && u->spool && u->seconds >= u->line->params->spool_seconds)
+        (void)!kz_spool_put(u->spool, out);
+    return error;
+}
+
+/* What the engine makes of the first frame tells whether another machine's makes the same. */
+static int note_engine(struct upscale *u, const kz_frame *out)
+{
+    kz_journal *journal = u->line->params->journal;
+    char hash[KZ_FRAME_HASH];
+    if (kz_journal_fact(journal, KZ_FACT_FRAME))
+        return 0;
+    if (kz_frame_hash(out, hash) != 0)
+        return kz_fail_memory(u->line->log, "a frame");
+    return kz_journal_add_fact(journal, KZ_FACT_FRAME, hash);
+}
+
+static int fill_frame(struct upscale *u, kz_frame *in, kz_frame *out)
+{
+    int error = 0;
+    if (u->line->params->journal && kz_frame_get_mark(in)->begins)
+        error = open_spool(u);
+    if (!error && u->spool && kz_spool_get(u->spool, out) == 0) {
+        kz_line_count_kept(u->line);
+        return 0;
     }
     if (!error)
-        error = kz_ring_push(line->upscaled, out, kz_frame_bytes(out));
+        error = compute(u, in, out);
+    return error || !u->line->params->journal ? error : note_engine(u, out);
+}
+
+static int upscale_frame(struct upscale *u, kz_frame *in)
+{
+    kz_frame *out = NULL;
+    int error = kz_frame_pool_get(u->pool, &out, in);
+    if (!error)
+        error = fill_frame(u, in, out);
+    if (!error)
+        error = kz_ring_push(u->line->upscaled, out, kz_frame_bytes(out));
     if (error)
         kz_frame_close(&out);
     else
-        kz_line_count(line, KZ_STAGE_UPSCALE);
+        kz_line_count(u->line, KZ_STAGE_UPSCALE);
     return error;
 }
 
 void kz_stage_upscale(kz_line *line)
 {
-    kz_frame_pool *pool = NULL;
-    int error = kz_frame_pool_open(&pool, &line->params->out_format, line->log);
+    const kz_journal *journal = line->params->journal;
+    struct upscale u = {.line = line, .segment = journal ? kz_journal_segments(journal) : 0};
+    int error = kz_frame_pool_open(&u.pool, &line->params->out_format, line->log);
     void *item;
     while (!error && !(error = kz_ring_pop(line->decoded, &item))) {
         kz_frame *in = item;
-        error = upscale_frame(line, pool, in);
+        error = upscale_frame(&u, in);
         kz_frame_close(&in);
     }
-    kz_frame_pool_close(&pool);
+    kz_spool_close(&u.spool);
+    kz_frame_pool_close(&u.pool);
     if (error != KZ_END)
         kz_line_fail(line, error);
     kz_ring_finish(line->upscaled);

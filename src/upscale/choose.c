@@ -62,6 +62,12 @@ static int choose_within_limit(kz_tiling *tiling, const kz_upscaler_params *p,
 int kz_choose_tiling(kz_tiling *tiling, const kz_upscaler_params *p, const kz_graph *graph,
                      kz_log *log)
 {
+    if (p->columns && p->rows) {
+        if (kz_tiling_split(tiling, p->in.width, p->in.height, p->columns, p->rows, p->halo))
+            return 0;
+        return kz_fail(log, KZ_ERROR_USAGE, "%dx%d pixels can't be %dx%d tiles with a halo of %d",
+                       p->in.width, p->in.height, p->columns, p->rows, p->halo);
+    }
     if (!p->tile)
         return choose_within_limit(tiling, p, graph);
     if (kz_tiling_fit(tiling, p->in.width, p->in.height, p->tile, p->halo))

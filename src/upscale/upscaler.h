@@ -25,6 +25,7 @@ typedef struct kz_upscaler_params {
     kz_upscale_side in, out;
     enum kz_precision precision;
     int tile;                  /* largest tile, halo included; 0: the fastest within memory_limit */
+    int columns, rows;         /* of tiles, whatever `tile` says; 0: not given */
     int halo;                  /* pixels around what a tile decides */
     size_t memory_limit;       /* for tile 0; 0: 960 MiB */
     bool network_tone;         /* leave the brightness as the network makes it */

@@ -315,6 +315,7 @@ const kz_backend kz_backend_reference = {
     .close = kz_host_close,
     .describe = kz_host_describe,
     .threads = kz_host_threads,
+    .level = kz_host_level,
     .compile = kz_host_compile,
     .close_plan = kz_host_close_plan,
     .info = kz_host_info,
