@@ -78,6 +78,40 @@ static void take_annex_b(struct sink *sink, const AVPacket *packet, enum AVCodec
     }
 }
 
+/* What containers leave out: AV1 bitstream specification, 6.2.2; temporal delimiters, redundant
+ * frame headers, tile lists, padding. */
+static bool is_left_out(int type)
+{
+    return type == 2 || type == 7 || type == 8 || type == 15;
+}
+
+/* Length of the open bitstream unit at the start of the data, all of it where none is told. */
+static size_t obu_length(const uint8_t *data, size_t left)
+{
+    size_t at = 1 + (data[0] >> 2 & 1), size = 0;
+    if (!(data[0] & 2))
+        return left;
+    for (int shift = 0; at < left && shift < 56; shift += 7) {
+        size |= (size_t)(data[at] & 127) << shift;
+        if (!(data[at++] & 128))
+            return size < left - at ? at + size : left;
+    }
+    return left;
+}
+
+static void take_obus(struct sink *sink, const AVPacket *packet)
+{
+    const uint8_t *data = packet->data;
+    size_t left = (size_t)packet->size;
+    while (left) {
+        const size_t length = obu_length(data, left);
+        if (!is_left_out(data[0] >> 3 & 15))
+            take(sink, data, length);
+        data += length;
+        left -= length;
+    }
+}
+
 /* Sync word and length have to fit; the header's own length is told by its protection bit. */
 int kz_adts_header(const AVPacket *packet)
 {
@@ -98,6 +132,10 @@ size_t kz_payload_hash(struct AVHashContext *hash, const AVPacket *packet,
             take_prefixed(&sink, packet, codec, prefix_of(par));
         else
             take_annex_b(&sink, packet, codec);
+        return sink.bytes;
+    }
+    if (codec == AV_CODEC_ID_AV1) {
+        take_obus(&sink, packet);
         return sink.bytes;
     }
     const int skip = codec == AV_CODEC_ID_AAC ? kz_adts_header(packet) : 0;

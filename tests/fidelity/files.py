@@ -26,7 +26,7 @@ PIX_OUT = {"yuv420p": "yuv420p10le", "yuvj420p": "yuv420p10le", "nv12": "yuv420p
            "gray10le": "gray10le", "gray12le": "gray12le", "gbrp": "yuv444p10le", "rgb24": "yuv444p10le",
            "bgr24": "yuv444p10le", "bgr0": "yuv444p10le", "gbrp10le": "yuv444p12le", "pal8": "yuv444p10le"}
 RGB = ("gbrp", "rgb24", "bgr24", "bgr0", "gbrp10le", "pal8")
-CODEC = {"libx265": "hevc", "ffv1": "ffv1", "libx264": "h264"}
+CODEC = {"libsvtav1": "av1", "libx265": "hevc", "ffv1": "ffv1", "libx264": "h264"}
 
 
 # ---- looking at files ------------------------------------------------------------------------
