@@ -20,6 +20,17 @@ fuzz() {
   "$corpus/fuzz_ncnn" -runs="${FUZZ_RUNS:-1000000}" -max_len=8192 -seed=1 -rss_limit_mb=4096 "$corpus/seeds"
 }
 
+fuzz_resume() {
+  local corpus=$root/build/fuzz/resume
+  mkdir -p "$corpus"
+  python3 "$root/tests/resume/seed.py" "$kizuna" "$corpus"
+  clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -I"$root/src" "$root/tests/fuzz_resume.c" \
+    "$root"/src/base/{digest,disk,log,mem,reader}.c "$root"/src/media/{frame,fingerprint,format,manifest,packet,payload}.c \
+    "$root"/src/media/{check,segment,spool}.c "$root"/src/pipeline/journal.c \
+    -lavformat -lavcodec -lavutil -lnettle -lm -o "$root/build/fuzz/fuzz_resume"
+  "$root/build/fuzz/fuzz_resume" -runs="${FUZZ_RUNS:-200000}" -max_len=65536 -seed=1 -rss_limit_mb=4096 "$corpus"
+}
+
 # The real networks in plain C and on the CPU, one small picture.
 reference() {
   local model=$1 work
@@ -42,7 +53,8 @@ interrupted() {
   local work i pid
   work=$(mktemp -d)
   for ((i = 0; i < ${KILLS:-100}; i++)); do
-    "$kizuna" upscale "$root/media/sample.mkv" -s 2 --encoder-preset fast -o "$work/out.mkv" --progress off 2>"$work/log" &
+    "$kizuna" upscale "$root/media/sample.mkv" -s 2 --encoder-preset fast -o "$work/out.mkv" --no-resume --progress off \
+      2>"$work/log" &
     pid=$!
     sleep "$((RANDOM % 3)).$((RANDOM % 10))"
     kill -TERM $pid
@@ -86,4 +98,7 @@ tap_stage "memory" tap_check "memory at 200 and 2000 frames" memory
 tap_stage "allocations" tap_run "every allocation fails" "$root/tests/fail_alloc.sh" "$kizuna" \
   "$root/build/release/tests/libfail_alloc.so"
 tap_stage "signals" tap_check "a hundred interrupted runs" interrupted
+tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$kizuna" \
+  "$root/build/release/tests/libfault.so" --long
+tap_stage "fuzzing" tap_check "what an interrupted run leaves, fuzzed" fuzz_resume
 tap_stage "fuzzing" tap_check "the model reader, fuzzed" fuzz

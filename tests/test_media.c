@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "media/internal.h"
+#include "media/order.h"
 #include "media_run.h"
 
 static void test_formats(void)
@@ -559,8 +560,36 @@ static void test_losses(void)
     check_loss(AV_FRAME_DATA_A53_CC, "captions", "has closed captions, which encoder");
 }
 
+/* Two encoders one after the other, with a pyramid of B-frames and uneven times. */
+static void test_decoding_times(void)
+{
+    static const int64_t present[] = {100, 170, 140, 120, 150, 190, 300, 400, 350, 320, 380, 410};
+    enum { COUNT = sizeof(present) / sizeof(present[0]) };
+    int64_t decode[COUNT], one;
+    CHECK(kz_decoding_times(decode, present, COUNT) == 0);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK(decode[i] <= present[i]);
+        CHECK(i == 0 || decode[i] > decode[i - 1]);
+    }
+    /* Two frames are shown before the one that is decoded third. */
+    CHECK(decode[2] == 100 && decode[0] == 100 - (140 - 100) && decode[1] == 120 - (140 - 100));
+    CHECK(kz_decoding_times(&one, present, 1) == 0 && one == 100);
+    CHECK(kz_decoding_times(&one, present, 0) == 0);
+}
+
+static void test_parameters_of_the_whole(void)
+{
+    CHECK(kz_encoder_whole_param(NULL) == NULL);
+    CHECK(kz_encoder_whole_param("aq-mode=3:min-keyint=5:passes=2") == NULL);
+    CHECK(strncmp(kz_encoder_whole_param("aq-mode=3:keyint=5"), "keyint", 6) == 0);
+    CHECK(strncmp(kz_encoder_whole_param("open-gop"), "open-gop", 8) == 0);
+    CHECK(strncmp(kz_encoder_whole_param("a=1:pass=2:stats=x"), "pass", 4) == 0);
+}
+
 static const struct check_case cases[] = {
     {"formats", test_formats},
+    {"decoding times", test_decoding_times},
+    {"parameters about the whole video", test_parameters_of_the_whole},
     {"everything in a Matroska file is kept", test_everything_kept},
     {"mp4 to mp4", test_mp4},
     {"transport stream", test_ts},

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "check.h"
+#include "pixel/cut.h"
 #include "pixel/levels.h"
 #include "pixel/resample.h"
 #include "pixel/tiling.h"
@@ -218,6 +219,65 @@ static void a_tone_is_followed_and_continued(void)
     CHECK_NEAR(values[5], 1.8f + 0.5f, 1e-5);
 }
 
+/* A scene of flat brightness with a little movement in it. */
+static void draw_scene(kz_plane *luma, int scene, int frame)
+{
+    for (int y = 0; y < luma->height; y++)
+        for (int x = 0; x < luma->width; x++)
+            ((uint8_t *)kz_plane_row(luma, y))[x] =
+                (uint8_t)(60 + 90 * (scene & 1) + (x + frame) % 16 * ((y / 8 + scene) % 2));
+}
+
+/* The frames that begin a segment, of scenes that change at `changes`, at 25 frames a second. */
+static int find_cuts(int cuts[64], const int *changes, int n_changes, int first, int frames)
+{
+    static uint8_t samples[64 * 36];
+    kz_plane luma = {samples, 64, 64, 36, 1, 8};
+    kz_cutter *cutter = NULL;
+    int found = 0, scene = 0;
+    CHECK(kz_cutter_open(&cutter) == 0);
+    for (int i = 0; i < frames; i++) {
+        while (scene < n_changes && changes[scene] <= i)
+            scene++;
+        draw_scene(&luma, scene, i);
+        if (i >= first && kz_cutter_next(cutter, &luma, i / 25.0) && found < 64)
+            cuts[found++] = i;
+    }
+    kz_cutter_close(&cutter);
+    return found;
+}
+
+static void films_are_cut_where_scenes_change(void)
+{
+    static const int changes[] = {20, 60, 130, 150, 290, 300, 1500};
+    /* 20 and 60 are too early, 150 and 300 too soon after a cut; from 290 on nothing changes. */
+    static const int expected[] = {0, 130, 290, 790, 1290, 1500};
+    int cuts[64];
+    const int found = find_cuts(cuts, changes, 7, 0, 1600);
+    CHECK(found == 6);
+    for (int i = 0; i < found; i++)
+        CHECK(cuts[i] == expected[i]);
+    /* Whoever begins at a cut finds the same ones behind it. */
+    for (int i = 1; i < 6; i++) {
+        int later[64];
+        CHECK(find_cuts(later, changes, 7, expected[i], 1600) == found - i);
+        CHECK(memcmp(later, cuts + i, sizeof(int) * (size_t)(found - i)) == 0);
+    }
+}
+
+static void segments_hold_so_many_frames(void)
+{
+    static uint8_t samples[64 * 36];
+    kz_plane luma = {samples, 64, 64, 36, 1, 8};
+    kz_cutter *cutter = NULL;
+    int cuts = 0;
+    CHECK(kz_cutter_open(&cutter) == 0);
+    for (int i = 0; i < 3 * KZ_CUT_MOST_FRAMES; i++)
+        cuts += kz_cutter_next(cutter, &luma, i * 1e-6);
+    kz_cutter_close(&cutter);
+    CHECK(cuts == 3);
+}
+
 static const struct check_case cases[] = {
     {"levels keep every code value", levels_keep_every_code_value},
     {"levels clip and survive NaN", levels_clip_and_survive_nan},
@@ -229,6 +289,8 @@ static const struct check_case cases[] = {
     {"tiles cover every pixel once", tiles_cover_every_pixel_once},
     {"a tile no larger than its halo is refused", a_tile_no_larger_than_its_halo_is_refused},
     {"a tone is followed and continued", a_tone_is_followed_and_continued},
+    {"films are cut where scenes change", films_are_cut_where_scenes_change},
+    {"segments hold so many frames", segments_hold_so_many_frames},
 };
 
 CHECK_MAIN(cases)

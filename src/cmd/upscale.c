@@ -7,6 +7,7 @@
 #include "cmd/progress.h"
 #include "cmd/signals.h"
 #include "cmd/targets.h"
+#include "job/resume.h"
 
 struct run {
     const kz_job_options *options;
@@ -52,7 +53,9 @@ static int run_input(struct run *run, const char *input, char *const *inputs, in
     if (error)
         return error;
     bool exists = strcmp(target, "-") != 0 && access(target, F_OK) == 0;
-    if (exists && run->options->keep_existing)
+    if (exists && !run->options->overwrite && kz_resume_was_finished(target))
+        kz_log_line(run->log, KZ_LOG_INFO, "%s was finished before the interruption", target);
+    else if (exists && run->options->keep_existing)
         kz_log_line(run->log, KZ_LOG_INFO, "%s exists: %s is left out", target, input);
     else if (exists && !run->options->overwrite)
         error = kz_fail(run->log, KZ_ERROR_USAGE, "%s exists: -y replaces it, -n leaves it alone",

@@ -333,6 +333,15 @@ static int run_pipeline(struct job *j, kz_job_result *result)
     return error;
 }
 
+static void say_unfinished(const struct job *j)
+{
+    const kz_journal *journal = j->resume.journal;
+    if (journal && !kz_journal_is_empty(journal))
+        kz_log_line(j->log, KZ_LOG_INFO,
+                    "resume  %s isn't finished: the same command goes on after %lld frames",
+                    j->params->output, (long long)kz_journal_frames(journal));
+}
+
 int kz_job_run(const kz_job_params *params, kz_job_result *result, kz_log *log)
 {
     struct job j = {.params = params, .options = *params->options, .log = log};
@@ -346,6 +355,8 @@ int kz_job_run(const kz_job_params *params, kz_job_result *result, kz_log *log)
             error = go_on(&j);
         if (!error)
             error = run_pipeline(&j, result);
+        if (error)
+            say_unfinished(&j);
         result->expected_memory = j.memory;
         result->out_width = j.out_format.width;
         result->out_height = j.out_format.height;

@@ -92,7 +92,7 @@ static int open_journal(kz_resume *r, kz_job_options *o, const char *input, cons
     r->part = kz_journal_path(r->journal, "output");
     if (!r->part)
         return kz_fail_memory(log, output);
-    if (o->restart || kz_journal_is_empty(r->journal))
+    if (o->restart || kz_journal_is_empty(r->journal) || kz_journal_is_finished(r->journal))
         return 0;
     error = kz_key_compare(&r->key, r->journal, output, log);
     if (error)
@@ -100,6 +100,17 @@ static int open_journal(kz_resume *r, kz_job_options *o, const char *input, cons
     r->again = true;
     take_choices(o, r->journal);
     return 0;
+}
+
+bool kz_resume_was_finished(const char *path)
+{
+    kz_journal *journal = NULL;
+    const bool finished =
+        kz_journal_open(&journal, path, NULL) == 0 && kz_journal_is_finished(journal);
+    if (finished)
+        kz_journal_finish(journal);
+    kz_journal_close(&journal);
+    return finished;
 }
 
 int kz_resume_open(kz_resume *r, kz_job_options *o, const char *input, const char *output,

@@ -11,6 +11,10 @@ typedef struct kz_resume {
     char *part; /* where the output is put together */
 } kz_resume;
 
+/* An interrupted run had finished the output at `path` and only couldn't clean up, which is done
+ * now. */
+bool kz_resume_was_finished(const char *path);
+
 /* Decides whether the run is one of segments, says if not why, and reads what an earlier one has
  * left. Where that goes on, `options` get the choices that it made for itself. Returns 0,
  * KZ_ERROR_USAGE (asked for otherwise than the earlier run), KZ_ERROR_FAILED or KZ_ERROR_MEMORY;

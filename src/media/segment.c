@@ -1,6 +1,7 @@
 #include "media/segment.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libavutil/intreadwrite.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "base/disk.h"
 #include "base/mem.h"
 #include "media/check_internal.h"
 #include "media/internal.h"
@@ -24,12 +26,15 @@ static const char magic[8] = "KZSEG001";
 enum { PACKET_HEAD = 36, FRAME_BODY = 24, CHECKED_BODY = 16, SIDE_HEAD = 8, MAX_SIDE = 64 };
 
 #define MAX_PIECE ((int64_t)1 << 30)
+#define BUFFER_BYTES ((size_t)256 << 10)
 
 /* ---- writing ---- */
 
 struct kz_segment_writer {
-    FILE *file;
+    int fd;
     char *path;
+    uint8_t *buffer; /* BUFFER_BYTES, of which `held` wait to be written */
+    size_t held;
     kz_digest *digest;
     int64_t bytes;
     kz_log *log;
@@ -40,13 +45,26 @@ static int failed(const char *path, kz_log *log, int error)
     return kz_fail(log, KZ_ERROR_FAILED, "%s: %s", path, strerror(error));
 }
 
+static int flush(kz_segment_writer *w)
+{
+    const int error = kz_disk_write(w->fd, w->buffer, w->held);
+    w->held = 0;
+    return error ? failed(w->path, w->log, error) : 0;
+}
+
 static int put(kz_segment_writer *w, const void *data, size_t size)
 {
-    if (size && fwrite(data, 1, size, w->file) != size)
-        return failed(w->path, w->log, errno);
+    int result = w->held + size > BUFFER_BYTES ? flush(w) : 0;
     kz_digest_add(w->digest, data, size);
     w->bytes += (int64_t)size;
-    return 0;
+    if (result == 0 && size > BUFFER_BYTES) {
+        const int error = kz_disk_write(w->fd, data, size);
+        result = error ? failed(w->path, w->log, error) : 0;
+    } else if (result == 0 && size) {
+        memcpy(w->buffer + w->held, data, size);
+        w->held += size;
+    }
+    return result;
 }
 
 int kz_segment_create(kz_segment_writer **writer, const char *path, kz_log *log)
@@ -55,10 +73,16 @@ int kz_segment_create(kz_segment_writer **writer, const char *path, kz_log *log)
     if (!fresh)
         return kz_fail_memory(log, path);
     fresh->log = log;
+    fresh->fd = -1;
     fresh->path = kz_strdup(path);
-    int result = fresh->path && kz_digest_open(&fresh->digest) == 0 ? 0 : kz_fail_memory(log, path);
-    if (result == 0 && !(fresh->file = fopen(path, "wbe")))
-        result = failed(path, log, errno);
+    fresh->buffer = kz_alloc_raw(BUFFER_BYTES, 1);
+    int result = 0;
+    if (!fresh->path || !fresh->buffer || kz_digest_open(&fresh->digest) != 0)
+        result = kz_fail_memory(log, path);
+    if (result == 0) {
+        fresh->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+        result = fresh->fd < 0 ? failed(path, log, errno) : 0;
+    }
     if (result == 0)
         result = put(fresh, magic, sizeof(magic));
     if (result != 0)
@@ -69,6 +93,7 @@ int kz_segment_create(kz_segment_writer **writer, const char *path, kz_log *log)
 static void close_writer(kz_segment_writer **writer)
 {
     kz_digest_close(&(*writer)->digest);
+    kz_free((*writer)->buffer);
     kz_free((*writer)->path);
     kz_free(*writer);
     *writer = NULL;
@@ -78,8 +103,8 @@ void kz_segment_abandon(kz_segment_writer **writer)
 {
     if (!*writer)
         return;
-    if ((*writer)->file) {
-        fclose((*writer)->file);
+    if ((*writer)->fd >= 0) {
+        close((*writer)->fd);
         unlink((*writer)->path);
     }
     close_writer(writer);
@@ -131,11 +156,15 @@ static int put_checked(kz_segment_writer *w, const kz_stamp *stamp)
 /* On disk, and closed whatever happens. */
 static int settle(kz_segment_writer *w)
 {
-    int error = fflush(w->file) != 0 || fsync(fileno(w->file)) != 0 ? errno : 0;
-    if (fclose(w->file) != 0 && !error)
-        error = errno;
-    w->file = NULL;
-    return error ? failed(w->path, w->log, error) : 0;
+    int result = flush(w);
+    if (result == 0 && fsync(w->fd) != 0)
+        result = failed(w->path, w->log, errno);
+    if (close(w->fd) != 0 && result == 0)
+        result = failed(w->path, w->log, errno);
+    w->fd = -1;
+    if (result != 0)
+        unlink(w->path);
+    return result;
 }
 
 int kz_segment_finish(kz_segment_writer **writer, const kz_frame_mark *marks, size_t frames,

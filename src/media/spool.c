@@ -1,6 +1,7 @@
 #include "media/spool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libavutil/imgutils.h>
 #include <libavutil/intreadwrite.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "base/disk.h"
 #include "base/mem.h"
 #include "media/internal.h"
 
@@ -22,7 +24,8 @@ struct kz_spool {
     char *path;
     kz_log *log;
     kz_video_format format;
-    FILE *file;
+    FILE *file; /* what an earlier run left; NULL: nothing, or all is given */
+    int fd;     /* to append, -1: not yet */
     bool given_all, failed;
     int64_t end; /* of the last frame given or put */
     AVCodecContext *encoder, *decoder;
@@ -36,6 +39,7 @@ int kz_spool_open(kz_spool **spool, const char *path, const kz_video_format *for
     if (!fresh)
         return kz_fail_memory(log, path);
     fresh->log = log;
+    fresh->fd = -1;
     fresh->format = *format;
     fresh->path = kz_strdup(path);
     fresh->packet = av_packet_alloc();
@@ -52,6 +56,8 @@ void kz_spool_close(kz_spool **spool)
         return;
     if ((*spool)->file)
         fclose((*spool)->file);
+    if ((*spool)->fd >= 0)
+        close((*spool)->fd);
     avcodec_free_context(&(*spool)->encoder);
     avcodec_free_context(&(*spool)->decoder);
     av_packet_free(&(*spool)->packet);
@@ -93,7 +99,7 @@ static AVCodecContext *open_decoder(const kz_spool *s, enum AVCodecID id, const 
 static bool open_left(kz_spool *s)
 {
     uint8_t head[sizeof(magic) + 8];
-    s->file = fopen(s->path, "r+be");
+    s->file = fopen(s->path, "rbe");
     if (!s->file || !get(s, head, sizeof(head)) || memcmp(head, magic, sizeof(magic)) != 0)
         return false;
     const size_t size = AV_RL32(head + sizeof(magic) + 4);
@@ -178,20 +184,15 @@ static AVCodecContext *open_encoder(const kz_spool *s, enum AVCodecID id)
     return context;
 }
 
-static int put(kz_spool *s, const void *data, size_t size)
-{
-    return size == 0 || fwrite(data, 1, size, s->file) == size ? 0 : errno;
-}
-
 static int put_header(kz_spool *s)
 {
     uint8_t head[sizeof(magic) + 8];
     memcpy(head, magic, sizeof(magic));
     AV_WL32(head + sizeof(magic), (uint32_t)s->encoder->codec_id);
     AV_WL32(head + sizeof(magic) + 4, (uint32_t)s->encoder->extradata_size);
-    const int error = put(s, head, sizeof(head));
-    s->end = (int64_t)sizeof(head) + s->encoder->extradata_size;
-    return error ? error : put(s, s->encoder->extradata, (size_t)s->encoder->extradata_size);
+    const int error = kz_disk_write(s->fd, head, sizeof(head));
+    return error ? error
+                 : kz_disk_write(s->fd, s->encoder->extradata, (size_t)s->encoder->extradata_size);
 }
 
 /* Behind the frames that were given; a file that gave none begins anew. */
@@ -204,14 +205,13 @@ static int open_to_write(kz_spool *s)
         s->encoder = open_encoder(s, AV_CODEC_ID_RAWVIDEO);
     if (!s->encoder)
         return ENOTSUP;
-    if (s->file && s->decoder && s->decoder->codec_id == s->encoder->codec_id) {
-        const bool there = fseeko(s->file, s->end, SEEK_SET) == 0;
-        return there && ftruncate(fileno(s->file), s->end) == 0 ? 0 : errno;
-    }
-    if (s->file)
-        fclose(s->file);
-    s->file = fopen(s->path, "w+be");
-    return s->file ? put_header(s) : errno;
+    const bool goes_on = s->decoder && s->decoder->codec_id == s->encoder->codec_id;
+    s->fd = open(s->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (s->fd < 0 || ftruncate(s->fd, goes_on ? s->end : 0) != 0)
+        return errno;
+    if (goes_on)
+        return lseek(s->fd, s->end, SEEK_SET) < 0 ? errno : 0;
+    return put_header(s);
 }
 
 static int encode(kz_spool *s, const kz_frame *frame)
@@ -235,11 +235,11 @@ static int put_frame(kz_spool *s, const kz_frame *frame)
     AV_WL32(head + 8, (uint32_t)s->packet->size);
     kz_digest_of(s->packet->data, (size_t)s->packet->size, digest);
     memcpy(head + 12, digest, KZ_DIGEST_TEXT - 1);
-    error = put(s, head, sizeof(head));
+    error = kz_disk_write(s->fd, head, sizeof(head));
     if (!error)
-        error = put(s, s->packet->data, (size_t)s->packet->size);
+        error = kz_disk_write(s->fd, s->packet->data, (size_t)s->packet->size);
     av_packet_unref(s->packet);
-    if (!error && (fflush(s->file) != 0 || fdatasync(fileno(s->file)) != 0))
+    if (!error && fdatasync(s->fd) != 0)
         error = errno;
     return error;
 }

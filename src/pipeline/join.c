@@ -144,6 +144,8 @@ int kz_join(const kz_pipeline_params *params, const kz_form *form, kz_log *log)
     if (!error)
         error = write_all(&j);
     if (!error)
+        error = kz_journal_note_output(params->journal, kz_output_temporary(params->output));
+    if (!error)
         error = kz_output_finish(params->output, j.checker);
     kz_checker_close(&j.checker);
     kz_segment_marks_close(&j.marks);

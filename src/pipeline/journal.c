@@ -37,7 +37,8 @@ struct kz_journal {
     int n_segments;
     int64_t frames;
     int64_t reached;
-    off_t good; /* bytes of the journal that hold */
+    uintmax_t device, inode; /* of the file that was whole; 0: none was */
+    off_t good;              /* bytes of the journal that hold */
 };
 
 static int failed(const kz_journal *j, const char *what, int error)
@@ -227,6 +228,8 @@ static bool take_line(kz_journal *j, char *text)
         return take_fact(j, text + 5);
     if (strncmp(text, "segment ", 8) == 0)
         return take_segment(j, text + 8);
+    if (strncmp(text, "whole ", 6) == 0)
+        return sscanf(text + 6, "%ju %ju", &j->device, &j->inode) == 2;
     if (strncmp(text, "reached ", 8) == 0)
         j->reached = strtoll(text + 8, NULL, 10);
     return strncmp(text, "reached ", 8) == 0;
@@ -345,6 +348,7 @@ static void forget(kz_journal *j)
     j->segments = NULL;
     j->n_facts = j->n_segments = 0;
     j->frames = j->reached = j->bytes_before = 0;
+    j->device = j->inode = 0;
     j->good = 0;
     if (j->fd >= 0)
         close(j->fd);
@@ -525,6 +529,29 @@ void kz_journal_note_reached(kz_journal *j, int64_t frames)
     if (j->fd >= 0)
         (void)!append_locked(j, text, false);
     pthread_mutex_unlock(&j->mutex);
+}
+
+int kz_journal_note_output(kz_journal *j, const char *part)
+{
+    struct stat st;
+    if (stat(part, &st) != 0)
+        return failed(j, part, errno);
+    pthread_mutex_lock(&j->mutex);
+    const int error = append_text(
+        j, kz_asprintf("whole %ju %ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino), true);
+    pthread_mutex_unlock(&j->mutex);
+    return error;
+}
+
+/* Renamed, a file keeps its number. */
+bool kz_journal_is_finished(const kz_journal *j)
+{
+    struct stat st;
+    char *part = kz_journal_path(j, "output");
+    const bool renamed = part && access(part, F_OK) != 0;
+    kz_free(part);
+    return renamed && j->inode && stat(j->output, &st) == 0 && st.st_dev == j->device &&
+           st.st_ino == j->inode;
 }
 
 int kz_journal_cut(kz_journal *j, int segments)

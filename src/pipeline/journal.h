@@ -71,6 +71,12 @@ int kz_journal_add_segment(kz_journal *journal, const kz_segment_info *info);
 /* Notes that so many frames have been computed; not at once on disk, and no failure if it can't. */
 void kz_journal_note_reached(kz_journal *journal, int64_t frames);
 
+/* Notes that the file at `part` is whole and gets the output's name next. As adding a fact. */
+int kz_journal_note_output(kz_journal *journal, const char *part);
+
+/* The output has got its name, and only what is in the folder wasn't removed any more. */
+bool kz_journal_is_finished(const kz_journal *journal);
+
 /* Forgets the finished segments from this one on: its file isn't what it was. */
 int kz_journal_cut(kz_journal *journal, int segments);
 
