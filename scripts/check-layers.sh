@@ -20,6 +20,7 @@ find src -name '*.[ch]' -print | LC_ALL=C sort | xargs awk '
     only["dnnl"] = only["oneapi"] = " backend "
     only["cjson"] = " base model job cmd "
     only["nettle"] = " base "
+    only["sqlite3"] = " job "
   }
   function wrong(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }
   FNR == 1 {

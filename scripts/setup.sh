@@ -7,6 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 packages=(
   gcc libc6-dev meson ninja-build pkg-config
   libavformat-dev libavcodec-dev libavfilter-dev libavutil-dev libdnnl-dev libcjson-dev nettle-dev
+  libsqlite3-dev
   ca-certificates python3-pip unzip
 )
 case ${1:-run} in

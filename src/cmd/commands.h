@@ -10,6 +10,8 @@ int kz_cmd_upscale(int argc, char **argv, const kz_dirs *dirs);
 int kz_cmd_verify(int argc, char **argv, const kz_dirs *dirs);
 int kz_cmd_models(int argc, char **argv, const kz_dirs *dirs);
 int kz_cmd_bench(int argc, char **argv, const kz_dirs *dirs);
+int kz_cmd_watch(int argc, char **argv, const kz_dirs *dirs);
+int kz_cmd_jobs(int argc, char **argv);
 int kz_cmd_version(void);
 
 /* Opens the log that a command writes to stderr; says so itself where there is no memory for it. */

@@ -9,6 +9,8 @@ static void print_usage(FILE *stream)
     fprintf(stream, "kizuna makes a 4K episode of an anime episode.\n"
                     "\n"
                     "usage: kizuna upscale [options] INPUT… [-o FILE|DIR|-]\n"
+                    "       kizuna watch [options] IN --output DIR\n"
+                    "       kizuna jobs [list|show|retry|cancel|pause|prune] [ID…]\n"
                     "       kizuna verify [options] INPUT OUTPUT\n"
                     "       kizuna models\n"
                     "       kizuna bench [options]\n"
@@ -47,6 +49,10 @@ static int run_command(int argc, char **argv, const kz_dirs *dirs)
         return kz_cmd_upscale(argc - 1, argv + 1, dirs);
     if (strcmp(name, "verify") == 0)
         return kz_cmd_verify(argc - 1, argv + 1, dirs);
+    if (strcmp(name, "watch") == 0)
+        return kz_cmd_watch(argc - 1, argv + 1, dirs);
+    if (strcmp(name, "jobs") == 0)
+        return kz_cmd_jobs(argc - 1, argv + 1);
     if (strcmp(name, "models") == 0)
         return kz_cmd_models(argc - 1, argv + 1, dirs);
     if (strcmp(name, "bench") == 0)

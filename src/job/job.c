@@ -324,6 +324,7 @@ static int run_pipeline(struct job *j, kz_job_result *result)
                                      j->resume.again ? kz_journal_frames(j->resume.journal) : 0,
                                  .first = j->first,
                                  .spool_seconds = SPOOL_SECONDS,
+                                 .strict = j->options.strict,
                                  .check = !j->options.no_verify,
                                  .stop = j->params->stop,
                                  .progress = j->params->progress,

@@ -33,7 +33,9 @@ typedef struct kz_job_options {
     int frames;
     bool overwrite, keep_existing;
     bool no_verify;
+    bool strict;
     bool restart, no_resume;
+    int on_change;  /* refuse, restart */
     char *progress; /* auto, bar, json, off, a URL or a file descriptor */
     bool verbose, quiet;
     bool help;

@@ -94,7 +94,13 @@ static int open_journal(kz_resume *r, kz_job_options *o, const char *input, cons
         return kz_fail_memory(log, output);
     if (o->restart || kz_journal_is_empty(r->journal) || kz_journal_is_finished(r->journal))
         return 0;
-    error = kz_key_compare(&r->key, r->journal, output, log);
+    /* Where to begin anew has been asked for, what differs isn't an error. */
+    error = kz_key_compare(&r->key, r->journal, output, o->on_change ? NULL : log);
+    if (error && o->on_change) {
+        kz_log_line(log, KZ_LOG_INFO, "resume  an unfinished run of %s differs: it begins anew",
+                    output);
+        return 0;
+    }
     if (error)
         return error;
     r->again = true;

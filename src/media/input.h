@@ -43,6 +43,9 @@ const char *kz_input_describe(const kz_input *input);
 /* Frames that the run will give as far as the container tells, 0 when it doesn't. */
 int64_t kz_input_frames(const kz_input *input);
 
+/* It ended before the length that the container tells. */
+bool kz_input_is_cut(const kz_input *input);
+
 /* Nothing shown from `time` on (in units of `base`, counted from the start) is wanted. */
 void kz_input_end_at(kz_input *input, int64_t time, kz_ratio base);
 

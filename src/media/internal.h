@@ -71,6 +71,7 @@ struct kz_input {
     int64_t length;       /* INT64_MAX: all */
     int64_t reached;      /* the latest end of a packet read, not shifted */
     bool wait_key;        /* after a seek: nothing can be decoded before the first key frame */
+    bool cut;             /* see kz_input_is_cut() */
     bool late_stream_met; /* the warning about it is out */
     int64_t mark;         /* see kz_packet */
     AVPacket *packet;     /* the one being read */

@@ -23,7 +23,7 @@ static void note_reached(kz_input *input, const AVPacket *packet)
 }
 
 /* Libav says nothing of a file that merely stops, so its length is compared with the header's. */
-static void warn_if_short(const kz_input *input)
+static void warn_if_short(kz_input *input)
 {
     const AVFormatContext *av = input->av;
     if (input->length != INT64_MAX || input->reached == INT64_MIN || av->duration <= 0 ||
@@ -32,7 +32,8 @@ static void warn_if_short(const kz_input *input)
     const int64_t begin = av->start_time == AV_NOPTS_VALUE ? 0 : av->start_time;
     const double got = (double)(input->reached - begin) / AV_TIME_BASE;
     const double told = (double)av->duration / AV_TIME_BASE;
-    if (got < told - 1.0)
+    input->cut = got < told - 1.0;
+    if (input->cut)
         kz_log_line(input->remarks, KZ_LOG_WARNING,
                     "%s: ends after %.1f of %.1f seconds: the file seems to be truncated",
                     input->name, got, told);
@@ -48,12 +49,14 @@ static int end_of_input(kz_input *input, int code)
     if (io < 0 && io != AVERROR_EOF)
         return kz_fail(input->log, KZ_ERROR_FAILED, "%s: can't read on: %s", input->name,
                        av_err2str(io));
-    if (code == AVERROR_EOF)
+    if (code == AVERROR_EOF) {
         warn_if_short(input);
-    else
-        kz_log_line(input->remarks, KZ_LOG_WARNING,
-                    "%s: unreadable from here on, as if it ended (%s): is the file truncated?",
-                    input->name, av_err2str(code));
+        return KZ_END;
+    }
+    input->cut = true;
+    kz_log_line(input->remarks, KZ_LOG_WARNING,
+                "%s: unreadable from here on, as if it ended (%s): is the file truncated?",
+                input->name, av_err2str(code));
     return KZ_END;
 }
 
@@ -261,4 +264,9 @@ int kz_input_seek(kz_input *input, int64_t time)
         break;
     }
     return moved ? rewind_input(input) : 0;
+}
+
+bool kz_input_is_cut(const kz_input *input)
+{
+    return input->cut;
 }

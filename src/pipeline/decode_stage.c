@@ -46,6 +46,18 @@ static int forward_frames(kz_line *line, kz_cutter *cutter)
     }
 }
 
+/* KZ_END: there is none. */
+static int look_for_damage(const kz_line *line)
+{
+    const kz_pipeline_params *p = line->params;
+    if (kz_decoder_errors(p->decoder))
+        return kz_fail(line->log, KZ_ERROR_FAILED, "the input is damaged: %lld packets",
+                       (long long)kz_decoder_errors(p->decoder));
+    if (kz_input_is_cut(p->input))
+        return kz_fail(line->log, KZ_ERROR_FAILED, "the input ends too early");
+    return KZ_END;
+}
+
 void kz_stage_decode(kz_line *line)
 {
     kz_cutter *cutter = NULL;
@@ -55,6 +67,8 @@ void kz_stage_decode(kz_line *line)
     if (!error)
         error = forward_frames(line, cutter);
     kz_cutter_close(&cutter);
+    if (error == KZ_END && line->params->strict)
+        error = look_for_damage(line);
     pthread_mutex_lock(&line->lock);
     line->damaged = kz_decoder_errors(line->params->decoder);
     pthread_mutex_unlock(&line->lock);

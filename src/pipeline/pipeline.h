@@ -72,6 +72,7 @@ typedef struct kz_pipeline_params {
     int64_t frames_before; /* of the journal's finished segments; the decoder stands behind them */
     const kz_frame *first; /* if so: what the input's first frame is like */
     double spool_seconds;  /* a frame that takes as long to compute is kept until its segment is */
+    bool strict;           /* a damaged or cut input is a failure */
     bool check;            /* decode what the encoder makes */
     atomic_bool *stop;     /* set from outside to cancel; set by a stage that fails. The input and
                             * the upscaler must have been opened with the same flag. */

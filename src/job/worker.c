@@ -1,0 +1,353 @@
+#include "job/worker.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/thread.h"
+#include "job/after.h"
+#include "job/child.h"
+#include "job/describe.h"
+#include "job/identity.h"
+#include "job/lease.h"
+#include "job/place.h"
+
+enum {
+    MOST_ARGUMENTS = 200,
+    BEAT_SECONDS = 5,
+    STOP_SECONDS = 8,        /* that a process has for a clean end */
+    STALL_SECONDS = 45 * 60, /* without a frame: it hangs */
+    LOOK_SECONDS = 3,        /* for jobs that other processes queue */
+    MOST_BACKOFF = 6 * 3600
+};
+
+struct work {
+    const kz_worker_params *params;
+    kz_store *store;
+    char name[80];
+    kz_record job;
+    kz_lease *lease;
+    double began;
+    char error[1024];
+};
+
+static bool may_work(const kz_worker_params *p)
+{
+    return !atomic_load(p->stop) && kz_schedule_allows(p->schedule, time(NULL));
+}
+
+/* ---- the command ---- */
+
+/* The words of a JSON array, as `kizuna upscale` gets them. The array owns them. */
+static cJSON *read_words(const struct work *w)
+{
+    cJSON *words = cJSON_Parse(w->job.arguments);
+    if (!cJSON_IsArray(words) || cJSON_GetArraySize(words) > MOST_ARGUMENTS) {
+        cJSON_Delete(words);
+        return NULL;
+    }
+    return words;
+}
+
+/* argv[] points into `words` and the job. */
+static void fill_upscale(const struct work *w, const cJSON *words, const char **argv)
+{
+    static const char *const fixed[] = {"upscale", "--progress", "json", "--strict",
+                                        "--on-change=restart"};
+    int n = 0;
+    const cJSON *word;
+    argv[n++] = w->params->program;
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+        argv[n++] = fixed[i];
+    cJSON_ArrayForEach(word, words)
+    {
+        if (cJSON_IsString(word))
+            argv[n++] = word->valuestring;
+    }
+    /* What was put together wrongly would be so again. */
+    if (strstr(w->job.error, "isn't as it should be"))
+        argv[n++] = "--restart";
+    argv[n++] = "-y";
+    argv[n++] = "-o";
+    argv[n++] = w->job.output;
+    argv[n++] = "--";
+    argv[n++] = w->job.input;
+    argv[n] = NULL;
+}
+
+/* ---- one job ---- */
+
+static void fail_with(struct work *w, const char *text)
+{
+    snprintf(w->error, sizeof(w->error), "%s", text);
+}
+
+/* Beats while the child works. Returns true when it shall end: the job isn't ours any more, or we
+ * shall stop. */
+static bool shall_end(struct work *w, const kz_child_news *news)
+{
+    return !may_work(w->params) ||
+           kz_store_beat(w->store, w->job.id, w->name, news->frames, news->total, news->fps) ==
+               KZ_ERROR_CANCELLED ||
+           (w->lease && kz_lease_beat(w->lease) == KZ_ERROR_CANCELLED);
+}
+
+/* Watches the child to its end. */
+static enum kz_outcome watch(struct work *w, kz_child *child)
+{
+    kz_child_news news = {0};
+    double moved = kz_now(), beaten = 0, asked = 0;
+    int64_t frames = -1;
+    do {
+        kz_child_wait(child, 0.5, &news);
+        const double now = kz_now();
+        if (news.frames != frames) {
+            frames = news.frames;
+            moved = now;
+        }
+        if (!asked && (now - beaten > BEAT_SECONDS || atomic_load(w->params->stop))) {
+            beaten = now;
+            if (shall_end(w, &news)) {
+                kz_child_stop(child);
+                asked = now;
+            }
+        }
+        if (asked && now - asked > STOP_SECONDS)
+            kz_child_kill(child);
+        if (!asked && now - moved > STALL_SECONDS) {
+            fail_with(w, "no frame came for 45 minutes");
+            kz_child_kill(child);
+        }
+    } while (!news.ended);
+    if (asked)
+        return KZ_OUTCOME_INTERRUPTED;
+    if (news.killed && !w->error[0]) {
+        fail_with(w, news.error);
+        return KZ_OUTCOME_LOST;
+    }
+    (void)kz_store_beat(w->store, w->job.id, w->name, news.frames, news.total, news.fps);
+    if (news.code == 0)
+        return KZ_OUTCOME_DONE;
+    if (!w->error[0])
+        fail_with(w, news.error);
+    return KZ_OUTCOME_FAILED;
+}
+
+static enum kz_outcome run_child(struct work *w, const char *const *argv)
+{
+    kz_child *child = NULL;
+    if (kz_child_start(&child, argv, w->params->nice, w->params->log)) {
+        fail_with(w, "its process couldn't be started");
+        return KZ_OUTCOME_FAILED;
+    }
+    const enum kz_outcome outcome = watch(w, child);
+    kz_child_close(&child);
+    return outcome;
+}
+
+static enum kz_outcome upscale(struct work *w)
+{
+    const char *argv[MOST_ARGUMENTS + 16];
+    cJSON *words = read_words(w);
+    if (!words) {
+        fail_with(w, "its options can't be read");
+        return KZ_OUTCOME_FAILED;
+    }
+    fill_upscale(w, words, argv);
+    const enum kz_outcome outcome = run_child(w, argv);
+    cJSON_Delete(words);
+    return outcome;
+}
+
+/* Before an original is deleted the output is read and decoded once more, by itself. */
+static enum kz_outcome verify(struct work *w)
+{
+    const char *argv[MOST_ARGUMENTS + 16];
+    cJSON *words = read_words(w);
+    const cJSON *word;
+    int n = 0;
+    if (!words)
+        return KZ_OUTCOME_FAILED;
+    argv[n++] = w->params->program;
+    argv[n++] = "verify";
+    cJSON_ArrayForEach(word, words)
+    {
+        if (cJSON_IsString(word))
+            argv[n++] = word->valuestring;
+    }
+    argv[n++] = w->job.input;
+    argv[n++] = w->job.output;
+    argv[n] = NULL;
+    const enum kz_outcome outcome = run_child(w, argv);
+    cJSON_Delete(words);
+    if (outcome == KZ_OUTCOME_FAILED && !w->error[0])
+        fail_with(w, "the output doesn't hold all of the input");
+    return outcome;
+}
+
+/* The same content was done under another name: its output gets this name too. */
+static bool link_done(struct work *w)
+{
+    kz_record done;
+    struct stat st;
+    if (kz_store_find_done(w->store, &w->job, &done) != 0)
+        return false;
+    char *part = kz_asprintf("%s.%ld.part", w->job.output, (long)getpid());
+    bool linked = part && stat(done.output, &st) == 0 && st.st_size == done.bytes &&
+                  kz_place_link(done.output, part) == 0;
+    if (linked)
+        linked = rename(part, w->job.output) == 0;
+    /* Two names of one file aren't renamed onto each other. */
+    if (part)
+        unlink(part);
+    kz_free(part);
+    kz_record_free(&done);
+    return linked;
+}
+
+/* The input is what was queued; a file replaced meanwhile is a job of its own. */
+static bool input_is_same(struct work *w)
+{
+    char digest[KZ_DIGEST_TEXT];
+    if (kz_identity(digest, w->job.input, NULL) != 0)
+        fail_with(w, "the input is gone or can't be read");
+    else if (strcmp(digest, w->job.content) != 0)
+        fail_with(w, "the input has changed since it was queued");
+    return !w->error[0];
+}
+
+static enum kz_outcome do_job(struct work *w)
+{
+    const int code = kz_place_folders(w->job.output);
+    if (code) {
+        snprintf(w->error, sizeof(w->error), "its output's folder: %s", strerror(code));
+        return KZ_OUTCOME_FAILED;
+    }
+    if (!input_is_same(w))
+        return KZ_OUTCOME_FAILED;
+    const int error = kz_lease_take(&w->lease, w->job.output, w->params->log);
+    if (error == KZ_AGAIN)
+        return KZ_OUTCOME_INTERRUPTED;
+    if (error) {
+        fail_with(w, "its output's folder can't be written");
+        return KZ_OUTCOME_FAILED;
+    }
+    enum kz_outcome outcome = link_done(w) ? KZ_OUTCOME_DONE : upscale(w);
+    if (outcome == KZ_OUTCOME_DONE && !input_is_same(w))
+        outcome = KZ_OUTCOME_FAILED;
+    if (outcome == KZ_OUTCOME_DONE &&
+        kz_after_sidecars(w->job.input, w->job.output, w->params->log) != 0) {
+        fail_with(w, "a file beside it couldn't be copied");
+        outcome = KZ_OUTCOME_FAILED;
+    }
+    if (outcome == KZ_OUTCOME_DONE && w->params->after == KZ_AFTER_DELETE)
+        outcome = verify(w);
+    return outcome;
+}
+
+/* ---- around it ---- */
+
+static void run_hook(const struct work *w, const char *command)
+{
+    kz_record now;
+    if (!command || kz_store_get(w->store, w->job.id, &now) != 0)
+        return;
+    char *text = kz_record_json(&now);
+    const int code = text ? kz_child_hook(command, text, w->params->log) : 1;
+    if (code)
+        kz_event(w->params->events, "hook failed", &now, command);
+    kz_free(text);
+    kz_record_free(&now);
+}
+
+static double backoff(const struct work *w)
+{
+    double wait = w->params->backoff;
+    for (int i = 0; i < w->job.attempts && wait < MOST_BACKOFF; i++)
+        wait *= 2;
+    return wait < MOST_BACKOFF ? wait : MOST_BACKOFF;
+}
+
+/* Who has no lease waits for another machine. */
+static double wait_after(const struct work *w, enum kz_outcome outcome)
+{
+    if (outcome == KZ_OUTCOME_FAILED)
+        return backoff(w);
+    if (outcome == KZ_OUTCOME_LOST)
+        return w->params->backoff < 5 ? w->params->backoff : 5;
+    return outcome == KZ_OUTCOME_INTERRUPTED && !w->lease ? 5 : 0;
+}
+
+/* Tells the store, then the world. */
+static int give_back(struct work *w, enum kz_outcome outcome)
+{
+    struct stat st;
+    enum kz_job_state state = KZ_JOB_QUEUED;
+    const bool interrupted = outcome == KZ_OUTCOME_INTERRUPTED;
+    const kz_result result = {
+        .outcome = outcome,
+        .error = interrupted ? w->job.error : w->error,
+        .wait = wait_after(w, outcome),
+        .seconds = kz_now() - w->began,
+        .bytes = outcome == KZ_OUTCOME_DONE && stat(w->job.output, &st) == 0 ? st.st_size : 0};
+    int error = kz_store_end(w->store, w->job.id, w->name, &result, &state);
+    if (error)
+        return error;
+    if (interrupted)
+        kz_event(w->params->events, "interrupted", &w->job, NULL);
+    else if (state == KZ_JOB_DONE)
+        kz_event(w->params->events, "done", &w->job, w->job.output);
+    else
+        kz_event(w->params->events, state == KZ_JOB_QUARANTINED ? "quarantined" : "failed", &w->job,
+                 w->error);
+    if (state == KZ_JOB_DONE && kz_after_original(w->params, w->job.input) != 0)
+        kz_event(w->params->events, "kept", &w->job, "the original couldn't be moved away");
+    if (state == KZ_JOB_DONE)
+        run_hook(w, w->params->on_done);
+    else if (state == KZ_JOB_QUARANTINED)
+        run_hook(w, w->params->on_fail);
+    return 0;
+}
+
+static int work_once(struct work *w)
+{
+    w->error[0] = '\0';
+    w->began = kz_now();
+    kz_event(w->params->events, "started", &w->job, NULL);
+    const enum kz_outcome outcome = do_job(w);
+    int error = give_back(w, outcome);
+    kz_lease_close(&w->lease);
+    return error;
+}
+
+/* Until another process may have queued something. */
+static void rest(struct work *w)
+{
+    struct pollfd fd = {.fd = w->params->stop_fd, .events = POLLIN};
+    (void)!poll(&fd, 1, LOOK_SECONDS * 1000);
+}
+
+int kz_worker_run(const kz_worker_params *params)
+{
+    struct work w = {.params = params};
+    kz_worker_name(w.name, sizeof(w.name), params->thread);
+    int error = kz_store_open(&w.store, params->store, params->log);
+    while (!error && !atomic_load(params->stop)) {
+        error = may_work(params) ? kz_store_take(w.store, w.name, &w.job) : KZ_END;
+        if (!error) {
+            error = work_once(&w);
+            kz_record_free(&w.job);
+        } else if (error == KZ_END) {
+            rest(&w);
+            error = 0;
+        }
+    }
+    kz_store_close(&w.store);
+    return error;
+}
