@@ -93,6 +93,7 @@ struct words {
     int n_own;
     char **jobs; /* for the other's; so too */
     int n_jobs;
+    char *after; /* "move DIR" as one word; NULL: it isn't there */
 };
 
 /* The row that a word names: "--name", "--name=value", "-name", "-l". */
@@ -125,6 +126,12 @@ static void split(struct words *w, int argc, char **argv)
         to[(*n)++] = argv[i];
         if (value)
             to[(*n)++] = argv[++i];
+        if (value && own && strcmp(own->name, "after") == 0 && strcmp(argv[i], "move") == 0 &&
+            i + 1 < argc) {
+            kz_free(w->after);
+            w->after = kz_asprintf("move:%s", argv[++i]);
+            to[*n - 1] = w->after ? w->after : argv[i];
+        }
     }
 }
 
@@ -290,16 +297,6 @@ static int watch(struct options *o, struct words *words, char **rest, int n_rest
 {
     struct watch w = {.options = o, .log = log, .events = {stderr, o->log_format == 1}};
     enum kz_after after;
-    /* "--after move DIR": the folder stands behind the word. */
-    if (n_rest == 2 && strcmp(o->after, "move") == 0) {
-        char *joined = kz_asprintf("move:%s", rest[0]);
-        if (!joined)
-            return kz_fail_memory(log, "options");
-        kz_free(o->after);
-        o->after = joined;
-        rest++;
-        n_rest--;
-    }
     if (n_rest != 1)
         return kz_fail(log, KZ_ERROR_USAGE, "kizuna watch [options] IN --output DIR");
     int error = parse_after(&after, o, log);
@@ -348,6 +345,7 @@ int kz_cmd_watch(int argc, char **argv, const kz_dirs *dirs)
     kz_options_free(table, &options);
     kz_free(words.own);
     kz_free(words.jobs);
+    kz_free(words.after);
     kz_free(rest);
     kz_log_close(&log);
     return kz_exit_code(error);

@@ -156,7 +156,7 @@ static int look_into(struct scan *s, const char *path, const char *name, const c
         if (S_ISDIR(st.st_mode) && s->params->recursive && depth < MOST_DEPTH)
             error = scan_folder(s, inside, arguments, depth + 1);
         else if (kz_is_video_name(name) && !S_ISDIR(st.st_mode) && stat(inside, &st) == 0 &&
-                 S_ISREG(st.st_mode) && st.st_size > 0)
+                 S_ISREG(st.st_mode))
             error = look_at(s, inside, &st, arguments);
     }
     kz_free(inside);

@@ -222,6 +222,18 @@ static bool input_is_same(struct work *w)
     return !w->error[0];
 }
 
+/* A worker before this one had finished the output and died before it could say so. */
+static bool was_finished(struct work *w)
+{
+    struct stat st;
+    if (w->job.losses == 0 || stat(w->job.output, &st) != 0 ||
+        (double)st.st_mtim.tv_sec + 1 < w->job.started)
+        return false;
+    const bool whole = verify(w) == KZ_OUTCOME_DONE;
+    w->error[0] = '\0';
+    return whole;
+}
+
 static enum kz_outcome do_job(struct work *w)
 {
     const int code = kz_place_folders(w->job.output);
@@ -238,7 +250,7 @@ static enum kz_outcome do_job(struct work *w)
         fail_with(w, "its output's folder can't be written");
         return KZ_OUTCOME_FAILED;
     }
-    enum kz_outcome outcome = link_done(w) ? KZ_OUTCOME_DONE : upscale(w);
+    enum kz_outcome outcome = was_finished(w) || link_done(w) ? KZ_OUTCOME_DONE : upscale(w);
     if (outcome == KZ_OUTCOME_DONE && !input_is_same(w))
         outcome = KZ_OUTCOME_FAILED;
     if (outcome == KZ_OUTCOME_DONE &&
