@@ -10,6 +10,7 @@
 #include "check.h"
 #include "model/rewrite.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/position.h"
 #include "random_graph.h"
 
 /* ---- a run ---- */
@@ -20,6 +21,7 @@ struct run {
     int fail_at;   /* tile run that the network fails at, 0: never */
     int cancel_at; /* tile run at which somebody presses Ctrl-C */
     bool fill_disk;
+    bool segments; /* what is finished stays, and a run goes on with it */
     int result;
     kz_progress last;
     char *text; /* what was said */
@@ -84,6 +86,9 @@ struct parts {
     kz_upscaler *upscaler;
     kz_output *output;
     kz_graph *graph;
+    kz_journal *journal;
+    kz_input *source;
+    kz_frame *first;
     atomic_bool stop;
 };
 
@@ -108,11 +113,34 @@ static int open_upscaler(struct parts *p, const kz_video_format *in, const kz_vi
     return error ? error : kz_upscaler_open(&p->upscaler, &params, log);
 }
 
+/* The journal, and the input as far as an earlier run came. */
+static int open_journal(struct parts *p, const kz_input_params *in, const char *out,
+                        kz_pipeline_params *params, kz_log *log)
+{
+    int error = kz_journal_open(&p->journal, out, log);
+    if (!error && kz_journal_is_empty(p->journal))
+        error = kz_journal_begin(p->journal, NULL, 0);
+    if (!error)
+        error = kz_input_open(&p->source, in, log);
+    kz_position position = {.input = p->input, .decoder = p->decoder, .journal = p->journal};
+    if (!error)
+        error = kz_position_go(&position, true, log);
+    p->first = position.first;
+    params->journal = p->journal;
+    params->source = p->source;
+    params->first = p->first;
+    params->frames_before = kz_journal_frames(p->journal);
+    return error;
+}
+
 static int run_parts(struct parts *p, struct run *run, kz_log *log)
 {
-    char *out = in_folder("out.mkv");
+    char *out = in_folder("out.mkv"), *part = in_folder(".out.mkv.kizuna/output");
     kz_input_params in = {.path = run->in, .cancel = &p->stop};
-    kz_output_params output = {.path = out, .overwrite = true, .spill_bytes = 1 << 20};
+    kz_output_params output = {.path = out,
+                               .overwrite = true,
+                               .spill_bytes = 1 << 20,
+                               .part = run->segments ? part : NULL};
     kz_pipeline_params params = {.max_frames = run->frames,
                                  .stop = &p->stop,
                                  .encoder = {.codec = run->codec ? run->codec : "ffv1",
@@ -121,8 +149,11 @@ static int run_parts(struct parts *p, struct run *run, kz_log *log)
     int error = kz_input_open(&p->input, &in, log);
     if (!error)
         error = kz_decoder_open(&p->decoder, p->input, &(kz_decoder_params){.threads = 1}, log);
+    if (!error && run->segments)
+        error = open_journal(p, &in, out, &params, log);
     if (!error)
-        error = kz_output_open(&p->output, &output, p->input, params.encoder.codec, log);
+        error = kz_output_open(&p->output, &output, p->source ? p->source : p->input,
+                               params.encoder.codec, log);
     if (!error) {
         params.out_format = *kz_input_format(p->input);
         params.out_format.width *= 2;
@@ -138,6 +169,7 @@ static int run_parts(struct parts *p, struct run *run, kz_log *log)
         error = kz_pipeline_run(&params, &run->last, log);
     }
     kz_free(out);
+    kz_free(part);
     return error;
 }
 
@@ -166,7 +198,10 @@ static void run_pipeline(struct run *run)
     if (p.device)
         kz_backend_reference.close(&p.device);
     kz_graph_close(&p.graph);
+    kz_frame_close(&p.first);
     kz_input_close(&p.input);
+    kz_input_close(&p.source);
+    kz_journal_close(&p.journal);
     kz_log_close(&log);
     fclose(stream);
 }
@@ -278,6 +313,41 @@ static void cancelling_leaves_nothing(void)
     kz_free(in);
 }
 
+/* Scenes change at 5 and 10 s. A run whose network fails at frame 200, one that fails at frame 255,
+ * and one that doesn't make the same file as one run. */
+static void a_run_goes_on(void)
+{
+    char *in = in_folder("clip-long.mkv");
+    shell(
+        "ffmpeg -v error -f lavfi -i testsrc2=size=48x32:rate=25:duration=11 -f lavfi -i sine=d=11 "
+        "-vf \"negate=enable='between(t,5,10)'\" -c:v libx264 -bf 2 -g 20 -c:a flac %s",
+        "clip-long.mkv");
+    struct run whole = {.in = in, .segments = true, .frames = 262};
+    run_pipeline(&whole);
+    if (whole.result)
+        check_failed("%s", whole.text);
+    CHECK(whole.last.packets == 262 && whole.last.before == 0);
+    shell("mv out.mkv clip-whole.mkv%s", "");
+    for (int part = 0; part < 3; part++) {
+        struct run run = {.in = in,
+                          .segments = true,
+                          .frames = 262,
+                          .fail_at = part == 0   ? 200
+                                     : part == 1 ? 57
+                                                 : 0};
+        run_pipeline(&run);
+        if (run.result != (part < 2 ? KZ_ERROR_FAILED : 0))
+            check_failed("part %d: result %d after %lld: %s", part, run.result,
+                         (long long)run.last.before, run.text);
+        /* No frame that was computed is computed again. */
+        CHECK(run.last.before + run.last.kept == (part == 0 ? 0 : part == 1 ? 199 : 255));
+        free(run.text);
+    }
+    shell("cmp out.mkv clip-whole.mkv && rm out.mkv && test ! -e .out.mkv.kizuna%s", "");
+    free(whole.text);
+    kz_free(in);
+}
+
 static void the_folder_goes(void)
 {
     shell("rm -rf %s", folder());
@@ -291,6 +361,7 @@ static const struct check_case cases[] = {
     {"an encoder that won't open stops the rest", an_encoder_that_wont_open_stops_the_rest},
     {"a video without frames is an error", a_video_without_frames_is_an_error},
     {"cancelling leaves nothing", cancelling_leaves_nothing},
+    {"a run goes on", a_run_goes_on},
     {"the folder goes", the_folder_goes},
 };
 
