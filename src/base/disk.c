@@ -47,7 +47,7 @@ static int write_new(const char *path, const void *data, size_t size)
     return error;
 }
 
-static int sync_folder_of(const char *path)
+int kz_disk_sync_folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder = slash ? kz_asprintf("%.*s/", (int)(slash - path), path) : kz_strdup(".");
@@ -65,7 +65,7 @@ int kz_disk_replace(const char *path, const void *data, size_t size)
     if (error && fresh)
         unlink(fresh);
     kz_free(fresh);
-    return error ? error : sync_folder_of(path);
+    return error ? error : kz_disk_sync_folder_of(path);
 }
 
 int kz_disk_remove_folder(const char *path)

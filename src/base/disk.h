@@ -12,6 +12,9 @@ int kz_disk_write(int fd, const void *data, size_t size);
  * failure. */
 int kz_disk_sync_folder(const char *path);
 
+/* The same for the folder that `path` lies in. */
+int kz_disk_sync_folder_of(const char *path);
+
 /* Writes `path` anew as a whole: after a crash it holds the old bytes or all of the new ones. */
 int kz_disk_replace(const char *path, const void *data, size_t size);
 

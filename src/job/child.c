@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -160,6 +161,17 @@ void kz_child_close(kz_child **child)
     *child = NULL;
 }
 
+/* Its end, or ours of patience. */
+static void wait_for_hook(pid_t pid)
+{
+    struct pollfd fd = {.fd = pidfd_open(pid, 0), .events = POLLIN};
+    if (fd.fd < 0)
+        return;
+    if (poll(&fd, 1, KZ_HOOK_SECONDS * 1000) == 0)
+        kill(-pid, SIGKILL);
+    close(fd.fd);
+}
+
 int kz_child_hook(const char *command, const char *text, kz_log *log)
 {
     const char *const argv[] = {"/bin/sh", "-c", command, NULL};
@@ -176,6 +188,7 @@ int kz_child_hook(const char *command, const char *text, kz_log *log)
     close(fds[1]);
     if (pid < 0)
         return kz_fail(log, KZ_ERROR_FAILED, "%s: %s", command, strerror(errno));
+    wait_for_hook(pid);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

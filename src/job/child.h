@@ -35,8 +35,10 @@ void kz_child_kill(kz_child *child);
 /* One that runs is killed first. NULL is legal. */
 void kz_child_close(kz_child **child);
 
-/* Starts `command` by the shell with `text` on its standard input and waits for its end: for hooks.
- * Returns its exit code, or < 0 where it couldn't be started. */
+/* Starts `command` by the shell with `text` on its standard input and waits for its end, for
+ * KZ_HOOK_SECONDS at most: then it is killed. Returns its exit code, or < 0 where it couldn't be
+ * started. */
+#define KZ_HOOK_SECONDS 300
 int kz_child_hook(const char *command, const char *text, kz_log *log);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +13,7 @@
 #include "base/thread.h"
 #include "job/store.h"
 
-enum { TEXT = 300 };
+enum { TEXT = 300, LOOK_MS = 2000 };
 
 struct kz_lease {
     char *path;
@@ -72,13 +73,13 @@ static bool is_dead(const kz_lease *lease, const char *text)
 }
 
 /* It stays as it is for as long as a dead owner's would. */
-static bool is_left(const char *path, const char *before)
+static bool is_left(const char *path, const char *before, int stop_fd)
 {
     char now[TEXT];
+    struct pollfd fd = {.fd = stop_fd, .events = POLLIN};
     const double until = kz_now() + KZ_LEASE_SECONDS;
     while (kz_now() < until) {
-        sleep(1);
-        if (!read_text(path, now) || strcmp(now, before) != 0)
+        if (poll(&fd, 1, LOOK_MS) > 0 || !read_text(path, now) || strcmp(now, before) != 0)
             return false;
     }
     return true;
@@ -98,7 +99,7 @@ static void remove_left(const kz_lease *lease, const char *before)
     kz_free(mine);
 }
 
-int kz_lease_take(kz_lease **lease, const char *path, kz_log *log)
+int kz_lease_take(kz_lease **lease, const char *path, int stop_fd, kz_log *log)
 {
     char before[TEXT];
     kz_lease *fresh = *lease = kz_alloc(1, sizeof(*fresh));
@@ -108,7 +109,7 @@ int kz_lease_take(kz_lease **lease, const char *path, kz_log *log)
     name_owner(fresh->owner, sizeof(fresh->owner));
     int error = fresh->path ? write_new(fresh) : ENOMEM;
     if (error == EEXIST && read_text(fresh->path, before) &&
-        (is_dead(fresh, before) || is_left(fresh->path, before))) {
+        (is_dead(fresh, before) || is_left(fresh->path, before, stop_fd))) {
         remove_left(fresh, before);
         error = write_new(fresh);
     }

@@ -9,9 +9,10 @@
 
 typedef struct kz_lease kz_lease;
 
-/* For the output at `path`. KZ_AGAIN: another machine (or a process of this one that lives) has it;
- * ask again later. KZ_ERROR_FAILED (reported: the folder can't be written) or KZ_ERROR_MEMORY. */
-int kz_lease_take(kz_lease **lease, const char *path, kz_log *log);
+/* For the output at `path`. Watches another's lease for up to KZ_LEASE_SECONDS, or until `stop_fd`
+ * is readable. KZ_AGAIN: another machine (or a process of this one that lives) has it; ask again
+ * later. KZ_ERROR_FAILED (reported: the folder can't be written) or KZ_ERROR_MEMORY. */
+int kz_lease_take(kz_lease **lease, const char *path, int stop_fd, kz_log *log);
 
 /* Shows that the owner lives; to be called more often than every KZ_LEASE_SECONDS / 3.
  * KZ_ERROR_CANCELLED: it isn't ours any more. */

@@ -33,6 +33,7 @@ struct work {
     char name[80];
     kz_record job;
     kz_lease *lease;
+    unsigned beats;
     double began;
     char error[1024];
 };
@@ -95,7 +96,7 @@ static bool shall_end(struct work *w, const kz_child_news *news)
     return !may_work(w->params) ||
            kz_store_beat(w->store, w->job.id, w->name, news->frames, news->total, news->fps) ==
                KZ_ERROR_CANCELLED ||
-           (w->lease && kz_lease_beat(w->lease) == KZ_ERROR_CANCELLED);
+           (w->lease && w->beats++ % 3 == 0 && kz_lease_beat(w->lease) == KZ_ERROR_CANCELLED);
 }
 
 /* Watches the child to its end. */
@@ -222,12 +223,12 @@ static bool input_is_same(struct work *w)
     return !w->error[0];
 }
 
-/* A worker before this one had finished the output and died before it could say so. */
+/* A worker before this one had finished the output and died before it could say so, or another
+ * machine has. */
 static bool was_finished(struct work *w)
 {
     struct stat st;
-    if (w->job.losses == 0 || stat(w->job.output, &st) != 0 ||
-        (double)st.st_mtim.tv_sec + 1 < w->job.started)
+    if (stat(w->job.output, &st) != 0 || (double)st.st_mtim.tv_sec + 1 < w->job.created)
         return false;
     const bool whole = verify(w) == KZ_OUTCOME_DONE;
     w->error[0] = '\0';
@@ -236,6 +237,9 @@ static bool was_finished(struct work *w)
 
 static enum kz_outcome do_job(struct work *w)
 {
+    /* A disk that is away for a while is no fault of its files. */
+    if (access(w->params->root, R_OK | X_OK) != 0)
+        return KZ_OUTCOME_INTERRUPTED;
     const int code = kz_place_folders(w->job.output);
     if (code) {
         snprintf(w->error, sizeof(w->error), "its output's folder: %s", strerror(code));
@@ -243,7 +247,7 @@ static enum kz_outcome do_job(struct work *w)
     }
     if (!input_is_same(w))
         return KZ_OUTCOME_FAILED;
-    const int error = kz_lease_take(&w->lease, w->job.output, w->params->log);
+    const int error = kz_lease_take(&w->lease, w->job.output, w->params->stop_fd, w->params->log);
     if (error == KZ_AGAIN)
         return KZ_OUTCOME_INTERRUPTED;
     if (error) {

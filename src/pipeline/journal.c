@@ -460,7 +460,9 @@ static int make_folder(kz_journal *j)
                                  "%s: can't create a file in its folder: %s", j->output,
                                  strerror(errno))
                        : failed(j, "can't be created", errno);
-        return lock_folder(j);
+        /* The folder itself must be there after a power cut. */
+        const int error = kz_disk_sync_folder_of(j->folder);
+        return error ? failed(j, "its folder can't be synced", error) : lock_folder(j);
     }
     DIR *folder = opendir(j->folder);
     for (struct dirent *e; folder && (e = readdir(folder));)

@@ -42,6 +42,7 @@ class Test:
         self.work, self.long = pathlib.Path(work), args.long
         self.random = random.Random(SEED)
         self.fast = FAST
+        self.known = {}
         subprocess.run([sys.executable, ROOT / "tests/tiny_model.py", "copy"], cwd=work, check=True)
         ffmpeg(f"{SCENES} -c:v libx264 -preset veryfast -g 40 -bf 2 -c:a aac", "in.mkv", work)
 
@@ -65,12 +66,17 @@ class Test:
 
     def whole(self, source="in.mkv", ending=".mkv", options=()):
         """What comes out without a break, and how long that took."""
+        known = (source, ending, *options, *self.fast)
+        if known in self.known:
+            self.seconds, digest = self.known[known]
+            return digest
         name = f"whole{ending}"
         (self.work / name).unlink(missing_ok=True)
         began = time.monotonic()
         self.run(source, name, [*options, "--restart"])
         self.seconds = time.monotonic() - began
-        return self.digest(name)
+        self.known[known] = self.seconds, self.digest(name)
+        return self.known[known][1]
 
     def folder(self, out="out.mkv"):
         return self.work / f".{out}.kizuna"
@@ -114,7 +120,7 @@ class Test:
 def killed_at_random(t):
     digest = t.whole()
     kills = again = 0
-    rounds = 100 if t.long else 6
+    rounds = 100 if t.long else 4
     while kills < rounds:
         t.clean()
         for _ in range(50):
@@ -144,7 +150,7 @@ def strikes(t, fault):
     t.check_done(digest)
     turns = range(1, count + 1)
     if not t.long:
-        turns = sorted({1, 2, 3, count - 1, count} | set(t.random.sample(turns, min(5, count))))
+        turns = sorted({1, 2, count - 1, count} | set(t.random.sample(turns, min(3, count))))
     for n in turns:
         t.clean()
         code, log = t.run(env=t.preload(KZ_FAULT=fault, KZ_FAULT_AT=n), expect=None)
@@ -462,9 +468,9 @@ def main():
                 print(f"ok {number} - {test.__name__.replace('_', ' ')}", flush=True)
             except Exception as error:
                 failures += 1
-                print(f"not ok {number} - {test.__name__.replace('_', ' ')}")
                 text = str(error) if isinstance(error, AssertionError) else traceback.format_exc()
-                print("# " + text.replace("\n", "\n# "), flush=True)
+                print("# " + text.replace("\n", "\n# "))
+                print(f"not ok {number} - {test.__name__.replace('_', ' ')}", flush=True)
             t.clean()
     print(f"1..{number}")
     return failures != 0
