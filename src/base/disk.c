@@ -68,13 +68,15 @@ int kz_disk_replace(const char *path, const void *data, size_t size)
     return error ? error : kz_disk_sync_folder_of(path);
 }
 
-int kz_disk_remove_folder(const char *path)
+int kz_disk_remove_folder(const char *path, const char *last)
 {
     DIR *folder = opendir(path);
     if (!folder)
         return errno == ENOENT ? 0 : errno;
     for (struct dirent *entry; (entry = readdir(folder));)
-        unlinkat(dirfd(folder), entry->d_name, 0);
+        if (strcmp(entry->d_name, last) != 0)
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    unlinkat(dirfd(folder), last, 0);
     closedir(folder);
     return rmdir(path) == 0 ? 0 : errno;
 }

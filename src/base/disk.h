@@ -18,7 +18,8 @@ int kz_disk_sync_folder_of(const char *path);
 /* Writes `path` anew as a whole: after a crash it holds the old bytes or all of the new ones. */
 int kz_disk_replace(const char *path, const void *data, size_t size);
 
-/* Removes a folder and the files in it, or as many as can be. */
-int kz_disk_remove_folder(const char *path);
+/* Removes a folder and the files in it, the one called `last` last: as long as that is there, the
+ * folder tells what it was. */
+int kz_disk_remove_folder(const char *path, const char *last);
 
 #endif

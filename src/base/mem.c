@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -58,4 +59,11 @@ size_t kz_peak_memory(void)
     if (getrusage(RUSAGE_SELF, &usage))
         return 0;
     return (size_t)usage.ru_maxrss * 1024;
+}
+
+void kz_memory_release(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

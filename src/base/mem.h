@@ -23,6 +23,9 @@ char *kz_strdup(const char *text);
 /* printf into a fresh string, or NULL when memory is short; free it with kz_free(). */
 char *kz_asprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Gives what was freed back to the system, after much of it was. */
+void kz_memory_release(void);
+
 /* Peak resident memory of this process in bytes, 0 where the system doesn't tell. */
 size_t kz_peak_memory(void);
 

@@ -17,6 +17,7 @@
 #include "job/identity.h"
 #include "job/lease.h"
 #include "job/place.h"
+#include "job/resume.h"
 
 enum {
     MOST_ARGUMENTS = 200,
@@ -228,6 +229,8 @@ static bool input_is_same(struct work *w)
 static bool was_finished(struct work *w)
 {
     struct stat st;
+    if (kz_resume_was_finished(w->job.output))
+        return true;
     if (stat(w->job.output, &st) != 0 || (double)st.st_mtim.tv_sec + 1 < w->job.created)
         return false;
     const bool whole = verify(w) == KZ_OUTCOME_DONE;
@@ -312,6 +315,8 @@ static int give_back(struct work *w, enum kz_outcome outcome)
         .wait = wait_after(w, outcome),
         .seconds = kz_now() - w->began,
         .bytes = outcome == KZ_OUTCOME_DONE && stat(w->job.output, &st) == 0 ? st.st_size : 0};
+    /* First: of a worker that dies in between the job is left, not a lease that nobody looks at. */
+    kz_lease_close(&w->lease);
     int error = kz_store_end(w->store, w->job.id, w->name, &result, &state);
     if (error)
         return error;
@@ -337,9 +342,7 @@ static int work_once(struct work *w)
     w->began = kz_now();
     kz_event(w->params->events, "started", &w->job, NULL);
     const enum kz_outcome outcome = do_job(w);
-    int error = give_back(w, outcome);
-    kz_lease_close(&w->lease);
-    return error;
+    return give_back(w, outcome);
 }
 
 /* Until another process may have queued something. */

@@ -104,6 +104,8 @@ static int end_segment(struct encode *e)
     if (error != KZ_END || !e->ending)
         return error;
     kz_encoder_close(&e->encoder);
+    /* Else the next one's memory would come on top of the holes that this one leaves. */
+    kz_memory_release();
     kz_made *ending = e->ending;
     e->ending = NULL;
     error = push(e->line, ending);

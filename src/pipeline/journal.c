@@ -361,7 +361,7 @@ void kz_journal_close(kz_journal **journal)
     if (!j)
         return;
     if (j->lock >= 0 && kz_journal_is_empty(j))
-        (void)kz_disk_remove_folder(j->folder);
+        (void)kz_disk_remove_folder(j->folder, "journal");
     forget(j);
     if (j->lock >= 0)
         close(j->lock);
@@ -375,7 +375,7 @@ void kz_journal_close(kz_journal **journal)
 void kz_journal_finish(kz_journal *j)
 {
     forget(j);
-    const int error = kz_disk_remove_folder(j->folder);
+    const int error = kz_disk_remove_folder(j->folder, "journal");
     if (error)
         kz_log_line(j->log, KZ_LOG_WARNING, "%s: can't be removed: %s", j->folder, strerror(error));
     if (j->lock >= 0)
