@@ -163,11 +163,19 @@ def kill_something(t, watchers):
         pass
 
 
+def restart_dead(t, folder, watchers, hook):
+    for i, watcher in enumerate(watchers):
+        if watcher.poll() is not None:
+            t.check_store(folder)
+            watchers[i] = t.watch(folder, "--on-done", hook)
+
+
 # ---- tests -----------------------------------------------------------------------------------
 
 def under_fire(t):
     folder, outside = t.fresh("fire"), t.fresh("outside")
-    hook = f"cat >> '{folder}/hook'; echo >> '{folder}/hook'"
+    (folder / "hooks").mkdir()
+    hook = f"cat > \"$(mktemp '{folder}/hooks/XXXXXX')\""
     names = HOSTILE + [f"film {n}.mkv".encode() for n in range(len(HOSTILE), t.files)]
     good, writers, kills = {}, [], 0
     bad = broken(t, folder)
@@ -179,10 +187,9 @@ def under_fire(t):
         if number % 4 == 3:
             kill_something(t, watchers)
             kills += 1
-        for i, watcher in enumerate(watchers):
-            if watcher.poll() is not None:
-                t.check_store(folder)
-                watchers[i] = t.watch(folder, "--on-done", hook)
+        restart_dead(t, folder, watchers, hook)
+    time.sleep(1)
+    restart_dead(t, folder, watchers, hook)
     (folder / "in" / "film 20.srt").write_text("1\n") if t.files > 20 else None
     for writer in writers:
         writer.join()
@@ -203,7 +210,7 @@ def under_fire(t):
     for watcher in watchers:
         watcher.terminate()
     for watcher in watchers:
-        assert watcher.wait(12) == 0
+        assert watcher.wait(12) == 0, "a watcher that was told to end"
     check_fire(t, folder, good, bad, sums, jobs)
     print(f"# {len(good)} films and {len(bad)} broken files, {kills} kills")
 
@@ -226,7 +233,7 @@ def check_fire(t, folder, good, bad, sums, jobs):
     found = {p for p in (folder / "in" / "out").rglob("*") if p.is_file()}
     assert found == outputs, found ^ outputs
     assert not list(pathlib.Path(".").glob("pwned")) and not list(folder.rglob("pwned"))
-    told = [json.loads(line)["id"] for line in (folder / "hook").read_bytes().splitlines() if line]
+    told = [json.loads(path.read_bytes())["id"] for path in (folder / "hooks").iterdir() if path.stat().st_size]
     again = {i for i in told if told.count(i) > 1} - {j["id"] for j in jobs if j["input"].endswith("9999")}
     assert len(again) <= 1, f"the hook ran again for {again}"
     t.check_store(folder)
