@@ -81,12 +81,21 @@ static int make_key(kz_key *key, const kz_job_options *o, const char *input, kz_
     return 0;
 }
 
+/* A link's output is made where the file lies, on the same file system. */
+static int journal_of(kz_journal **journal, const char *output, kz_log *log)
+{
+    char *real = realpath(output, NULL);
+    int error = kz_journal_open(journal, real ? real : output, log);
+    free(real);
+    return error;
+}
+
 static int open_journal(kz_resume *r, kz_job_options *o, const char *input, const char *output,
                         kz_log *log)
 {
     int error = make_key(&r->key, o, input, log);
     if (!error)
-        error = kz_journal_open(&r->journal, output, log);
+        error = journal_of(&r->journal, output, log);
     if (error)
         return error;
     r->part = kz_journal_path(r->journal, "output");
@@ -111,8 +120,7 @@ static int open_journal(kz_resume *r, kz_job_options *o, const char *input, cons
 bool kz_resume_was_finished(const char *path)
 {
     kz_journal *journal = NULL;
-    const bool finished =
-        kz_journal_open(&journal, path, NULL) == 0 && kz_journal_is_finished(journal);
+    const bool finished = journal_of(&journal, path, NULL) == 0 && kz_journal_is_finished(journal);
     if (finished)
         kz_journal_finish(journal);
     kz_journal_close(&journal);

@@ -35,6 +35,7 @@ struct work {
     kz_record job;
     kz_lease *lease;
     unsigned beats;
+    bool busy; /* another process makes the output */
     double began;
     char error[1024];
 };
@@ -129,6 +130,11 @@ static enum kz_outcome watch(struct work *w, kz_child *child)
     } while (!news.ended);
     if (asked)
         return KZ_OUTCOME_INTERRUPTED;
+    /* A dead worker's process that isn't gone yet, or somebody at the shell. */
+    if (news.code && strstr(news.error, "another run is making it")) {
+        w->busy = true;
+        return KZ_OUTCOME_INTERRUPTED;
+    }
     if (news.killed && !w->error[0]) {
         fail_with(w, news.error);
         return KZ_OUTCOME_LOST;
@@ -293,14 +299,14 @@ static double backoff(const struct work *w)
     return wait < MOST_BACKOFF ? wait : MOST_BACKOFF;
 }
 
-/* Who has no lease waits for another machine. */
+/* Who has no lease waits for another machine, or else for another process. */
 static double wait_after(const struct work *w, enum kz_outcome outcome)
 {
     if (outcome == KZ_OUTCOME_FAILED)
         return backoff(w);
     if (outcome == KZ_OUTCOME_LOST)
         return w->params->backoff < 5 ? w->params->backoff : 5;
-    return outcome == KZ_OUTCOME_INTERRUPTED && !w->lease ? 5 : 0;
+    return outcome == KZ_OUTCOME_INTERRUPTED && (!w->lease || w->busy) ? 5 : 0;
 }
 
 /* Tells the store, then the world. */
@@ -339,6 +345,7 @@ static int give_back(struct work *w, enum kz_outcome outcome)
 static int work_once(struct work *w)
 {
     w->error[0] = '\0';
+    w->busy = false;
     w->began = kz_now();
     kz_event(w->params->events, "started", &w->job, NULL);
     const enum kz_outcome outcome = do_job(w);

@@ -231,6 +231,21 @@ def outputs(t):
         t.check_done(digest, out=name, log=f"{name}\n{log}")
 
 
+def linked_output(t):
+    """The output is a link to a file elsewhere: that is what is replaced."""
+    digest = t.whole()
+    (t.work / "elsewhere").mkdir(exist_ok=True)
+    (t.work / "elsewhere" / "file.mkv").write_bytes(b"old")
+    (t.work / "out.mkv").symlink_to("elsewhere/file.mkv")
+    process = t.start(options=["-y"])
+    time.sleep(t.seconds * 0.7)
+    process.kill()
+    process.communicate()
+    t.run(options=["-y"])
+    assert (t.work / "out.mkv").is_symlink() and t.digest("elsewhere/file.mkv") == digest
+    assert [p.name for p in (t.work / "elsewhere").iterdir()] == ["file.mkv"]
+
+
 def names(t):
     for name in ("a\nb.mkv", "x" * 240 + ".mkv", "100%d #.mkv", "-q.mkv"):
         out = "./" + name
@@ -445,7 +460,7 @@ def without(t):
 
 
 TESTS = [killed_at_random, killed_by_writes, torn_writes, full_disk, broken_disk, containers, filters, encoders, outputs,
-         names, faster_than_anew, changed_options, other_engine, damaged_journal, damaged_segment, two_at_once,
+         linked_output, names, faster_than_anew, changed_options, other_engine, damaged_journal, damaged_segment, two_at_once,
          cancelled, clock_set_back, frames_kept, without]
 
 

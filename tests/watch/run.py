@@ -150,11 +150,18 @@ def broken(t, folder):
     return {str(folder / "in" / name) for name in bad}
 
 
+def read(path):
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 def kill_something(t, watchers):
     """A watcher or one of its children, as the worst that can happen."""
     victim = t.random.choice(watchers).pid
     if t.random.random() < 0.5:
-        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(victim)], capture_output=True, text=True).stdout.split()
+        listed = [child for task in pathlib.Path(f"/proc/{victim}/task").glob("*/children") for child in read(task).split()]
         if listed:
             victim = int(t.random.choice(listed))
     try:
@@ -406,8 +413,11 @@ def many_jobs(t):
     with sqlite3.connect(folder / "jobs.db") as db:
         db.executemany("INSERT INTO jobs (input, output, content, arguments, state, most_attempts, created) "
                        "VALUES (?, ?, ?, '[]', 0, 3, 1)", [(f"/in/{n}.mkv", f"/out/{n}.mkv", f"{n:064x}") for n in range(10000)])
-    times = []
+    times, start = [], []
     for _ in range(5):
+        began = time.monotonic()
+        subprocess.run([t.kizuna, "--version"], capture_output=True, check=True)
+        start.append(time.monotonic() - began)
         began = time.monotonic()
         listed = subprocess.run([t.kizuna, "jobs", "--store", folder / "jobs.db"], capture_output=True, check=True)
         times.append(time.monotonic() - began)
@@ -421,8 +431,9 @@ def many_jobs(t):
     idle = (cpu() - before) / os.sysconf("SC_CLK_TCK") / 10
     watcher.terminate()
     assert watcher.wait(12) == 0
-    print(f"# list {min(times) * 1000:.0f} ms, idle {idle * 100:.2f} %")
-    assert min(times) < 0.1 and idle < 0.005
+    print(f"# list {min(times) * 1000:.0f} ms, {min(start) * 1000:.0f} of them the program's start, idle {idle * 100:.2f} %")
+    # A slow machine needs longer for the start alone, of which two thirds are libav's libraries.
+    assert min(times) - min(start) < 0.06 and idle < 0.005
 
 
 def wrong_use(t):
