@@ -7,10 +7,7 @@
 #include "pipeline/join.h"
 #include "pipeline/stages.h"
 
-enum {
-    PROGRESS_MS = 200, /* between two reports; also how soon a cancel is seen */
-    NOTE_SECONDS = 2   /* between two notes of how far the run has come */
-};
+enum { PROGRESS_MS = 200 }; /* between two reports; also how soon a cancel is seen */
 
 typedef void (*stage_function)(kz_line *line);
 
@@ -115,17 +112,12 @@ static int wait_a_little(kz_line *line)
 static void supervise(kz_line *line, double began)
 {
     const kz_pipeline_params *p = line->params;
-    double noted = 0;
     while (wait_a_little(line)) {
         if (atomic_load(p->stop))
             kz_line_fail(line, KZ_ERROR_CANCELLED);
         kz_progress now = snapshot(line, began);
         if (p->progress)
             p->progress(p->context, &now);
-        if (p->journal && now.seconds - noted >= NOTE_SECONDS) {
-            kz_journal_note_reached(p->journal, now.before + now.stage[KZ_STAGE_UPSCALE].frames);
-            noted = now.seconds;
-        }
     }
 }
 

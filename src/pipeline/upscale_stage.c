@@ -3,11 +3,16 @@
 #include "media/spool.h"
 #include "pipeline/stages.h"
 
+/* Between two notes of how far the run has come. */
+enum { NOTE_FRAMES = 32, NOTE_SECONDS = 1 };
+
 struct upscale {
     kz_line *line;
     kz_frame_pool *pool;
     kz_spool *spool; /* of the segment under way; NULL: frames aren't kept */
     int segment;     /* its number */
+    int64_t frames;  /* done, those of earlier runs too */
+    double noted;    /* when the journal was last told of them */
     double seconds;  /* that the last frame took */
 };
 
@@ -32,6 +37,17 @@ static int compute(struct upscale *u, const kz_frame *in, kz_frame *out)
     if (!error && u->spool && u->seconds >= u->line->params->spool_seconds)
         (void)!kz_spool_put(u->spool, out);
     return error;
+}
+
+/* So that a run that goes on can tell how much it has to do again. */
+static void note_frames(struct upscale *u)
+{
+    kz_journal *journal = u->line->params->journal;
+    u->frames++;
+    if (!journal || (u->frames % NOTE_FRAMES != 0 && kz_now() - u->noted < NOTE_SECONDS))
+        return;
+    u->noted = kz_now();
+    kz_journal_note_reached(journal, u->frames);
 }
 
 /* What the engine makes of the first frame tells whether another machine's makes the same. */
@@ -68,17 +84,22 @@ static int upscale_frame(struct upscale *u, kz_frame *in)
         error = fill_frame(u, in, out);
     if (!error)
         error = kz_ring_push(u->line->upscaled, out, kz_frame_bytes(out));
-    if (error)
+    if (error) {
         kz_frame_close(&out);
-    else
-        kz_line_count(u->line, KZ_STAGE_UPSCALE);
-    return error;
+        return error;
+    }
+    kz_line_count(u->line, KZ_STAGE_UPSCALE);
+    note_frames(u);
+    return 0;
 }
 
 void kz_stage_upscale(kz_line *line)
 {
     const kz_journal *journal = line->params->journal;
-    struct upscale u = {.line = line, .segment = journal ? kz_journal_segments(journal) : 0};
+    struct upscale u = {.line = line,
+                        .segment = journal ? kz_journal_segments(journal) : 0,
+                        .frames = line->params->frames_before,
+                        .noted = kz_now()};
     int error = kz_frame_pool_open(&u.pool, &line->params->out_format, line->log);
     void *item;
     while (!error && !(error = kz_ring_pop(line->decoded, &item))) {

@@ -131,9 +131,12 @@ def killed_at_random(t):
                 process.kill()
                 kills += 1
             log = process.communicate()[1]
-            if process.returncode == 0:
+            if process.returncode == 0 or (t.work / "out.mkv").exists():
                 break
-        assert process.returncode == 0, log
+        # Killed behind the very end: the next run only looks whether anything is to be cleaned up.
+        if process.returncode != 0:
+            code, log = t.run(expect=None)
+            assert code in (0, 2), log
         t.check_done(digest, log=log)
         found = re.search(r"(\d+) were computed again", log)
         again = max(again, int(found[1]) if found else 0)
