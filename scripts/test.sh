@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$root/scripts/tap.sh"
 trap 'tap_end $?' EXIT
 export KIZUNA_DATA_DIR=$root
-programs=(test_base test_pixel test_model test_backend test_media test_pipeline)
+programs=(test_base test_pixel test_model test_kernels test_backend test_media test_pipeline)
 
 checks() {
   local check
@@ -46,6 +46,8 @@ clang_build() {
 cpu_levels() {
   local level
   for level in avx2 avx512 avx512_bf16 amx; do
+    tap_run "test_kernels at level $level" \
+      env KIZUNA_CPU_LEVEL="$level" "$root/build/release/tests/test_kernels"
     tap_run "test_backend at level $level" \
       env KIZUNA_CPU_LEVEL="$level" "$root/build/release/tests/test_backend"
   done

@@ -41,10 +41,10 @@ __attribute__((noreturn, format(printf, 1, 2))) static inline void check_failed(
             check_failed("%s:%d: %s is %g, not %g ± %g", __FILE__, __LINE__, #value, v_, e_, b_); \
     } while (0)
 
-/* Defines main() for a table of cases; an argument runs only the cases whose name holds it. */
-#define CHECK_MAIN(cases)                                            \
+/* Defines run_cases() for a table of cases; an argument runs only those whose name holds it. */
+#define CHECK_CASES(cases)                                           \
     jmp_buf check_escape;                                            \
-    int main(int argc, char **argv)                                  \
+    static int run_cases(int argc, char **argv)                      \
     {                                                                \
         volatile int failed = 0;                                     \
         int count = (int)(sizeof(cases) / sizeof(cases[0]));         \
@@ -62,6 +62,14 @@ __attribute__((noreturn, format(printf, 1, 2))) static inline void check_failed(
             }                                                        \
         }                                                            \
         return failed;                                               \
+    }
+
+/* A program that is nothing else. */
+#define CHECK_MAIN(cases)             \
+    CHECK_CASES(cases)                \
+    int main(int argc, char **argv)   \
+    {                                 \
+        return run_cases(argc, argv); \
     }
 
 #endif

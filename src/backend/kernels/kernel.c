@@ -1,0 +1,240 @@
+#include "backend/kernels/kernel.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/kernels/table.h"
+#include "base/mem.h"
+
+/* ---- channels ---- */
+
+static int blocks_of(int channels, bool bf16)
+{
+    int block = kz_block_channels(bf16);
+    return (channels + block - 1) / block;
+}
+
+/* The channel of the weights that lane `lane` of the concatenated, padded inputs holds, or -1. */
+static int channel_of(const kz_kernel_params *p, int lane)
+{
+    int block = kz_block_channels(p->bf16), first = 0;
+    for (int i = 0; i < p->n_inputs; i++) {
+        int lanes = blocks_of(p->in_channels[i], p->bf16) * block;
+        if (lane < lanes)
+            return lane < p->in_channels[i] ? first + lane : -1;
+        lane -= lanes;
+        first += p->in_channels[i];
+    }
+    return -1;
+}
+
+static int in_channels(const kz_kernel_params *p)
+{
+    int sum = 0;
+    for (int i = 0; i < p->n_inputs; i++)
+        sum += p->in_channels[i];
+    return sum;
+}
+
+/* ---- weights ---- */
+
+/* To nearest, ties to even; weights are finite. */
+static uint16_t to_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+static void put(void *weights, bool bf16, size_t at, double value)
+{
+    if (bf16)
+        ((uint16_t *)weights)[at] = to_bf16((float)value);
+    else
+        ((float *)weights)[at] = (float)value;
+}
+
+/* u = G g Gᵀ for a 3×3 filter; G is positions × 3. */
+static void transform_filter(double u[6][6], const float *g, int positions)
+{
+    static const double f2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
+    static const double f4[6][3] = {{1. / 4, 0, 0},
+                                    {-1. / 6, -1. / 6, -1. / 6},
+                                    {-1. / 6, 1. / 6, -1. / 6},
+                                    {1. / 24, 1. / 12, 1. / 6},
+                                    {1. / 24, -1. / 12, 1. / 6},
+                                    {0, 0, 1}};
+    const double(*G)[3] = positions == 4 ? f2 : f4;
+    for (int i = 0; i < positions; i++)
+        for (int j = 0; j < positions; j++) {
+            u[i][j] = 0;
+            for (int y = 0; y < 3; y++)
+                for (int x = 0; x < 3; x++)
+                    u[i][j] += G[i][y] * G[j][x] * (double)g[y * 3 + x];
+        }
+}
+
+/* The same for upsampling, from the four phases' 2×2 filters: rows and columns w0, w0 + w1 + w2,
+ * w2. Phase 0's taps are w0 and w1 + w2, phase 1's w0 + w1 and w2. */
+static void transform_phases(double u[6][6], const float *g, size_t phase_stride)
+{
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) {
+            const float *phase = g + phase_stride * (size_t)((i == 2) * 2 + (j == 2));
+            u[i][j] = 0;
+            for (int y = i == 2; y <= (i != 0); y++)
+                for (int x = j == 2; x <= (j != 0); x++)
+                    u[i][j] += (double)phase[y * 2 + x];
+        }
+}
+
+/* Where lane `lane` stands among the transformed values: bf16 pixels are split into even and odd
+ * channels on the way. */
+static int transformed_lane(int lane, bool bf16)
+{
+    return bf16 ? lane / 32 * 32 + (lane % 2) * 16 + lane % 32 / 2 : lane;
+}
+
+/* [position][panel of outputs][channels / step][outputs of the panel][step]. */
+static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
+{
+    const kz_kernel_ops *ops = k->ops;
+    int step = ops->bf16 ? 2 : 1, inputs = in_channels(p);
+    size_t position = (size_t)k->in_lanes * (size_t)k->out_lanes;
+    size_t phase_stride = (size_t)inputs * (size_t)p->out_channels * 4;
+    for (int n = 0; n < p->out_channels; n++)
+        for (int lane = 0; lane < k->in_lanes; lane++) {
+            int channel = channel_of(p, lane), c = transformed_lane(lane, ops->bf16);
+            if (channel < 0)
+                continue;
+            double u[6][6];
+            size_t filter = (size_t)n * (size_t)inputs + (size_t)channel;
+            if (p->kind == KZ_KERNEL_PHASE)
+                transform_phases(u, p->weights + filter * 4, phase_stride);
+            else
+                transform_filter(u, p->weights + filter * 9, ops->positions);
+            int panel = n / ops->panel * ops->panel, width = k->out_lanes - panel;
+            width = width < ops->panel ? width : ops->panel;
+            size_t at = (size_t)panel * (size_t)k->in_lanes +
+                        (size_t)((c / step * width + (n - panel)) * step + c % step);
+            for (int i = 0; i < ops->positions * ops->positions; i++)
+                put(k->weights, ops->bf16, at + (size_t)i * position,
+                    u[i / ops->positions][i % ops->positions]);
+        }
+}
+
+/* FIRST: [tap][output] in fp32; LAST: [tap][channel] as the blocks lie. */
+static void pack_thin(kz_kernel *k, const kz_kernel_params *p)
+{
+    int inputs = in_channels(p);
+    bool first = p->kind == KZ_KERNEL_FIRST;
+    for (int tap = 0; tap < 9; tap++)
+        for (int n = 0; first && n < p->out_channels; n++)
+            put(k->weights, false, (size_t)(tap * k->out_lanes + n),
+                (double)p->weights[n * 9 + tap]);
+    for (int tap = 0; tap < 9; tap++)
+        for (int lane = 0; !first && lane < k->in_lanes; lane++) {
+            int channel = channel_of(p, lane);
+            if (channel >= 0 && channel < inputs)
+                put(k->weights, p->bf16, (size_t)(tap * k->in_lanes + lane),
+                    (double)p->weights[channel * 9 + tap]);
+        }
+}
+
+/* ---- life ---- */
+
+static void set_sizes(kz_kernel *k, const kz_kernel_params *p)
+{
+    int block = kz_block_channels(p->bf16);
+    bool planar_in = p->kind == KZ_KERNEL_FIRST;
+    bool planar_out = p->kind == KZ_KERNEL_LAST || p->kind == KZ_KERNEL_SHUFFLE;
+    bool bf16_out = p->bf16 && !p->wide;
+    for (int i = 0; i < p->n_inputs; i++)
+        k->in_blocks += planar_in ? 1 : blocks_of(p->in_channels[i], p->bf16);
+    k->in_lanes = planar_in ? 1 : k->in_blocks * block;
+    k->out_blocks = planar_out ? 1 : blocks_of(p->out_channels, bf16_out);
+    k->out_lanes = planar_out ? 1 : k->out_blocks * kz_block_channels(bf16_out);
+}
+
+static size_t weight_count(const kz_kernel *k, const kz_kernel_params *p)
+{
+    size_t taps = k->ops->positions ? (size_t)(k->ops->positions * k->ops->positions) : 9;
+    return p->weights ? taps * (size_t)k->in_lanes * (size_t)k->out_lanes : 0;
+}
+
+static int allocate(kz_kernel *k, const kz_kernel_params *p)
+{
+    size_t lanes = (size_t)k->out_lanes;
+    size_t element = p->bf16 && p->kind != KZ_KERNEL_FIRST ? sizeof(uint16_t) : sizeof(float);
+    k->bytes = weight_count(k, p) * element + 2 * lanes * sizeof(float);
+    k->weights = kz_alloc(weight_count(k, p), element);
+    k->bias = kz_alloc(lanes, sizeof(float));
+    k->slopes = kz_alloc(lanes, sizeof(float));
+    return k->weights && k->bias && k->slopes ? 0 : KZ_ERROR_MEMORY;
+}
+
+int kz_kernel_open(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_params *p)
+{
+    *k = (kz_kernel){.ops = ops,
+                     .wide = p->wide,
+                     .activated = p->slopes != NULL,
+                     .n_residuals = p->n_residuals,
+                     .factor = p->kind == KZ_KERNEL_SHUFFLE ? p->factor : 1};
+    memcpy(k->coefs, p->coefs, sizeof(k->coefs));
+    set_sizes(k, p);
+    if (allocate(k, p)) {
+        kz_kernel_close(k);
+        return KZ_ERROR_MEMORY;
+    }
+    for (int n = 0; n < p->out_channels && p->kind != KZ_KERNEL_SHUFFLE; n++) {
+        k->bias[n] = p->bias ? p->bias[n] : 0;
+        k->slopes[n] = p->slopes ? p->slopes[n] : 1;
+    }
+    if (ops->positions)
+        pack_winograd(k, p);
+    else if (p->weights)
+        pack_thin(k, p);
+    return 0;
+}
+
+void kz_kernel_close(kz_kernel *k)
+{
+    kz_free(k->weights);
+    kz_free(k->bias);
+    kz_free(k->slopes);
+    *k = (kz_kernel){0};
+}
+
+/* ---- tables ---- */
+
+#if defined(__x86_64__)
+
+#define TABLE(level)                                                                 \
+    {                                                                                \
+        &kz_kernel_conv_##level, &kz_kernel_phase_##level, &kz_kernel_first_##level, \
+            &kz_kernel_last_##level, &kz_kernel_shuffle_##level                      \
+    }
+
+static kz_kernel_table avx2 = TABLE(avx2);
+static kz_kernel_table avx512 = TABLE(avx512);
+static kz_kernel_table avx512_bf16 = TABLE(avx512_bf16);
+
+const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16)
+{
+    if (bf16)
+        return level >= KZ_CPU_AVX512_BF16 ? avx512_bf16 : NULL;
+    if (level >= KZ_CPU_AVX512)
+        return avx512;
+    return level >= KZ_CPU_AVX2 ? avx2 : NULL;
+}
+
+#else
+
+const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16)
+{
+    (void)level;
+    (void)bf16;
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* The convolutions of our own engine, a few rows at a time, with everything around them fused.
+ *
+ * A wide value is cut into blocks of channels; a block's pixel is 64 bytes: 32 channels in bf16 or
+ * 16 in fp32. A thin value (one channel) is planar fp32. A kernel is given a pointer for each row
+ * of each block, so that rows may lie in a ring, above or below the picture (a row of zeros), and a
+ * concatenation is no more than a longer list of pointers. What lies left and right of the picture
+ * is zero in memory; kernels have no borders of their own.
+ *
+ * Pixels are computed in groups (`grain`) that hang on the picture's corner: as long as a caller
+ * starts at a multiple of the grain, a pixel's bits don't depend on how the picture was cut. */
+#ifndef KZ_BACKEND_KERNELS_KERNEL_H
+#define KZ_BACKEND_KERNELS_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/cpu.h"
+#include "base/log.h"
+
+#define KZ_PIXEL_BYTES 64 /* of one block */
+#define KZ_KERNEL_INPUTS 8
+#define KZ_KERNEL_RESIDUALS 4
+
+enum kz_kernel_kind {
+    KZ_KERNEL_CONV,   /* 3×3, zero padding 1, blocks to blocks */
+    KZ_KERNEL_PHASE,  /* nearest ×2 upsampling and that, blocks to blocks */
+    KZ_KERNEL_FIRST,  /* 3×3, planar to blocks */
+    KZ_KERNEL_LAST,   /* 3×3, blocks to planar */
+    KZ_KERNEL_SHUFFLE /* fp32 blocks to planar, factor times as large, plus an enlarged planar */
+};
+
+enum { KZ_KERNEL_KINDS = KZ_KERNEL_SHUFFLE + 1 };
+
+typedef struct kz_kernel_params {
+    enum kz_kernel_kind kind;
+    bool bf16;    /* the blocks read (FIRST: written), else fp32 */
+    bool wide;    /* CONV: the blocks written are fp32 whatever those read are */
+    int n_inputs; /* concatenated values; planar ones have one channel */
+    int in_channels[KZ_KERNEL_INPUTS];
+    int out_channels;
+    const float *weights; /* as in kz_node; SHUFFLE: none */
+    const float *bias;    /* [out_channels] or NULL */
+    const float *slopes;  /* [out_channels]: x < 0 ? slope x : x; NULL: no activation */
+    int n_residuals;      /* added after the activation, CONV only; they lie as the output does */
+    float coefs[KZ_KERNEL_RESIDUALS]; /* SHUFFLE: coefs[0] of the enlarged planar value, 0: none */
+    int factor;                       /* SHUFFLE */
+} kz_kernel_params;
+
+typedef struct kz_kernel_ops kz_kernel_ops;
+
+/* A convolution packed for one kernel; read-only once open, so that threads share it. */
+typedef struct kz_kernel {
+    const kz_kernel_ops *ops;
+    int in_blocks, out_blocks; /* pointers for each row; 1 where planar */
+    int in_lanes, out_lanes;   /* channels including the padding of the last block */
+    bool wide;                 /* bf16 in, fp32 out */
+    bool activated;
+    int n_residuals;
+    float coefs[KZ_KERNEL_RESIDUALS];
+    int factor;
+    void *weights;
+    float *bias, *slopes; /* [out_lanes] */
+    size_t bytes;         /* of the three */
+} kz_kernel;
+
+/* One call: ops->out_rows rows of the output. */
+typedef struct kz_kernel_run {
+    const void *const *src; /* [in_rows][in_blocks], at the column left of the first one's; for
+                             * SHUFFLE at the first one's, and [1] the planar value */
+    void *const *dst;       /* [out_rows][out_blocks], at the first column */
+    const void *const *residuals; /* [n_residuals][out_rows][out_blocks], at the first column */
+    int columns;                  /* of the output, at least 1 */
+    int rows;                     /* to write, at most out_rows; src has in_rows all the same */
+    void *scratch;                /* kz_kernel_scratch() bytes, aligned */
+} kz_kernel_run;
+
+struct kz_kernel_ops {
+    const char *name;
+    int in_rows; /* rows that a call reads, from the one above the first, SHUFFLE: from the first */
+    int in_step; /* rows of the input from one call to the next */
+    int out_rows; /* rows of the output from one call to the next */
+    int grain;    /* output columns that are computed together; out_rows is the rows' */
+    int overread; /* input columns that may be read beyond those needed, finite values all */
+    void (*run)(const kz_kernel *kernel, const kz_kernel_run *run);
+    size_t (*scratch)(const kz_kernel *kernel);
+    /* For packing: */
+    int positions; /* Winograd: of the transformed tile, a side; 0: direct */
+    int panel;     /* Winograd: outputs that one pass of the product makes */
+    bool bf16;
+};
+
+/* The kernels of one level and one type of element. */
+typedef const kz_kernel_ops *const kz_kernel_table[KZ_KERNEL_KINDS];
+
+/* The table for this level, or NULL: this CPU has no kernels of ours. */
+const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16);
+
+/* The element types that a level has at full speed: bf16's products aren't faster than fp32's on
+ * every CPU that has them. Measured, a millisecond. */
+bool kz_kernel_bf16_is_fast(enum kz_cpu_level level);
+
+/* Packs weights. 0 or KZ_ERROR_MEMORY (not reported). */
+int kz_kernel_open(kz_kernel *kernel, const kz_kernel_ops *ops, const kz_kernel_params *params);
+void kz_kernel_close(kz_kernel *kernel); /* also a zeroed one */
+
+static inline size_t kz_kernel_scratch(const kz_kernel *kernel)
+{
+    return kernel->ops->scratch ? kernel->ops->scratch(kernel) : 0;
+}
+
+/* Channels of a block. */
+static inline int kz_block_channels(bool bf16)
+{
+    return bf16 ? KZ_PIXEL_BYTES / 2 : KZ_PIXEL_BYTES / 4;
+}
+
+#endif

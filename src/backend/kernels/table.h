@@ -1,0 +1,19 @@
+/* The names of one CPU level's kernels: the same source is compiled once per level. */
+#ifndef KZ_BACKEND_KERNELS_TABLE_H
+#define KZ_BACKEND_KERNELS_TABLE_H
+
+#include "backend/kernels/kernel.h"
+
+#define KZ_KERNEL_JOIN(kind, level) kz_kernel_##kind##_##level
+#define KZ_KERNEL_NAME(kind, level) KZ_KERNEL_JOIN(kind, level)
+#define KZ_KERNEL(kind) KZ_KERNEL_NAME(kind, KZ_LEVEL)
+
+#define KZ_KERNELS_OF(level)                                                    \
+    extern const kz_kernel_ops kz_kernel_conv_##level, kz_kernel_phase_##level, \
+        kz_kernel_first_##level, kz_kernel_last_##level, kz_kernel_shuffle_##level
+
+KZ_KERNELS_OF(avx2);
+KZ_KERNELS_OF(avx512);
+KZ_KERNELS_OF(avx512_bf16);
+
+#endif

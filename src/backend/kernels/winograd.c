@@ -1,0 +1,419 @@
+/* 3×3 convolution by Winograd's minimal filtering: Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A (Lavin and Gray,
+ * "Fast Algorithms for Convolutional Neural Networks", 2015). The products over the channels, one
+ * matrix product for each position of the transformed tile, are nearly all of the time.
+ *
+ *   F(4×4, 3×3)  tile 6×6, 4 × fewer multiplications   fp32
+ *   F(2×2, 3×3)  tile 4×4, 2.25 × fewer                bf16: the larger tile's constants (up to 8)
+ *                                                      would cost about 15 dB
+ *   upsampling   tile 3×3, 1.78 × fewer than the four 2×2 convolutions: with s = w0 + w1 + w2 a
+ *                pair of output columns is w0 (d₋₁ − d₀) + s d₀ and s d₀ + w2 (d₊₁ − d₀)
+ *
+ * A call makes one row of tiles. A chunk of tiles is transformed into [position][tile][channel],
+ * multiplied into [position][tile][output], and transformed back; both buffers stay in L2, a
+ * position's weights pass through L1 once per chunk. The product holds up to MOST_TILES × 2 vectors
+ * of outputs in registers and walks the channels: per step two loads of weights and a broadcast per
+ * tile for twice as many multiplications. The bias rides in as the start of the sums at position
+ * (1, 1), which the inverse transform adds to every pixel with weight one. */
+#include <string.h>
+
+#include "backend/kernels/kernel.h"
+#include "backend/kernels/table.h"
+#include "backend/kernels/vector.h"
+#include "base/mem.h"
+
+#if defined(__AVX512F__)
+enum { MOST_TILES = 14, CHUNK = 28 };
+#else
+enum { MOST_TILES = 6, CHUNK = 24 };
+#endif
+
+#if defined(KZ_BF16)
+typedef uint16_t element;
+enum { IS_BF16 = 1, PARTS = 2, PASSES = 1, STEP = 2 };
+#else
+typedef float element;
+enum { IS_BF16 = 0, PARTS = 1, PASSES = 16 / LANES, STEP = 1 };
+#endif
+
+/* A tile's side, its step, and the output's. */
+struct shape {
+    int tile, step, out;
+};
+
+#define F2 ((struct shape){4, 2, 2})
+#define F4 ((struct shape){6, 4, 4})
+#define UP ((struct shape){3, 1, 2})
+
+/* ---- transforms of one line ---- */
+
+/* Bᵀ d, in place. */
+INLINE void forward(vec *d, int tile)
+{
+    vec a = d[0], b = d[1], c = d[2];
+    if (tile == 3) {
+        d[0] = a - b;
+        d[2] = c - b;
+        return;
+    }
+    vec e = d[3];
+    if (tile == 4) {
+        d[0] = a - c;
+        d[1] = b + c;
+        d[2] = c - b;
+        d[3] = b - e;
+        return;
+    }
+    vec f = d[4], g = d[5], four = vec_set(4), five = vec_set(5), two = vec_set(2);
+    vec even = vec_fma(-four, c, f), odd = vec_fma(-four, b, e);
+    vec near = f - c, far = two * (e - b);
+    d[0] = vec_fma(four, a, vec_fma(-five, c, f));
+    d[1] = even + odd;
+    d[2] = even - odd;
+    d[3] = near + far;
+    d[4] = near - far;
+    d[5] = vec_fma(four, b, vec_fma(-five, e, g));
+}
+
+/* Aᵀ m. */
+INLINE void inverse(vec *y, const vec *m, int tile)
+{
+    if (tile == 3) {
+        y[0] = m[0] + m[1];
+        y[1] = m[1] + m[2];
+    } else if (tile == 4) {
+        y[0] = m[0] + m[1] + m[2];
+        y[1] = m[1] - m[2] - m[3];
+    } else {
+        vec a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
+        y[0] = m[0] + a + c;
+        y[1] = vec_fma(vec_set(2), d, b);
+        y[2] = vec_fma(vec_set(4), c, a);
+        y[3] = vec_fma(vec_set(8), d, b) + m[5];
+    }
+}
+
+/* ---- input ---- */
+
+/* Column `at` of the tile's rows, transformed downwards, as column `to` of `d`. */
+INLINE void load_column(vec d[PARTS][6][6], int to, const char *const *rows, int blocks, size_t at,
+                        int tile)
+{
+    vec column[PARTS][6];
+    for (int y = 0; y < tile; y++) {
+        const char *p = rows[y * blocks] + at;
+#if defined(KZ_BF16)
+        load_even_odd(&column[0][y], &column[1][y], p);
+#else
+        column[0][y] = vec_load((const float *)p);
+#endif
+    }
+    for (int part = 0; part < PARTS; part++) {
+        forward(column[part], tile);
+        for (int y = 0; y < tile; y++)
+            d[part][y][to] = column[part][y];
+    }
+}
+
+/* Transforms row y of the tile along the row and stores its positions. */
+INLINE void store_row(element *out, size_t position, vec d[PARTS][6][6], int y, int tile)
+{
+    vec line[PARTS][6];
+    for (int part = 0; part < PARTS; part++) {
+        for (int x = 0; x < tile; x++)
+            line[part][x] = d[part][y][x];
+        forward(line[part], tile);
+    }
+    for (int x = 0; x < tile; x++) {
+        element *p = out + (size_t)(y * tile + x) * position;
+#if defined(KZ_BF16)
+        store_pair(p, line[0][x], line[1][x]);
+#else
+        vec_store(p, line[0][x]);
+#endif
+    }
+}
+
+/* One block, or one vector of it, of all the chunk's tiles: [position][tile][channel]. */
+INLINE void forward_block(element *out, size_t position, size_t channels, const char *const *rows,
+                          int blocks, size_t at, int tiles, struct shape s)
+{
+    vec d[PARTS][6][6];
+    int kept = s.tile - s.step;
+    for (int x = 0; x < kept; x++)
+        load_column(d, x, rows, blocks, at + (size_t)x * KZ_PIXEL_BYTES, s.tile);
+    for (int t = 0; t < tiles; t++) {
+        size_t left = at + (size_t)(t * s.step) * KZ_PIXEL_BYTES;
+        for (int x = kept; x < s.tile; x++)
+            load_column(d, x, rows, blocks, left + (size_t)x * KZ_PIXEL_BYTES, s.tile);
+        for (int y = 0; y < s.tile; y++)
+            store_row(out + (size_t)t * channels, position, d, y, s.tile);
+        for (int part = 0; part < PARTS; part++)
+            for (int y = 0; y < s.tile; y++)
+                for (int x = 0; x < kept; x++)
+                    d[part][y][x] = d[part][y][x + s.step];
+    }
+}
+
+INLINE void forward_tiles(element *out, const kz_kernel *k, const kz_kernel_run *run, int first,
+                          int tiles, struct shape s)
+{
+    size_t channels = (size_t)k->in_lanes, position = channels * (size_t)tiles;
+    for (int b = 0; b < k->in_blocks; b++)
+        for (int pass = 0; pass < PASSES; pass++) {
+            size_t lane = (size_t)pass * LANES;
+            forward_block(out + (size_t)b * (KZ_PIXEL_BYTES / sizeof(element)) + lane, position,
+                          channels, (const char *const *)run->src + b, k->in_blocks,
+                          (size_t)(first * s.step) * KZ_PIXEL_BYTES + lane * sizeof(float), tiles,
+                          s);
+        }
+}
+
+/* ---- products ---- */
+
+#if defined(KZ_BF16)
+INLINE vec multiply_add(const element *weights, const element *pair, vec sum)
+{
+    int bits;
+    memcpy(&bits, pair, sizeof(bits));
+    return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_loadu_si512(weights),
+                            (__m512bh)_mm512_set1_epi32(bits));
+}
+#else
+INLINE vec multiply_add(const element *weights, const element *value, vec sum)
+{
+    return vec_fma(vec_load(weights), vec_set(*value), sum);
+}
+#endif
+
+/* sums[tile][0 … vectors × LANES - 1] = bias + values[tile][·] weights, for `tiles` tiles. */
+INLINE void multiply(float *sums, int outputs, const element *values, int channels,
+                     const element *weights, const float *bias, int tiles, int vectors)
+{
+    vec sum[MOST_TILES][2];
+    for (int t = 0; t < tiles; t++)
+        for (int v = 0; v < vectors; v++)
+            sum[t][v] = bias ? vec_load(bias + v * LANES) : vec_set(0);
+    for (int c = 0; c < channels; c += STEP) {
+#pragma GCC unroll 14
+        for (int t = 0; t < tiles; t++)
+            for (int v = 0; v < vectors; v++)
+                sum[t][v] = multiply_add(weights + v * LANES * STEP,
+                                         values + (size_t)t * (size_t)channels + c, sum[t][v]);
+        weights += vectors * LANES * STEP;
+    }
+    for (int t = 0; t < tiles; t++)
+        for (int v = 0; v < vectors; v++)
+            vec_store(sums + (size_t)t * (size_t)outputs + v * LANES, sum[t][v]);
+}
+
+#define PRODUCT(tiles_, vectors_)                                                               \
+    static void multiply_##tiles_##_##vectors_(float *sums, int outputs, const element *values, \
+                                               int channels, const element *weights,            \
+                                               const float *bias)                               \
+    {                                                                                           \
+        multiply(sums, outputs, values, channels, weights, bias, tiles_, vectors_);             \
+    }
+#define PRODUCTS(tiles) PRODUCT(tiles, 1) PRODUCT(tiles, 2)
+#define ENTRY(tiles)                               \
+    {                                              \
+        multiply_##tiles##_1, multiply_##tiles##_2 \
+    }
+
+typedef void product(float *, int, const element *, int, const element *, const float *);
+
+PRODUCTS(1)
+PRODUCTS(2)
+PRODUCTS(3)
+PRODUCTS(4)
+PRODUCTS(5)
+PRODUCTS(6)
+#if defined(__AVX512F__)
+PRODUCTS(7)
+PRODUCTS(8)
+PRODUCTS(9)
+PRODUCTS(10)
+PRODUCTS(11)
+PRODUCTS(12)
+PRODUCTS(13)
+PRODUCTS(14)
+#endif
+
+static product *const products[MOST_TILES][2] = {
+    ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4),  ENTRY(5),  ENTRY(6),
+#if defined(__AVX512F__)
+    ENTRY(7), ENTRY(8), ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12), ENTRY(13), ENTRY(14),
+#endif
+};
+
+/* Start of part `i` of `parts` nearly equal ones. */
+INLINE int part_start(int total, int parts, int i)
+{
+    return (int)((long)total * i / parts);
+}
+
+static void multiply_tiles(float *sums, const kz_kernel *k, const element *values, int tiles,
+                           int positions)
+{
+    int parts = (tiles + MOST_TILES - 1) / MOST_TILES;
+    const element *weights = k->weights;
+    for (int p = 0; p < positions * positions; p++) {
+        const float *bias = p == positions + 1 ? k->bias : NULL;
+        for (int n = 0; n < k->out_lanes;) {
+            int vectors = k->out_lanes - n >= 2 * LANES ? 2 : 1;
+            for (int i = 0; i < parts; i++) {
+                int first = part_start(tiles, parts, i);
+                int count = part_start(tiles, parts, i + 1) - first;
+                products[count - 1][vectors - 1](sums + (size_t)first * (size_t)k->out_lanes + n,
+                                                 k->out_lanes,
+                                                 values + (size_t)first * (size_t)k->in_lanes,
+                                                 k->in_lanes, weights, bias ? bias + n : NULL);
+            }
+            weights += (size_t)(vectors * LANES) * (size_t)k->in_lanes;
+            n += vectors * LANES;
+        }
+        sums += (size_t)tiles * (size_t)k->out_lanes;
+        values += (size_t)tiles * (size_t)k->in_lanes;
+    }
+}
+
+/* ---- output ---- */
+
+/* Outputs n … n + LANES - 1 of one tile. */
+INLINE void inverse_tile(vec y[4][4], const float *sums, size_t position, struct shape s)
+{
+    vec rows[4][6];
+    for (int x = 0; x < s.tile; x++) {
+        vec column[6], down[4];
+        for (int i = 0; i < s.tile; i++)
+            column[i] = vec_load(sums + (size_t)(i * s.tile + x) * position);
+        inverse(down, column, s.tile);
+        for (int i = 0; i < s.out; i++)
+            rows[i][x] = down[i];
+    }
+    for (int i = 0; i < s.out; i++)
+        inverse(y[i], rows[i], s.tile);
+}
+
+/* A vector of outputs of one pixel, from its block at p. */
+INLINE vec load_output(const void *p, int vector, bool narrow)
+{
+#if defined(KZ_BF16)
+    if (narrow)
+        return load_half(p, vector);
+#endif
+    (void)narrow;
+    return vec_load((const float *)p + vector * LANES);
+}
+
+INLINE vec finish(vec v, const kz_kernel *k, const kz_kernel_run *run, int n, size_t row, int block,
+                  int vector, size_t at, int out_rows, bool narrow)
+{
+    if (k->activated)
+        v = vec_slope(v, vec_load(k->slopes + n));
+    for (int r = 0; r < k->n_residuals; r++) {
+        size_t index = ((size_t)(r * out_rows) + row) * (size_t)k->out_blocks + (size_t)block;
+        const char *p = (const char *)run->residuals[index] + at;
+        v = vec_fma(vec_set(k->coefs[r]), load_output(p, vector, narrow), v);
+    }
+    return v;
+}
+
+/* The outputs of one block that one store takes along: `vectors` of them. */
+INLINE void inverse_block(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
+                          size_t position, int column, int block, int vector, int vectors,
+                          struct shape s, bool narrow)
+{
+    vec y[2][4][4];
+    int n = block * (narrow ? 32 : 16) + vector * LANES;
+    int columns = run->columns - column < s.out ? run->columns - column : s.out;
+    for (int v = 0; v < vectors; v++)
+        inverse_tile(y[v], sums + n + v * LANES, position, s);
+    for (int i = 0; i < s.out && i < run->rows; i++)
+        for (int j = 0; j < s.out && j < columns; j++) {
+            size_t at = (size_t)(column + j) * KZ_PIXEL_BYTES;
+            char *p = (char *)run->dst[i * k->out_blocks + block] + at;
+            for (int v = 0; v < vectors; v++)
+                y[v][i][j] = finish(y[v][i][j], k, run, n + v * LANES, (size_t)i, block, vector + v,
+                                    at, s.out, narrow);
+#if defined(KZ_BF16)
+            if (narrow) {
+                store_pair(p, y[0][i][j], y[1][i][j]);
+                continue;
+            }
+#endif
+            vec_store((float *)p + vector * LANES, y[0][i][j]);
+        }
+}
+
+INLINE void inverse_tiles(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
+                          int first, int tiles, struct shape s, bool narrow)
+{
+    size_t position = (size_t)k->out_lanes * (size_t)tiles;
+    int vectors = narrow ? 2 : 1;
+    for (int block = 0; block < k->out_blocks; block++)
+        for (int t = 0; t < tiles; t++)
+            for (int v = 0; v < (narrow ? 2 : 16 / LANES); v += vectors)
+                inverse_block(k, run, sums + (size_t)t * (size_t)k->out_lanes, position,
+                              (first + t) * s.out, block, v, vectors, s, narrow);
+}
+
+/* ---- calls ---- */
+
+static size_t value_bytes(const kz_kernel *k)
+{
+    size_t positions = (size_t)(k->ops->positions * k->ops->positions);
+    return positions * CHUNK * (size_t)k->in_lanes * sizeof(element);
+}
+
+static size_t scratch(const kz_kernel *k)
+{
+    size_t positions = (size_t)(k->ops->positions * k->ops->positions);
+    return value_bytes(k) + positions * CHUNK * (size_t)k->out_lanes * sizeof(float);
+}
+
+INLINE void run_shape(const kz_kernel *k, const kz_kernel_run *run, struct shape s)
+{
+    element *values = run->scratch;
+    float *sums = (float *)((char *)run->scratch + value_bytes(k));
+    int tiles = (run->columns + s.out - 1) / s.out, chunks = (tiles + CHUNK - 1) / CHUNK;
+    for (int i = 0; i < chunks; i++) {
+        int first = part_start(tiles, chunks, i), count = part_start(tiles, chunks, i + 1) - first;
+        forward_tiles(values, k, run, first, count, s);
+        multiply_tiles(sums, k, values, count, s.tile);
+        if (IS_BF16 && !k->wide)
+            inverse_tiles(k, run, sums, first, count, s, true);
+        else
+            inverse_tiles(k, run, sums, first, count, s, false);
+    }
+}
+
+static void run_up(const kz_kernel *k, const kz_kernel_run *run)
+{
+    run_shape(k, run, UP);
+}
+
+#define OPS(tile_, step_, out_)                                                             \
+    .in_rows = tile_, .in_step = step_, .out_rows = out_, .grain = out_, .overread = tile_, \
+    .scratch = scratch, .positions = tile_, .panel = 2 * LANES, .bf16 = IS_BF16
+
+#if defined(KZ_BF16)
+static void run_conv(const kz_kernel *k, const kz_kernel_run *run)
+{
+    run_shape(k, run, F2);
+}
+
+const kz_kernel_ops KZ_KERNEL(conv) = {
+    .name = "Winograd F(2×2, 3×3), bf16", OPS(4, 2, 2), .run = run_conv};
+const kz_kernel_ops KZ_KERNEL(phase) = {
+    .name = "upsampling 3×3, bf16", OPS(3, 1, 2), .run = run_up};
+#else
+static void run_conv(const kz_kernel *k, const kz_kernel_run *run)
+{
+    run_shape(k, run, F4);
+}
+
+const kz_kernel_ops KZ_KERNEL(conv) = {
+    .name = "Winograd F(4×4, 3×3), fp32", OPS(6, 4, 4), .run = run_conv};
+const kz_kernel_ops KZ_KERNEL(phase) = {
+    .name = "upsampling 3×3, fp32", OPS(3, 1, 2), .run = run_up};
+#endif

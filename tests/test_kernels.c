@@ -1,0 +1,538 @@
+/* Every kernel against the definition in plain C: odd sizes, odd numbers of channels, sentinels
+ * around all that is written. $KIZUNA_CPU_LEVEL runs a lower level's; $KIZUNA_SEED repeats a
+ * run; --bench prints the speed of the shapes that matter instead. */
+#include <math.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "backend/kernels/kernel.h"
+#include "base/mem.h"
+#include "check.h"
+#include "random_graph.h"
+
+enum { MARGIN = 24, SENTINEL = 0x5a, MOST_ROWS = 8 };
+
+static unsigned seed;
+
+static int random_int(int least, int most)
+{
+    int n = least + (int)((random_unit(&seed) * 0.5f + 0.5f) * (float)(most - least + 1));
+    return n > most ? most : n;
+}
+
+static enum kz_cpu_level level(void)
+{
+    const char *name = getenv("KIZUNA_CPU_LEVEL");
+    enum kz_cpu_level most = kz_cpu_detect();
+    int asked = name ? kz_cpu_level_parse(name) : (int)most;
+    CHECK(asked >= 0);
+    return asked < (int)most ? (enum kz_cpu_level)asked : most;
+}
+
+/* ---- elements ---- */
+
+static float round_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    bits = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+static void put(void *data, bool bf16, size_t at, float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if (bf16)
+        ((uint16_t *)data)[at] = (uint16_t)(bits >> 16); /* x is rounded already */
+    else
+        ((float *)data)[at] = x;
+}
+
+static float get(const void *data, bool bf16, size_t at)
+{
+    if (!bf16)
+        return ((const float *)data)[at];
+    uint32_t bits = (uint32_t)((const uint16_t *)data)[at] << 16;
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+/* ---- a value: rows of blocks, or planar ---- */
+
+struct value {
+    int channels, rows, columns; /* columns without the margins */
+    int block;                   /* channels of a block; 1: planar */
+    bool bf16;
+    size_t row_bytes; /* of one block */
+    char *data;       /* [blocks][rows][row_bytes] */
+};
+
+static int blocks(const struct value *v)
+{
+    return (v->channels + v->block - 1) / v->block;
+}
+
+static char *row(const struct value *v, int block, int y)
+{
+    return v->data + (size_t)(block * v->rows + y) * v->row_bytes;
+}
+
+static size_t pixel_bytes(const struct value *v)
+{
+    return v->block == 1 ? sizeof(float) : KZ_PIXEL_BYTES;
+}
+
+/* Column 0. */
+static char *start(const struct value *v, int block, int y)
+{
+    return row(v, block, y) + MARGIN * pixel_bytes(v);
+}
+
+static struct value open_value(int channels, int rows, int columns, bool planar, bool bf16,
+                               int fill)
+{
+    struct value v = {.channels = channels,
+                      .rows = rows,
+                      .columns = columns,
+                      .block = planar ? 1 : kz_block_channels(bf16),
+                      .bf16 = bf16};
+    v.row_bytes = (size_t)(columns + 2 * MARGIN) * pixel_bytes(&v);
+    size_t bytes = v.row_bytes * (size_t)(blocks(&v) * rows);
+    v.data = kz_alloc_raw(bytes, 1);
+    CHECK(v.data);
+    memset(v.data, fill, bytes);
+    return v;
+}
+
+static float read_value(const struct value *v, int channel, int y, int x)
+{
+    if (x < 0 || x >= v->columns)
+        return 0;
+    return get(start(v, channel / v->block, y), v->bf16,
+               (size_t)(x * v->block + channel % v->block));
+}
+
+/* Values between -1 and 1 inside; zeros around and in the padding of the last block. */
+static struct value random_value(int channels, int rows, int columns, bool planar, bool bf16)
+{
+    struct value v = open_value(channels, rows, columns, planar, bf16, 0);
+    for (int c = 0; c < channels; c++)
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < columns; x++) {
+                float u = random_unit(&seed);
+                put(start(&v, c / v.block, y), bf16, (size_t)(x * v.block + c % v.block),
+                    bf16 ? round_bf16(u) : u);
+            }
+    return v;
+}
+
+/* Nothing is written outside `rows` rows of the columns. */
+static void check_margins(const struct value *v, int rows)
+{
+    for (int b = 0; b < blocks(v); b++)
+        for (int y = 0; y < v->rows; y++) {
+            const char *p = row(v, b, y);
+            size_t first = MARGIN * pixel_bytes(v),
+                   after = first + (size_t)v->columns * pixel_bytes(v);
+            for (size_t i = 0; i < v->row_bytes; i++)
+                if (y >= rows || i < first || i >= after)
+                    CHECK(p[i] == SENTINEL);
+        }
+}
+
+/* ---- the definition ---- */
+
+struct problem {
+    kz_kernel_params params;
+    struct value inputs[KZ_KERNEL_INPUTS], residuals[KZ_KERNEL_RESIDUALS];
+    int width; /* columns of the input */
+    float *weights, *bias, *slopes;
+};
+
+static int total_in(const kz_kernel_params *p)
+{
+    int sum = 0;
+    for (int i = 0; i < p->n_inputs; i++)
+        sum += p->in_channels[i];
+    return sum;
+}
+
+/* Row y counts from the first row that the kernel is given. */
+static double input_at(const struct problem *p, int channel, int y, int x)
+{
+    int i = 0;
+    while (channel >= p->params.in_channels[i])
+        channel -= p->params.in_channels[i++];
+    return (double)read_value(&p->inputs[i], channel, y, x);
+}
+
+static double filter(const struct problem *p, int n, int y, int x)
+{
+    int channels = total_in(&p->params);
+    double sum = 0;
+    for (int c = 0; c < channels; c++)
+        for (int tap = 0; tap < 9; tap++)
+            sum += (double)p->weights[(n * channels + c) * 9 + tap] *
+                   input_at(p, c, y + tap / 3, x - 1 + tap % 3);
+    return sum;
+}
+
+/* Output row y and column x at twice the size. */
+static double phase_filter(const struct problem *p, int n, int y, int x)
+{
+    int channels = total_in(&p->params), a = y % 2, b = x % 2;
+    const float *w = p->weights + ((a * 2 + b) * p->params.out_channels + n) * channels * 4;
+    double sum = 0;
+    for (int c = 0; c < channels; c++)
+        for (int tap = 0; tap < 4; tap++)
+            sum += (double)w[c * 4 + tap] *
+                   input_at(p, c, y / 2 + a + tap / 2, x / 2 - 1 + b + tap % 2);
+    return sum;
+}
+
+static double expected(const struct problem *p, int n, int y, int x)
+{
+    const kz_kernel_params *q = &p->params;
+    if (q->kind == KZ_KERNEL_SHUFFLE) {
+        int f = q->factor;
+        double base = q->coefs[0] != 0 ? (double)read_value(&p->inputs[1], 0, 0, x / f) : 0;
+        return (double)read_value(&p->inputs[0], y % f * f + x % f, 0, x / f) +
+               (double)q->coefs[0] * base;
+    }
+    double sum = q->kind == KZ_KERNEL_PHASE ? phase_filter(p, n, y, x) : filter(p, n, y, x);
+    sum += q->bias ? (double)q->bias[n] : 0;
+    if (q->slopes && sum < 0)
+        sum *= (double)q->slopes[n];
+    for (int r = 0; r < q->n_residuals; r++)
+        sum += (double)q->coefs[r] * (double)read_value(&p->residuals[r], n, y, x);
+    return sum;
+}
+
+/* ---- problems ---- */
+
+static float *random_array(int count, float scale)
+{
+    float *a = kz_alloc((size_t)count, sizeof(*a));
+    CHECK(a);
+    for (int i = 0; i < count; i++)
+        a[i] = random_unit(&seed) * scale;
+    return a;
+}
+
+/* Phases come from one 3×3 filter: see kz_rewrite_phase(). */
+static float *random_phases(int outs, int ins)
+{
+    int filters = outs * ins;
+    float *w = random_array(filters * 9, 1 / sqrtf((float)ins * 9));
+    float *phases = kz_alloc((size_t)filters * 16, sizeof(*phases));
+    CHECK(phases);
+    for (int phase = 0; phase < 4; phase++)
+        for (int f = 0; f < filters; f++)
+            for (int tap = 0; tap < 9; tap++) {
+                int y = phase / 2 ? tap / 3 == 2 : tap / 3 > 0;
+                int x = phase % 2 ? tap % 3 == 2 : tap % 3 > 0;
+                phases[(phase * filters + f) * 4 + y * 2 + x] += w[f * 9 + tap];
+            }
+    kz_free(w);
+    return phases;
+}
+
+static void open_problem(struct problem *p, int in_rows, int out_rows, int width)
+{
+    kz_kernel_params *q = &p->params;
+    bool planar_in = q->kind == KZ_KERNEL_FIRST, shuffle = q->kind == KZ_KERNEL_SHUFFLE;
+    int ins = total_in(q);
+    p->width = width;
+    for (int i = 0; i < q->n_inputs && !shuffle; i++)
+        p->inputs[i] =
+            random_value(q->in_channels[i], in_rows, width, planar_in, q->bf16 && !planar_in);
+    if (shuffle) {
+        p->inputs[0] = random_value(q->in_channels[0], in_rows, width, false, false);
+        p->inputs[1] = random_value(1, in_rows, width, true, false);
+        return;
+    }
+    q->weights = p->weights = q->kind == KZ_KERNEL_PHASE ? random_phases(q->out_channels, ins)
+                                                         : random_array(q->out_channels * ins * 9,
+                                                                        1 / sqrtf((float)ins * 9));
+    q->bias = p->bias = random_array(q->out_channels, 1);
+    if (random_int(0, 2))
+        q->slopes = p->slopes = random_array(q->out_channels, 1.5f);
+    for (int r = 0; r < q->n_residuals; r++) {
+        p->residuals[r] =
+            random_value(q->out_channels, out_rows, width, false, q->bf16 && !q->wide);
+        q->coefs[r] = random_unit(&seed);
+    }
+}
+
+static void close_problem(struct problem *p)
+{
+    for (int i = 0; i < KZ_KERNEL_INPUTS; i++)
+        kz_free(p->inputs[i].data);
+    for (int r = 0; r < KZ_KERNEL_RESIDUALS; r++)
+        kz_free(p->residuals[r].data);
+    kz_free(p->weights);
+    kz_free(p->bias);
+    kz_free(p->slopes);
+}
+
+/* Largest error allowed: the transforms' rounding, and that of bf16 values and weights. */
+static double tolerance(const kz_kernel_params *q)
+{
+    if (q->kind == KZ_KERNEL_SHUFFLE)
+        return 1e-6;
+    if (!q->bf16)
+        return 6e-5;
+    return q->kind == KZ_KERNEL_FIRST ? 0.01 : 0.08;
+}
+
+static void compare(const struct problem *p, const struct value *out, int rows)
+{
+    const kz_kernel_params *q = &p->params;
+    double worst = 0, squares = 0;
+    int channels = out->block == 1 ? 1 : q->out_channels;
+    for (int n = 0; n < channels; n++)
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < out->columns; x++) {
+                double e = fabs((double)read_value(out, n, y, x) - expected(p, n, y, x));
+                worst = fmax(worst, e);
+                squares += e * e;
+            }
+    double rms = sqrt(squares / (channels * rows * out->columns));
+    if (!(worst <= tolerance(q)) || !(rms <= tolerance(q) / 5))
+        fprintf(stderr, "kind %d, %d inputs, %d to %d channels, %d columns: worst %g, rms %g\n",
+                (int)q->kind, q->n_inputs, total_in(q), q->out_channels, out->columns, worst, rms);
+    CHECK(worst <= tolerance(q) && rms <= tolerance(q) / 5);
+}
+
+struct pointers {
+    const void *src[MOST_ROWS * 32];
+    void *dst[MOST_ROWS * 8];
+    const void *residuals[KZ_KERNEL_RESIDUALS * MOST_ROWS * 8];
+};
+
+static kz_kernel_run point(struct pointers *to, const struct problem *p, const struct value *out,
+                           const kz_kernel *k)
+{
+    const kz_kernel_params *q = &p->params;
+    int n = 0, inputs = q->kind == KZ_KERNEL_SHUFFLE ? 2 : q->n_inputs;
+    size_t left = q->kind == KZ_KERNEL_SHUFFLE ? 0 : 1;
+    for (int y = 0; y < k->ops->in_rows; y++)
+        for (int i = 0; i < inputs; i++)
+            for (int b = 0; b < blocks(&p->inputs[i]); b++)
+                to->src[n++] = start(&p->inputs[i], b, y) - left * pixel_bytes(&p->inputs[i]);
+    if (q->kind == KZ_KERNEL_SHUFFLE && q->coefs[0] == 0)
+        to->src[1] = NULL;
+    n = 0;
+    for (int y = 0; y < out->rows - 1; y++)
+        for (int b = 0; b < k->out_blocks; b++)
+            to->dst[n++] = start(out, b, y);
+    n = 0;
+    for (int r = 0; r < q->n_residuals; r++)
+        for (int y = 0; y < k->ops->out_rows; y++)
+            for (int b = 0; b < k->out_blocks; b++)
+                to->residuals[n++] = start(&p->residuals[r], b, y);
+    return (kz_kernel_run){
+        .src = to->src, .dst = to->dst, .residuals = to->residuals, .columns = out->columns};
+}
+
+/* One random problem of the given sizes; the row after the last is a sentinel. */
+static void try(kz_kernel_params params, int width)
+{
+    const kz_kernel_ops *const *table = kz_kernel_table_for(level(), params.bf16);
+    const kz_kernel_ops *ops = table[params.kind];
+    struct problem p = {.params = params};
+    struct pointers to;
+    kz_kernel k;
+    int factor = params.kind == KZ_KERNEL_SHUFFLE ? params.factor : 1;
+    int out_rows = ops->out_rows * factor;
+    int grow = params.kind == KZ_KERNEL_PHASE ? 2 : factor;
+    bool planar = params.kind == KZ_KERNEL_LAST || params.kind == KZ_KERNEL_SHUFFLE;
+    open_problem(&p, ops->in_rows, out_rows, width);
+    struct value out = open_value(planar ? 1 : params.out_channels, out_rows + 1, width * grow,
+                                  planar, params.bf16 && !params.wide && !planar, SENTINEL);
+    CHECK(kz_kernel_open(&k, ops, &p.params) == 0);
+    size_t bytes = kz_kernel_scratch(&k);
+    char *scratch = kz_alloc(bytes + 64, 1);
+    CHECK(scratch);
+    memset(scratch + bytes, SENTINEL, 64);
+    kz_kernel_run run = point(&to, &p, &out, &k);
+    run.rows = factor > 1 ? out_rows : random_int(1, out_rows);
+    run.scratch = scratch;
+    ops->run(&k, &run);
+    for (int i = 0; i < 64; i++)
+        CHECK(scratch[bytes + (size_t)i] == SENTINEL);
+    compare(&p, &out, run.rows);
+    check_margins(&out, run.rows);
+    kz_free(scratch);
+    kz_kernel_close(&k);
+    kz_free(out.data);
+    close_problem(&p);
+}
+
+static bool has(bool bf16)
+{
+    return kz_kernel_table_for(level(), bf16) != NULL;
+}
+
+static kz_kernel_params random_params(enum kz_kernel_kind kind, bool bf16)
+{
+    kz_kernel_params p = {.kind = kind, .bf16 = bf16, .n_inputs = random_int(1, 4)};
+    for (int i = 0; i < p.n_inputs; i++)
+        p.in_channels[i] = random_int(1, 70);
+    p.out_channels = random_int(1, 70);
+    return p;
+}
+
+static void convolutions(enum kz_kernel_kind kind)
+{
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (int i = 0; i < 24 && has(bf16); i++) {
+            kz_kernel_params p = random_params(kind, bf16);
+            p.n_residuals = kind == KZ_KERNEL_CONV ? random_int(0, 2) : 0;
+            p.wide = kind == KZ_KERNEL_CONV && bf16 && random_int(0, 3) == 0;
+            try(p, i < 8 ? i + 1 : random_int(9, 150));
+        }
+}
+
+static void convolution_agrees(void)
+{
+    convolutions(KZ_KERNEL_CONV);
+}
+
+static void upsampling_agrees(void)
+{
+    convolutions(KZ_KERNEL_PHASE);
+}
+
+static void first_agrees(void)
+{
+    for (int i = 0; i < 24; i++)
+        for (int bf16 = 0; bf16 < 2; bf16++)
+            if (has(bf16))
+                try((kz_kernel_params){.kind = KZ_KERNEL_FIRST,
+                                       .bf16 = bf16,
+                                       .n_inputs = 1,
+                                       .in_channels = {1},
+                                       .out_channels = random_int(1, 70)},
+                    random_int(1, 70));
+}
+
+static void last_agrees(void)
+{
+    for (int i = 0; i < 24; i++)
+        for (int bf16 = 0; bf16 < 2; bf16++)
+            if (has(bf16)) {
+                kz_kernel_params p = random_params(KZ_KERNEL_LAST, bf16);
+                p.out_channels = 1;
+                try(p, random_int(1, 70));
+            }
+}
+
+static void shuffle_agrees(void)
+{
+    for (int factor = 2; factor <= 4; factor++)
+        for (int i = 0; i < 6 && has(false); i++)
+            try((kz_kernel_params){.kind = KZ_KERNEL_SHUFFLE,
+                                   .n_inputs = 1,
+                                   .in_channels = {factor * factor},
+                                   .out_channels = 1,
+                                   .coefs = {i % 2 ? 0 : random_unit(&seed)},
+                                   .factor = factor},
+                random_int(1, 70));
+}
+
+/* ---- speed ---- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void bench(kz_kernel_params params, int width)
+{
+    const kz_kernel_ops *ops = kz_kernel_table_for(level(), params.bf16)[params.kind];
+    struct problem p = {.params = params};
+    struct pointers to;
+    kz_kernel k;
+    int grow = params.kind == KZ_KERNEL_PHASE ? 2 : 1;
+    bool planar = params.kind == KZ_KERNEL_LAST;
+    open_problem(&p, ops->in_rows, ops->out_rows, width);
+    struct value out = open_value(params.out_channels, ops->out_rows + 1, width * grow, planar,
+                                  params.bf16 && !planar, 0);
+    CHECK(kz_kernel_open(&k, ops, &p.params) == 0);
+    char *scratch = kz_alloc(kz_kernel_scratch(&k), 1);
+    CHECK(scratch);
+    kz_kernel_run run = point(&to, &p, &out, &k);
+    run.rows = ops->out_rows;
+    run.scratch = scratch;
+    double best = 1e9;
+    for (int i = 0; i < 50; i++) {
+        double from = now();
+        for (int j = 0; j < 4; j++)
+            ops->run(&k, &run);
+        best = fmin(best, (now() - from) / 4);
+    }
+    double macs = (double)(ops->in_step * width) * total_in(&params) * params.out_channels;
+    macs *= params.kind == KZ_KERNEL_PHASE ? 16 : 9;
+    printf("%-28s %3d -> %2d, %4d columns: %7.1f us, %6.1f GFLOP/s of the direct convolution\n",
+           ops->name, total_in(&params), params.out_channels, width, best * 1e6,
+           2 * macs / best * 1e-9);
+    kz_free(scratch);
+    kz_kernel_close(&k);
+    kz_free(out.data);
+    close_problem(&p);
+}
+
+static void bench_all(void)
+{
+    static const int shapes[][2] = {{64, 32}, {96, 32}, {128, 32}, {160, 32}, {192, 64}, {64, 64}};
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        kz_kernel_params p = {.bf16 = bf16, .n_inputs = 1};
+        for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && has(bf16); i++) {
+            p.kind = KZ_KERNEL_CONV;
+            p.in_channels[0] = shapes[i][0];
+            p.out_channels = shapes[i][1];
+            bench(p, 160);
+        }
+        p.kind = KZ_KERNEL_PHASE;
+        if (has(bf16))
+            bench(p, 160);
+        p.kind = KZ_KERNEL_LAST;
+        p.out_channels = 1;
+        if (has(bf16))
+            bench(p, 640);
+        p.kind = KZ_KERNEL_FIRST;
+        p.in_channels[0] = 1;
+        p.out_channels = 64;
+        if (has(bf16))
+            bench(p, 160);
+    }
+}
+
+static const struct check_case cases[] = {
+    {"convolution agrees", convolution_agrees},
+    {"upsampling agrees", upsampling_agrees},
+    {"first agrees", first_agrees},
+    {"last agrees", last_agrees},
+    {"shuffle agrees", shuffle_agrees},
+};
+
+CHECK_CASES(cases)
+
+int main(int argc, char **argv)
+{
+    const char *given = getenv("KIZUNA_SEED");
+    seed = given ? (unsigned)atol(given) : (unsigned)time(NULL);
+    kz_cpu_flush_denormals();
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
+        bench_all();
+        return 0;
+    }
+    printf("# level %s, KIZUNA_SEED=%u\n", kz_cpu_level_name(level()), seed);
+    return run_cases(argc, argv);
+}
