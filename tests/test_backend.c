@@ -237,7 +237,7 @@ static void compare_cpu(kz_graph *graph, int width, int height, enum kz_precisio
     if (precision == KZ_PRECISION_FP32)
         CHECK_NEAR(worst(c.data, r.data, count), 0, 5e-5);
     else
-        CHECK(psnr(c.data, r.data, count) > 45);
+        CHECK(psnr(c.data, r.data, count) > 41);
     kz_free(r.data);
     kz_free(c.data);
     kz_free(in);
@@ -252,6 +252,8 @@ static void cpu_fp32_equals_the_reference(void)
     compare_cpu(folded(random_srvgg(2, 32, 2, 14)), 3, 2, KZ_PRECISION_FP32);
 }
 
+/* Random weights amplify rounding, which real ones don't (scripts/compare-ncnn): direct
+ * convolutions reach 48 dB on the first of these, F(2×2) has (5/3)² times their noise, 4.4 dB. */
 static void cpu_bf16_is_near_the_reference(void)
 {
     if (level() < KZ_CPU_AVX512_BF16)
@@ -276,11 +278,24 @@ static void cpu_refuses_bf16_without_it(void)
     kz_graph_close(&graph);
 }
 
+/* Our own kernels are 3×3. */
+static void make_one_by_one(kz_graph *graph)
+{
+    for (int i = 0; i < graph->n_nodes; i++) {
+        kz_node *node = &graph->nodes[i];
+        if (node->op == KZ_OP_CONV && kz_graph_in_channels(graph, node) > 1) {
+            node->kernel = 1;
+            node->pad_top = node->pad_left = node->pad_bottom = node->pad_right = 0;
+        }
+    }
+}
+
 /* oneDNN has only naive code for 13 channels with AVX2, and for one pixel with AVX-512. */
 static void cpu_names_a_layer_it_cant_run(void)
 {
     bool small = level() <= KZ_CPU_AVX2;
     kz_graph *graph = folded(random_srvgg(2, small ? 13 : 16, 2, 3));
+    make_one_by_one(graph);
     kz_device *device;
     kz_plan *plan;
     kz_log *log;
@@ -317,8 +332,9 @@ static void tiles_equal_the_whole(void)
         for (int t = 0; t < 4; t++) {
             struct result tiled = run_backend(backends[b], graph, in, width, height, tiles[t], halo,
                                               2, KZ_PRECISION_FP32);
+            /* F(4×4) rounds differently where a tile's corner isn't a multiple of 4. */
             CHECK_NEAR(worst(whole.data, tiled.data, (size_t)whole.width * (size_t)whole.height), 0,
-                       2e-6);
+                       1e-5);
             kz_free(tiled.data);
         }
         kz_free(whole.data);
@@ -327,16 +343,14 @@ static void tiles_equal_the_whole(void)
     kz_graph_close(&graph);
 }
 
-static void threads_dont_change_a_bit(void)
+static void compare_threads(kz_graph *graph, int width, int height, int tile, int halo)
 {
-    kz_graph *graph = folded(random_srvgg(3, 32, 4, 33));
-    int width = 120, height = 75;
     float *in = random_luma(width, height, 6);
     struct result one =
-        run_backend(&kz_backend_cpu, graph, in, width, height, 40, 5, 1, KZ_PRECISION_AUTO);
-    for (int threads = 2; threads <= 5; threads++) {
-        struct result many = run_backend(&kz_backend_cpu, graph, in, width, height, 40, 5, threads,
-                                         KZ_PRECISION_AUTO);
+        run_backend(&kz_backend_cpu, graph, in, width, height, tile, halo, 1, KZ_PRECISION_AUTO);
+    for (int threads = 2; threads <= 9; threads++) {
+        struct result many = run_backend(&kz_backend_cpu, graph, in, width, height, tile, halo,
+                                         threads, KZ_PRECISION_AUTO);
         CHECK(memcmp(one.data, many.data, (size_t)one.width * (size_t)one.height * sizeof(float)) ==
               0);
         kz_free(many.data);
@@ -344,6 +358,14 @@ static void threads_dont_change_a_bit(void)
     kz_free(one.data);
     kz_free(in);
     kz_graph_close(&graph);
+}
+
+/* Threads change how the picture is cut into cells, too. */
+static void threads_dont_change_a_bit(void)
+{
+    compare_threads(folded(random_srvgg(3, 32, 4, 33)), 120, 75, 40, 5);
+    compare_threads(folded(random_srvgg(3, 24, 3, 34)), 203, 121, 4096, 0);
+    compare_threads(folded(random_rrdb(1, 32, 16, 35)), 189, 83, 4096, 0);
 }
 
 static void need_is_what_compile_takes(void)
@@ -357,7 +379,7 @@ static void need_is_what_compile_takes(void)
         kz_device_params device_params = {.threads = 2, .level = level()};
         kz_plan_params params = {100, 80, KZ_PRECISION_FP32};
         CHECK(backends[b]->open(&device, &device_params, NULL) == 0);
-        double need = (double)backends[b]->need(device, graph, &params);
+        double need = (double)backends[b]->need(device, graph, &params).bytes;
         CHECK(backends[b]->compile(device, &plan, graph, &params, NULL) == 0);
         backends[b]->info(plan, &info);
         CHECK(fabs(need / (double)info.memory - 1) < 0.15);

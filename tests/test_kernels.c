@@ -353,7 +353,10 @@ static void try(kz_kernel_params params, int width)
     open_problem(&p, ops->in_rows, out_rows, width);
     struct value out = open_value(planar ? 1 : params.out_channels, out_rows + 1, width * grow,
                                   planar, params.bf16 && !params.wide && !planar, SENTINEL);
-    CHECK(kz_kernel_open(&k, ops, &p.params) == 0);
+    kz_kernel_measure(&k, ops, &p.params);
+    char *memory = kz_alloc(k.bytes, 1);
+    CHECK(memory);
+    kz_kernel_pack(&k, ops, &p.params, memory);
     size_t bytes = kz_kernel_scratch(&k);
     char *scratch = kz_alloc(bytes + 64, 1);
     CHECK(scratch);
@@ -367,7 +370,7 @@ static void try(kz_kernel_params params, int width)
     compare(&p, &out, run.rows);
     check_margins(&out, run.rows);
     kz_free(scratch);
-    kz_kernel_close(&k);
+    kz_free(memory);
     kz_free(out.data);
     close_problem(&p);
 }
@@ -464,7 +467,10 @@ static void bench(kz_kernel_params params, int width)
     open_problem(&p, ops->in_rows, ops->out_rows, width);
     struct value out = open_value(params.out_channels, ops->out_rows + 1, width * grow, planar,
                                   params.bf16 && !planar, 0);
-    CHECK(kz_kernel_open(&k, ops, &p.params) == 0);
+    kz_kernel_measure(&k, ops, &p.params);
+    char *memory = kz_alloc(k.bytes, 1);
+    CHECK(memory);
+    kz_kernel_pack(&k, ops, &p.params, memory);
     char *scratch = kz_alloc(kz_kernel_scratch(&k), 1);
     CHECK(scratch);
     kz_kernel_run run = point(&to, &p, &out, &k);
@@ -483,7 +489,7 @@ static void bench(kz_kernel_params params, int width)
            ops->name, total_in(&params), params.out_channels, width, best * 1e6,
            2 * macs / best * 1e-9);
     kz_free(scratch);
-    kz_kernel_close(&k);
+    kz_free(memory);
     kz_free(out.data);
     close_problem(&p);
 }

@@ -41,6 +41,12 @@ typedef struct kz_plan_info {
     double macs;                 /* executed multiply-accumulates per tile */
 } kz_plan_info;
 
+/* What a plan would take. */
+typedef struct kz_plan_need {
+    size_t bytes; /* (size_t)-1: memory is short even for finding out */
+    bool shared;  /* all threads work on one tile; else each takes tiles of its own */
+} kz_plan_need;
+
 /* Which samples a run reads and writes. */
 typedef struct kz_run {
     const kz_plane *src; /* luma of the input */
@@ -74,8 +80,9 @@ typedef struct kz_backend {
     void (*close_plan)(kz_plan **plan); /* NULL is legal */
     void (*info)(const kz_plan *plan, kz_plan_info *info);
 
-    /* The bytes compile() would need, without compiling: to choose a tile that fits. */
-    size_t (*need)(const kz_device *device, const kz_graph *graph, const kz_plan_params *params);
+    /* Without compiling: to choose a tile that fits. */
+    kz_plan_need (*need)(const kz_device *device, const kz_graph *graph,
+                         const kz_plan_params *params);
 
     /* Runs all tiles. The result is the same for any number of threads. 0, KZ_ERROR_CANCELLED or
      * KZ_ERROR_FAILED (not reported: the library said no more than no). */

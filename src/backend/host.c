@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "backend/march/march.h"
 #include "backend/split.h"
 #include "base/mem.h"
 #include "base/thread.h"
@@ -14,6 +15,7 @@ enum { BAND_ROWS = 32 };
 struct kz_device {
     const kz_net_ops *ops;
     enum kz_cpu_level level;
+    bool marches;
     kz_pool *pool;
     char *line;
     float *scratch; /* threads × scratch_floats, for scale() */
@@ -22,6 +24,7 @@ struct kz_device {
 
 struct kz_plan {
     kz_device *device;
+    kz_march *march;     /* or these: */
     kz_net *head, *tail; /* tail may be NULL */
     kz_tiling bands;     /* of the head's output, for the tail */
     int scale;
@@ -41,6 +44,7 @@ int kz_host_open(kz_device **device, const kz_device_params *params, const kz_ho
         return kz_fail_memory(log, "the device");
     d->ops = host->ops;
     d->level = host->level;
+    d->marches = host->marches;
     int threads = params->threads ? params->threads : kz_cpu_count();
     d->line = kz_asprintf("%s, %d thread%s", host->what, threads, threads == 1 ? "" : "s");
     int error = d->line ? 0 : kz_fail_memory(log, "the device");
@@ -162,6 +166,32 @@ static int compile_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
     return open_nets(p, head, tail, &first, &second, log);
 }
 
+static kz_march_params march_params(const kz_device *d, const kz_plan_params *params)
+{
+    return (kz_march_params){.width = params->tile_width,
+                             .height = params->tile_height,
+                             .precision = params->precision,
+                             .level = d->level,
+                             .threads = kz_pool_threads(d->pool)};
+}
+
+static bool can_march(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
+{
+    kz_march_params march = march_params(d, params);
+    return d->marches && kz_march_can(graph, &march);
+}
+
+static int compile_march(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
+                         kz_log *log)
+{
+    kz_march_params march = march_params(p->device, params);
+    if (kz_march_open(&p->march, graph, &march))
+        return kz_fail_memory(log, "the network");
+    p->info.memory = kz_march_memory(p->march);
+    p->info.macs = kz_march_macs(p->march);
+    return 0;
+}
+
 static int compile_into(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
                         kz_log *log)
 {
@@ -171,6 +201,8 @@ static int compile_into(kz_plan *p, const kz_graph *graph, const kz_plan_params 
     if (precision < 0)
         return precision;
     p->info.precision = resolved.precision = (enum kz_precision)precision;
+    if (can_march(p->device, graph, &resolved))
+        return compile_march(p, graph, &resolved, log);
     int error = kz_graph_split(graph, &head, &tail);
     if (error)
         return kz_fail_memory(log, "the network");
@@ -209,6 +241,7 @@ void kz_host_close_plan(kz_plan **plan)
     kz_plan *p = *plan;
     if (!p)
         return;
+    kz_march_close(&p->march);
     p->device->ops->close(&p->head);
     p->device->ops->close(&p->tail);
     kz_free(p->buffers);
@@ -221,15 +254,13 @@ void kz_host_info(const kz_plan *plan, kz_plan_info *info)
     *info = plan->info;
 }
 
-size_t kz_host_need(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
+static size_t need_of_nets(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
 {
     kz_graph *head = NULL, *tail = NULL;
     kz_tiling bands;
     if (kz_graph_split(graph, &head, &tail))
         return (size_t)-1;
     kz_net_params first = head_params(d, params, !tail);
-    int precision = d->ops->precision(params->precision, d->level, NULL);
-    first.precision = precision < 0 ? KZ_PRECISION_FP32 : (enum kz_precision)precision;
     size_t bytes = d->ops->need(head, &first);
     if (tail) {
         kz_net_params second = tail_params(&first, tail, &bands);
@@ -238,6 +269,17 @@ size_t kz_host_need(const kz_device *d, const kz_graph *graph, const kz_plan_par
     kz_graph_close(&head);
     kz_graph_close(&tail);
     return bytes;
+}
+
+kz_plan_need kz_host_need(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
+{
+    kz_plan_params resolved = *params;
+    int precision = d->ops->precision(params->precision, d->level, NULL);
+    resolved.precision = precision < 0 ? KZ_PRECISION_FP32 : (enum kz_precision)precision;
+    if (!can_march(d, graph, &resolved))
+        return (kz_plan_need){.bytes = need_of_nets(d, graph, &resolved)};
+    kz_march_params march = march_params(d, &resolved);
+    return (kz_plan_need){.bytes = kz_march_need(graph, &march), .shared = true};
 }
 
 /* ---- run ---- */
@@ -320,8 +362,18 @@ static void run_tile(void *context, int worker, int item)
         atomic_store(&t->error, error);
 }
 
+static int run_march(kz_plan *plan, const kz_run *run)
+{
+    int error = 0;
+    for (int i = 0; i < kz_tiling_count(run->tiling) && !error; i++)
+        error = kz_march_run(plan->march, plan->device->pool, run, kz_tiling_get(run->tiling, i));
+    return error;
+}
+
 int kz_host_run(kz_plan *plan, const kz_run *run)
 {
+    if (plan->march)
+        return run_march(plan, run);
     struct tile_run t = {.plan = plan, .run = run};
     kz_pool_run(plan->device->pool, kz_tiling_count(run->tiling), run_tile, &t);
     return atomic_load(&t.error);

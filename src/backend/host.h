@@ -1,6 +1,7 @@
 /* What the back ends that compute in host memory share: a device is a pool of threads, a plan is
- * one or two nets, and every worker takes whole tiles. A net therefore runs on one thread, its
- * values stay in that core's caches, and the result can't depend on the number of threads. */
+ * a march of our own kernels, where they have all that the network needs, else one or two nets,
+ * and every worker takes whole tiles. A net therefore runs on one thread, its values stay in that
+ * core's caches, and the result can't depend on the number of threads. */
 #ifndef KZ_BACKEND_HOST_H
 #define KZ_BACKEND_HOST_H
 
@@ -44,6 +45,7 @@ typedef struct kz_net_ops {
 typedef struct kz_host_params {
     const kz_net_ops *ops;
     enum kz_cpu_level level;   /* resolved */
+    bool marches;              /* our own kernels are used where they can be */
     void (*start)(int worker); /* per-thread settings, may be NULL */
     const char *what;          /* "CPU, avx2": the device's line without the threads */
 } kz_host_params;
@@ -58,7 +60,8 @@ int kz_host_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
                     const kz_plan_params *params, kz_log *log);
 void kz_host_close_plan(kz_plan **plan);
 void kz_host_info(const kz_plan *plan, kz_plan_info *info);
-size_t kz_host_need(const kz_device *device, const kz_graph *graph, const kz_plan_params *params);
+kz_plan_need kz_host_need(const kz_device *device, const kz_graph *graph,
+                          const kz_plan_params *params);
 int kz_host_run(kz_plan *plan, const kz_run *run);
 int kz_host_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                   kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);

@@ -6,7 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+
+/* Large blocks lie on huge pages where the system has them: what the network walks through is many
+ * times larger than what the processor can translate at once. */
+#define HUGE_BLOCK ((size_t)1 << 20)
+#define HUGE_PAGE ((size_t)2 << 20)
+
+static void *allocate_huge(size_t bytes)
+{
+    void *block = aligned_alloc(HUGE_PAGE, (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+    if (block)
+        madvise(block, bytes, MADV_HUGEPAGE); /* a wish: no matter if it isn't granted */
+    return block;
+}
 
 void *kz_alloc_raw(size_t count, size_t size)
 {
@@ -14,7 +28,7 @@ void *kz_alloc_raw(size_t count, size_t size)
         return NULL;
     size_t bytes = count * size;
     bytes = bytes ? (bytes + KZ_ALIGNMENT - 1) / KZ_ALIGNMENT * KZ_ALIGNMENT : KZ_ALIGNMENT;
-    return aligned_alloc(KZ_ALIGNMENT, bytes);
+    return bytes < HUGE_BLOCK ? aligned_alloc(KZ_ALIGNMENT, bytes) : allocate_huge(bytes);
 }
 
 void *kz_alloc(size_t count, size_t size)

@@ -4,15 +4,16 @@
 
 enum { SMALLEST_STEP = 16 }; /* pixels that a tile must own at least in each direction */
 
-/* Pixels that the busiest thread computes, halos included. */
-static double cost(const kz_tiling *t, int threads)
+/* Pixels that are computed one after the other, halos included, by `workers` that take whole
+ * tiles. */
+static double cost(const kz_tiling *t, int workers)
 {
-    int rounds = (kz_tiling_count(t) + threads - 1) / threads;
+    int rounds = (kz_tiling_count(t) + workers - 1) / workers;
     return (double)rounds * t->tile_width * t->tile_height;
 }
 
 /* The cheapest tiling whose tiles have at most `area` pixels. */
-static bool find_cheapest(kz_tiling *best, const kz_upscale_side *in, int halo, int threads,
+static bool find_cheapest(kz_tiling *best, const kz_upscale_side *in, int halo, int workers,
                           double area)
 {
     bool found = false;
@@ -22,7 +23,7 @@ static bool find_cheapest(kz_tiling *best, const kz_upscale_side *in, int halo, 
             if (!kz_tiling_split(&t, in->width, in->height, columns, rows, halo) ||
                 (double)t.tile_width * t.tile_height > area)
                 continue;
-            if (!found || cost(&t, threads) < cost(best, threads)) {
+            if (!found || cost(&t, workers) < cost(best, workers)) {
                 *best = t;
                 found = true;
             }
@@ -30,7 +31,7 @@ static bool find_cheapest(kz_tiling *best, const kz_upscale_side *in, int halo, 
     return found;
 }
 
-static size_t need(const kz_upscaler_params *p, const kz_graph *graph, const kz_tiling *t)
+static kz_plan_need need(const kz_upscaler_params *p, const kz_graph *graph, const kz_tiling *t)
 {
     kz_plan_params plan = {
         .tile_width = t->tile_width, .tile_height = t->tile_height, .precision = p->precision};
@@ -43,14 +44,14 @@ static int choose_within_limit(kz_tiling *tiling, const kz_upscaler_params *p,
                                const kz_graph *graph)
 {
     size_t limit = p->memory_limit ? p->memory_limit : DEFAULT_MEMORY_LIMIT;
-    int threads = p->backend->threads(p->device);
+    kz_tiling candidate = {.tile_width = p->in.width, .tile_height = p->in.height};
+    int workers = need(p, graph, &candidate).shared ? 1 : p->backend->threads(p->device);
     double area = (double)p->in.width * p->in.height;
-    kz_tiling candidate;
     bool any = false;
-    while (find_cheapest(&candidate, &p->in, p->halo, threads, area)) {
+    while (find_cheapest(&candidate, &p->in, p->halo, workers, area)) {
         *tiling = candidate;
         any = true;
-        size_t bytes = need(p, graph, &candidate);
+        size_t bytes = need(p, graph, &candidate).bytes;
         if (bytes <= limit)
             break;
         double fits = (double)limit / (double)bytes;

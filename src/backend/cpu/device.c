@@ -61,9 +61,12 @@ static int cpu_open(kz_device **device, const kz_device_params *params, kz_log *
 {
     enum kz_cpu_level most = kz_cpu_detect();
     enum kz_cpu_level level = params->level < most ? params->level : most;
-    char *what = kz_asprintf("CPU, oneDNN at level %s", kz_cpu_level_name(level));
-    kz_host_params host = {
-        .ops = &kz_cpu_net_ops, .level = level, .start = start_worker, .what = what};
+    char *what = kz_asprintf("CPU, level %s", kz_cpu_level_name(level));
+    kz_host_params host = {.ops = &kz_cpu_net_ops,
+                           .level = level,
+                           .marches = true,
+                           .start = start_worker,
+                           .what = what};
     int error = what ? limit_library(level, log) : kz_fail_memory(log, "the device");
     if (!error)
         error = kz_host_open(device, params, &host, log);

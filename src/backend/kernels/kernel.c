@@ -141,7 +141,7 @@ static void pack_thin(kz_kernel *k, const kz_kernel_params *p)
         }
 }
 
-/* ---- life ---- */
+/* ---- sizes ---- */
 
 static void set_sizes(kz_kernel *k, const kz_kernel_params *p)
 {
@@ -156,24 +156,24 @@ static void set_sizes(kz_kernel *k, const kz_kernel_params *p)
     k->out_lanes = planar_out ? 1 : k->out_blocks * kz_block_channels(bf16_out);
 }
 
-static size_t weight_count(const kz_kernel *k, const kz_kernel_params *p)
+static size_t aligned(size_t bytes)
+{
+    return (bytes + KZ_ALIGNMENT - 1) & -(size_t)KZ_ALIGNMENT;
+}
+
+static size_t weight_bytes(const kz_kernel *k, const kz_kernel_params *p)
 {
     size_t taps = k->ops->positions ? (size_t)(k->ops->positions * k->ops->positions) : 9;
-    return p->weights ? taps * (size_t)k->in_lanes * (size_t)k->out_lanes : 0;
-}
-
-static int allocate(kz_kernel *k, const kz_kernel_params *p)
-{
-    size_t lanes = (size_t)k->out_lanes;
     size_t element = p->bf16 && p->kind != KZ_KERNEL_FIRST ? sizeof(uint16_t) : sizeof(float);
-    k->bytes = weight_count(k, p) * element + 2 * lanes * sizeof(float);
-    k->weights = kz_alloc(weight_count(k, p), element);
-    k->bias = kz_alloc(lanes, sizeof(float));
-    k->slopes = kz_alloc(lanes, sizeof(float));
-    return k->weights && k->bias && k->slopes ? 0 : KZ_ERROR_MEMORY;
+    return p->weights ? aligned(taps * (size_t)k->in_lanes * (size_t)k->out_lanes * element) : 0;
 }
 
-int kz_kernel_open(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_params *p)
+static size_t lane_bytes(const kz_kernel *k)
+{
+    return aligned((size_t)k->out_lanes * sizeof(float));
+}
+
+void kz_kernel_measure(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_params *p)
 {
     *k = (kz_kernel){.ops = ops,
                      .wide = p->wide,
@@ -182,10 +182,17 @@ int kz_kernel_open(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_param
                      .factor = p->kind == KZ_KERNEL_SHUFFLE ? p->factor : 1};
     memcpy(k->coefs, p->coefs, sizeof(k->coefs));
     set_sizes(k, p);
-    if (allocate(k, p)) {
-        kz_kernel_close(k);
-        return KZ_ERROR_MEMORY;
-    }
+    k->bytes = weight_bytes(k, p) + 2 * lane_bytes(k);
+}
+
+void kz_kernel_pack(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_params *p, void *memory)
+{
+    char *at = memory;
+    kz_kernel_measure(k, ops, p);
+    memset(memory, 0, k->bytes);
+    k->weights = at;
+    k->bias = (float *)(void *)(at + weight_bytes(k, p));
+    k->slopes = (float *)(void *)(at + weight_bytes(k, p) + lane_bytes(k));
     for (int n = 0; n < p->out_channels && p->kind != KZ_KERNEL_SHUFFLE; n++) {
         k->bias[n] = p->bias ? p->bias[n] : 0;
         k->slopes[n] = p->slopes ? p->slopes[n] : 1;
@@ -194,15 +201,6 @@ int kz_kernel_open(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_param
         pack_winograd(k, p);
     else if (p->weights)
         pack_thin(k, p);
-    return 0;
-}
-
-void kz_kernel_close(kz_kernel *k)
-{
-    kz_free(k->weights);
-    kz_free(k->bias);
-    kz_free(k->slopes);
-    *k = (kz_kernel){0};
 }
 
 /* ---- tables ---- */

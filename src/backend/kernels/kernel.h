@@ -48,7 +48,7 @@ typedef struct kz_kernel_params {
 
 typedef struct kz_kernel_ops kz_kernel_ops;
 
-/* A convolution packed for one kernel; read-only once open, so that threads share it. */
+/* A convolution packed for one kernel; read-only from then on, so that threads share it. */
 typedef struct kz_kernel {
     const kz_kernel_ops *ops;
     int in_blocks, out_blocks; /* pointers for each row; 1 where planar */
@@ -60,7 +60,7 @@ typedef struct kz_kernel {
     int factor;
     void *weights;
     float *bias, *slopes; /* [out_lanes] */
-    size_t bytes;         /* of the three */
+    size_t bytes;         /* of the three, a multiple of KZ_ALIGNMENT */
 } kz_kernel;
 
 /* One call: ops->out_rows rows of the output. */
@@ -95,13 +95,13 @@ typedef const kz_kernel_ops *const kz_kernel_table[KZ_KERNEL_KINDS];
 /* The table for this level, or NULL: this CPU has no kernels of ours. */
 const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16);
 
-/* The element types that a level has at full speed: bf16's products aren't faster than fp32's on
- * every CPU that has them. Measured, a millisecond. */
-bool kz_kernel_bf16_is_fast(enum kz_cpu_level level);
+/* A kernel without its weights: for sizes. */
+void kz_kernel_measure(kz_kernel *kernel, const kz_kernel_ops *ops, const kz_kernel_params *params);
 
-/* Packs weights. 0 or KZ_ERROR_MEMORY (not reported). */
-int kz_kernel_open(kz_kernel *kernel, const kz_kernel_ops *ops, const kz_kernel_params *params);
-void kz_kernel_close(kz_kernel *kernel); /* also a zeroed one */
+/* Packs weights into `memory`, aligned, of as many bytes as kz_kernel_measure() says, which must
+ * outlive the kernel. Nothing to close. */
+void kz_kernel_pack(kz_kernel *kernel, const kz_kernel_ops *ops, const kz_kernel_params *params,
+                    void *memory);
 
 static inline size_t kz_kernel_scratch(const kz_kernel *kernel)
 {

@@ -1,0 +1,174 @@
+#include "backend/march/shape.h"
+
+#include "base/mem.h"
+
+/* ---- groups ---- */
+
+/* Layers of a group at most: the halo that its cells recompute grows with them. */
+enum { MOST_LAYERS = 6 };
+
+/* Pixels of the picture across a cell, at most; fewer where the group enlarges it. */
+enum { WIDTH = 160, TAIL_WIDTH = 80 };
+
+/* Bytes per pixel of the picture that go through memory when the nodes are cut before `node`. */
+static double crossing(const kz_march_shape *s, int node)
+{
+    double bytes = 0;
+    for (int v = 0; v < s->n_values; v++) {
+        const kz_march_value *value = &s->values[v];
+        if (value->producer < node && value->last_reader >= node)
+            bytes += (double)(value->scale * value->scale * value->blocks) *
+                     (double)kz_march_pixel(value);
+    }
+    return bytes;
+}
+
+/* The longest group from `first` whose end lets the least through. */
+static int find_end(const kz_march_shape *s, int first, int most)
+{
+    int best = first + 1;
+    for (int end = first + 1; end <= s->n_nodes && end <= first + most; end++)
+        if (crossing(s, end) <= crossing(s, best))
+            best = end;
+    return best;
+}
+
+static int greatest_common(int a, int b)
+{
+    return b ? greatest_common(b, a % b) : a;
+}
+
+/* Widths that share the picture evenly, at most `most`; as many cells as keep all threads busy. */
+static void cut_cells(const kz_march_shape *s, kz_march_group *g, int most)
+{
+    int width = s->params.width, height = s->params.height, threads = s->params.threads;
+    int columns = (width + most - 1) / most;
+    int rows = threads / greatest_common(columns, threads);
+    g->cell_width = ((width + columns - 1) / columns + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
+    g->cell_height = ((height + rows - 1) / rows + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
+    g->columns = (width + g->cell_width - 1) / g->cell_width;
+    g->rows = (height + g->cell_height - 1) / g->cell_height;
+}
+
+static int largest_scale(const kz_march_shape *s, const kz_march_group *g)
+{
+    int scale = 1;
+    for (int n = g->first; n < g->end; n++)
+        if (s->values[s->nodes[n].output].scale > scale)
+            scale = s->values[s->nodes[n].output].scale;
+    return scale;
+}
+
+static void mark_values(kz_march_shape *s, int group)
+{
+    const kz_march_group *g = &s->groups[group];
+    for (int n = g->first; n < g->end; n++) {
+        kz_march_value *out = &s->values[s->nodes[n].output];
+        out->stored = out->last_reader >= g->end;
+        out->ringed = s->nodes[n].output == s->result;
+        for (int m = n + 1; m < g->end; m++) {
+            for (int i = 0; i < s->nodes[m].n_inputs; i++)
+                out->ringed |= s->nodes[m].inputs[i] == s->nodes[n].output;
+            for (int i = 0; i < s->nodes[m].n_residuals; i++)
+                out->ringed |= s->nodes[m].residuals[i] == s->nodes[n].output;
+        }
+    }
+}
+
+int kz_march_group_nodes(kz_march_shape *s)
+{
+    s->values[0].stored = true;
+    for (int first = 0; first < s->n_nodes; first = s->groups[s->n_groups - 1].end) {
+        kz_march_group *g = &s->groups[s->n_groups];
+        *g = (kz_march_group){.first = first, .end = find_end(s, first, MOST_LAYERS)};
+        cut_cells(s, g, largest_scale(s, g) > 1 ? TAIL_WIDTH : WIDTH);
+        mark_values(s, s->n_groups++);
+    }
+    return 0;
+}
+
+/* ---- cells ---- */
+
+kz_march_rect kz_march_cell(const kz_march_shape *s, const kz_march_group *g, int index)
+{
+    int x = index % g->columns * g->cell_width, y = index / g->columns * g->cell_height;
+    int x1 = x + g->cell_width, y1 = y + g->cell_height;
+    return (kz_march_rect){x, y, x1 < s->params.width ? x1 : s->params.width,
+                           y1 < s->params.height ? y1 : s->params.height};
+}
+
+static int round_down(int x, int step)
+{
+    return x / step * step;
+}
+
+static int round_up(int x, int step)
+{
+    return (x + step - 1) / step * step;
+}
+
+static void unite(kz_march_rect *to, kz_march_rect r)
+{
+    if (to->x1 <= to->x0) {
+        *to = r;
+        return;
+    }
+    to->x0 = r.x0 < to->x0 ? r.x0 : to->x0;
+    to->y0 = r.y0 < to->y0 ? r.y0 : to->y0;
+    to->x1 = r.x1 > to->x1 ? r.x1 : to->x1;
+    to->y1 = r.y1 > to->y1 ? r.y1 : to->y1;
+}
+
+static kz_march_rect clip(const kz_march_shape *s, const kz_march_value *v, kz_march_rect r)
+{
+    int width = s->params.width * v->scale, height = s->params.height * v->scale;
+    return (kz_march_rect){r.x0 > 0 ? r.x0 : 0, r.y0 > 0 ? r.y0 : 0, r.x1 < width ? r.x1 : width,
+                           r.y1 < height ? r.y1 : height};
+}
+
+/* Rows and columns that a kernel reads around what it makes. */
+static int reach(const kz_march_node *node)
+{
+    return node->kind == KZ_KERNEL_SHUFFLE ? 0 : 1;
+}
+
+void kz_march_needs(const kz_march_shape *s, const kz_march_group *g, kz_march_rect cell,
+                    kz_march_rect *rects)
+{
+    for (int v = 0; v < s->n_values; v++)
+        rects[v] = (kz_march_rect){0};
+    for (int n = g->end - 1; n >= g->first; n--) {
+        const kz_march_node *node = &s->nodes[n];
+        const kz_march_value *out = &s->values[node->output];
+        kz_march_rect *r = &rects[node->output];
+        if (out->stored || node->output == s->result)
+            unite(r, (kz_march_rect){cell.x0 * out->scale, cell.y0 * out->scale,
+                                     cell.x1 * out->scale, cell.y1 * out->scale});
+        int grain = kz_march_grain(node), rows = kz_march_out_rows(node), f = node->factor;
+        kz_march_rect whole = {round_down(r->x0, grain), round_down(r->y0, rows),
+                               round_up(r->x1, grain), round_up(r->y1, rows)};
+        kz_march_rect read = {whole.x0 / f - reach(node), whole.y0 / f - reach(node),
+                              whole.x1 / f + reach(node), whole.y1 / f + reach(node)};
+        *r = clip(s, out, whole);
+        for (int i = 0; i < node->n_inputs; i++)
+            unite(&rects[node->inputs[i]], clip(s, &s->values[node->inputs[i]], read));
+        for (int i = 0; i < node->n_residuals; i++)
+            unite(&rects[node->residuals[i]], *r);
+    }
+}
+
+void kz_march_rows_read(const kz_march_shape *s, const kz_march_node *node, int value, int y,
+                        const kz_march_rect *rects, int *first, int *end)
+{
+    bool residual = true;
+    for (int i = 0; i < node->n_inputs; i++)
+        residual &= node->inputs[i] != value;
+    *first = residual ? y : y / node->factor - reach(node);
+    *end = residual ? y + kz_march_out_rows(node) : *first + node->kernel.ops->in_rows;
+    for (int i = 0; i < node->n_residuals && !residual; i++)
+        if (node->residuals[i] == value && y + kz_march_out_rows(node) > *end)
+            *end = y + kz_march_out_rows(node);
+    if (*end > rects[value].y1)
+        *end = rects[value].y1;
+    (void)s;
+}

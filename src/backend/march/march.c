@@ -1,0 +1,340 @@
+#include "backend/march/march.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/march/shape.h"
+#include "base/mem.h"
+
+enum { MOST_ROWS = 8 }; /* of one call */
+
+/* What one thread has for itself. */
+struct worker {
+    char *rings, *scratch;
+    kz_march_rect *rects; /* [n_values] */
+    int *next;            /* [n_nodes] */
+};
+
+struct kz_march {
+    kz_march_shape shape;
+    char *weights, *planes, *zeros;
+    char *own; /* the workers' rings and scratch */
+    struct worker *workers;
+    kz_march_rect *rects; /* the workers' */
+    int *next;
+};
+
+/* ---- life ---- */
+
+static size_t worker_bytes(const kz_march_shape *s)
+{
+    return (s->ring_bytes + s->scratch_bytes + KZ_ALIGNMENT - 1) & -(size_t)KZ_ALIGNMENT;
+}
+
+static int pack_kernels(kz_march *m, const kz_graph *graph)
+{
+    kz_march_shape *s = &m->shape;
+    char *weights = m->weights = kz_alloc_raw(s->weight_bytes, 1);
+    if (!weights)
+        return KZ_ERROR_MEMORY;
+    for (int n = 0; n < s->n_nodes; n++) {
+        kz_march_node *node = &s->nodes[n];
+        float *slopes = kz_alloc((size_t)graph->nodes[node->graph_node].channels, sizeof(float));
+        if (!slopes)
+            return KZ_ERROR_MEMORY;
+        kz_kernel_params params = kz_march_kernel_params(s, graph, node, slopes);
+        kz_kernel_pack(&node->kernel, node->kernel.ops, &params, weights);
+        weights += node->kernel.bytes;
+        kz_free(slopes);
+    }
+    return 0;
+}
+
+static int allocate(kz_march *m)
+{
+    const kz_march_shape *s = &m->shape;
+    size_t threads = (size_t)s->params.threads;
+    m->planes = kz_alloc(s->plane_bytes, 1);
+    m->zeros = kz_alloc(s->zero_bytes, 1);
+    m->own = kz_alloc(worker_bytes(s), threads);
+    m->workers = kz_alloc(threads, sizeof(*m->workers));
+    m->rects = kz_alloc(threads * (size_t)s->n_values, sizeof(*m->rects));
+    m->next = kz_alloc(threads * (size_t)s->n_nodes, sizeof(*m->next));
+    if (!m->planes || !m->zeros || !m->own || !m->workers || !m->rects || !m->next)
+        return KZ_ERROR_MEMORY;
+    for (size_t i = 0; i < threads; i++)
+        m->workers[i] = (struct worker){.rings = m->own + i * worker_bytes(s),
+                                        .scratch = m->own + i * worker_bytes(s) + s->ring_bytes,
+                                        .rects = m->rects + i * (size_t)s->n_values,
+                                        .next = m->next + i * (size_t)s->n_nodes};
+    return 0;
+}
+
+int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params *params)
+{
+    kz_march *m = *march = kz_alloc(1, sizeof(*m));
+    if (!m)
+        return KZ_ERROR_MEMORY;
+    int error = kz_march_shape_open(&m->shape, graph, params);
+    if (!error)
+        error = pack_kernels(m, graph);
+    if (!error)
+        error = allocate(m);
+    if (error)
+        kz_march_close(march);
+    return error;
+}
+
+void kz_march_close(kz_march **march)
+{
+    kz_march *m = *march;
+    if (!m)
+        return;
+    kz_march_shape_close(&m->shape);
+    kz_free(m->weights);
+    kz_free(m->planes);
+    kz_free(m->zeros);
+    kz_free(m->own);
+    kz_free(m->workers);
+    kz_free(m->rects);
+    kz_free(m->next);
+    kz_free(m);
+    *march = NULL;
+}
+
+static size_t memory_of(const kz_march_shape *s)
+{
+    return s->plane_bytes + s->zero_bytes + s->weight_bytes +
+           worker_bytes(s) * (size_t)s->params.threads;
+}
+
+size_t kz_march_memory(const kz_march *m)
+{
+    return memory_of(&m->shape);
+}
+
+size_t kz_march_need(const kz_graph *graph, const kz_march_params *params)
+{
+    kz_march_shape shape;
+    if (kz_march_shape_open(&shape, graph, params))
+        return SIZE_MAX;
+    size_t bytes = memory_of(&shape);
+    kz_march_shape_close(&shape);
+    return bytes;
+}
+
+bool kz_march_can(const kz_graph *graph, const kz_march_params *params)
+{
+    kz_march_shape shape;
+    kz_march_params small = *params;
+    small.width = small.height = KZ_MARCH_CELL;
+    if (kz_march_shape_open(&shape, graph, &small))
+        return false;
+    kz_march_shape_close(&shape);
+    return true;
+}
+
+double kz_march_macs(const kz_march *m)
+{
+    return m->shape.macs;
+}
+
+/* ---- pointers ---- */
+
+struct cell_run {
+    const kz_march *march;
+    const kz_run *run;
+    const struct worker *worker;
+    const kz_march_group *group;
+    kz_tile tile;
+    kz_march_rect cell;
+};
+
+/* Row y of a block at column x, in the ring or in the plane. Column x may be KZ_MARCH_LEFT left of
+ * what there is. */
+static char *locate(const struct cell_run *c, int value, bool ring, int block, int y, int x)
+{
+    const kz_march_shape *s = &c->march->shape;
+    const kz_march_value *v = &s->values[value];
+    if (y < 0 || y >= s->params.height * v->scale)
+        return c->march->zeros;
+    char *base = c->march->planes + v->offset;
+    int rows = s->params.height * v->scale, pitch = kz_march_plane_pitch(s, v), left = 0;
+    if (ring) {
+        base = c->worker->rings + v->ring_offset;
+        rows = v->ring_rows;
+        pitch = v->ring_pitch;
+        left = c->worker->rects[value].x0;
+        y %= rows;
+    }
+    size_t pixel = ((size_t)block * (size_t)rows + (size_t)y) * (size_t)pitch;
+    return base + (pixel + (size_t)(x - left + KZ_MARCH_LEFT)) * kz_march_pixel(v);
+}
+
+/* Values of this group that it reads itself are read from their rings. */
+static bool in_ring(const struct cell_run *c, int value)
+{
+    return c->march->shape.values[value].producer >= c->group->first;
+}
+
+struct pointers {
+    const void *src[MOST_ROWS * KZ_MARCH_BLOCKS];
+    void *dst[MOST_ROWS * KZ_MARCH_BLOCKS];
+    const void *residuals[KZ_KERNEL_RESIDUALS * MOST_ROWS * KZ_MARCH_BLOCKS];
+};
+
+static void point_inputs(struct pointers *to, const struct cell_run *c, const kz_march_node *node,
+                         int y)
+{
+    int n = 0, reach = node->kind == KZ_KERNEL_SHUFFLE ? 0 : 1;
+    int x = c->worker->rects[node->output].x0 / node->factor - reach;
+    for (int row = 0; row < node->kernel.ops->in_rows; row++)
+        for (int i = 0; i < node->n_inputs; i++) {
+            int value = node->inputs[i];
+            for (int b = 0; b < c->march->shape.values[value].blocks; b++)
+                to->src[n++] =
+                    locate(c, value, in_ring(c, value), b, y / node->factor - reach + row, x);
+        }
+    if (node->kind == KZ_KERNEL_SHUFFLE && node->n_inputs == 1)
+        to->src[1] = NULL;
+}
+
+static void point_outputs(struct pointers *to, const struct cell_run *c, const kz_march_node *node,
+                          int y, int rows)
+{
+    const kz_march_value *out = &c->march->shape.values[node->output];
+    int x = c->worker->rects[node->output].x0, n = 0;
+    for (int row = 0; row < rows; row++)
+        for (int b = 0; b < out->blocks; b++)
+            to->dst[n++] = locate(c, node->output, out->ringed, b, y + row, x);
+    n = 0;
+    for (int r = 0; r < node->n_residuals; r++) {
+        int value = node->residuals[r];
+        for (int row = 0; row < kz_march_out_rows(node); row++)
+            for (int b = 0; b < out->blocks; b++)
+                to->residuals[n++] = locate(c, value, in_ring(c, value), b, y + row, x);
+    }
+}
+
+/* ---- results ---- */
+
+/* The part of rows y … that the cell decides goes to the plane too. */
+static void store_rows(const struct cell_run *c, int value, int y, int rows)
+{
+    const kz_march_value *v = &c->march->shape.values[value];
+    int x = c->cell.x0 * v->scale, width = (c->cell.x1 - c->cell.x0) * v->scale;
+    for (int row = y; row < y + rows; row++)
+        for (int b = 0; b < v->blocks; b++)
+            if (row >= c->cell.y0 * v->scale && row < c->cell.y1 * v->scale)
+                memcpy(locate(c, value, false, b, row, x), locate(c, value, true, b, row, x),
+                       (size_t)width * kz_march_pixel(v));
+}
+
+/* What both the cell and the tile decide goes into the picture. */
+static void emit_rows(const struct cell_run *c, int y, int rows)
+{
+    const kz_march_shape *s = &c->march->shape;
+    const kz_tile *t = &c->tile;
+    int scale = s->values[s->result].scale;
+    int x0 = c->cell.x0 + t->x > t->own_x0 ? c->cell.x0 : t->own_x0 - t->x;
+    int x1 = c->cell.x1 + t->x < t->own_x1 ? c->cell.x1 : t->own_x1 - t->x;
+    for (int row = y; row < y + rows && x0 < x1; row++) {
+        int picture = t->y * scale + row;
+        if (picture < t->own_y0 * scale || picture >= t->own_y1 * scale)
+            continue;
+        float *data = (float *)(void *)locate(c, s->result, true, 0, row, x0 * scale);
+        if (c->run->tone)
+            kz_tone_apply(c->run->tone, data, (x1 - x0) * scale);
+        kz_levels_store(c->run->dst_levels, c->run->dst, (t->x + x0) * scale, picture,
+                        (x1 - x0) * scale, data);
+    }
+}
+
+/* ---- run ---- */
+
+static int call_kernel(void *context, int n, int y)
+{
+    const struct cell_run *c = context;
+    const kz_march_shape *s = &c->march->shape;
+    const kz_march_node *node = &s->nodes[n];
+    const kz_march_rect *rect = &c->worker->rects[node->output];
+    struct pointers to;
+    int rows = rect->y1 - y < kz_march_out_rows(node) ? rect->y1 - y : kz_march_out_rows(node);
+    if (c->run->cancel && atomic_load(c->run->cancel))
+        return KZ_ERROR_CANCELLED;
+    point_inputs(&to, c, node, y);
+    point_outputs(&to, c, node, y, rows);
+    kz_kernel_run run = {.src = to.src,
+                         .dst = to.dst,
+                         .residuals = to.residuals,
+                         .columns = rect->x1 - rect->x0,
+                         .rows = rows,
+                         .scratch = c->worker->scratch};
+    node->kernel.ops->run(&node->kernel, &run);
+    if (s->values[node->output].stored && s->values[node->output].ringed)
+        store_rows(c, node->output, y, rows);
+    if (node->output == s->result)
+        emit_rows(c, y, rows);
+    return 0;
+}
+
+struct group_run {
+    const kz_march *march;
+    const kz_run *run;
+    const kz_march_group *group;
+    kz_tile tile;
+    atomic_int error;
+};
+
+static void run_cell(void *context, int worker, int item)
+{
+    struct group_run *g = context;
+    const kz_march *m = g->march;
+    struct worker *w = &m->workers[worker];
+    struct cell_run c = {.march = m,
+                         .run = g->run,
+                         .worker = w,
+                         .group = g->group,
+                         .tile = g->tile,
+                         .cell = kz_march_cell(&m->shape, g->group, item)};
+    kz_march_walk walk = {&m->shape, g->group, w->rects, w->next};
+    kz_march_needs(&m->shape, g->group, c.cell, w->rects);
+    memset(w->rings, 0, g->group->ring_bytes); /* the columns beside the picture are zero */
+    int error = kz_march_walk_cell(&walk, call_kernel, &c);
+    if (error)
+        atomic_store(&g->error, error);
+}
+
+struct load_run {
+    const kz_march *march;
+    const kz_run *run;
+    kz_tile tile;
+    int parts;
+};
+
+static void load_part(void *context, int worker, int item)
+{
+    const struct load_run *l = context;
+    const kz_march_shape *s = &l->march->shape;
+    int height = s->params.height, pitch = kz_march_plane_pitch(s, &s->values[0]);
+    float *plane = (float *)(void *)(l->march->planes + s->values[0].offset);
+    (void)worker;
+    for (int y = height * item / l->parts; y < height * (item + 1) / l->parts; y++)
+        kz_levels_load(l->run->src_levels, l->run->src, l->tile.x, l->tile.y + y, s->params.width,
+                       plane + (size_t)y * (size_t)pitch + KZ_MARCH_LEFT);
+}
+
+int kz_march_run(kz_march *m, kz_pool *pool, const kz_run *run, kz_tile tile)
+{
+    struct load_run load = {m, run, tile, m->shape.params.threads};
+    kz_pool_run(pool, load.parts, load_part, &load);
+    for (int i = 0; i < m->shape.n_groups; i++) {
+        const kz_march_group *group = &m->shape.groups[i];
+        struct group_run g = {.march = m, .run = run, .group = group, .tile = tile};
+        kz_pool_run(pool, group->columns * group->rows, run_cell, &g);
+        int error = atomic_load(&g.error);
+        if (error)
+            return error;
+    }
+    return 0;
+}

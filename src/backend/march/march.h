@@ -1,0 +1,49 @@
+/* A network marched over a picture by our own kernels, all threads on one picture.
+ *
+ * The layers are cut into groups (a dense block, say). A group runs over cells, rectangles of the
+ * picture, and a thread takes a whole cell through all the group's layers: it steps down the cell a
+ * few rows at a time, each layer as far as its inputs allow, so that what passes from layer to
+ * layer is a ring of a few rows that stays in the core's cache. Only what goes from one group to
+ * another is a whole plane in memory. Around a cell each layer computes the rows and columns that
+ * the later ones need (2 for each layer of F(2×2), 4 of F(4×4)): recomputed, not carried, which
+ * costs (2 × 5 / 2) / 160 = 3 % a side for a dense block in cells 160 wide, and leaves the cells
+ * independent: no thread waits for another within a group. A row of a 160 wide cell is 10 KiB per
+ * 32 channels in bf16, so a dense block's rings take about 0.8 MiB.
+ *
+ * The kernels' groups of pixels hang on the picture's corner, whatever the cell; so neither cells
+ * nor threads change a bit of the result. */
+#ifndef KZ_BACKEND_MARCH_MARCH_H
+#define KZ_BACKEND_MARCH_MARCH_H
+
+#include "backend/backend.h"
+#include "base/pool.h"
+
+typedef struct kz_march kz_march;
+
+typedef struct kz_march_params {
+    int width, height;           /* of the picture, pixels */
+    enum kz_precision precision; /* not AUTO */
+    enum kz_cpu_level level;
+    int threads;
+} kz_march_params;
+
+/* Whether our kernels have all that the network needs at this level. */
+bool kz_march_can(const kz_graph *graph, const kz_march_params *params);
+
+/* Packs weights and lays out memory; the graph may be closed afterwards. 0, KZ_ERROR_MEMORY or
+ * KZ_ERROR_FAILED where kz_march_can() is false (not reported). */
+int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params *params);
+void kz_march_close(kz_march **march); /* NULL is legal */
+
+/* Bytes held while open; kz_march_need() is the same without opening, SIZE_MAX when memory is
+ * short. */
+size_t kz_march_memory(const kz_march *march);
+size_t kz_march_need(const kz_graph *graph, const kz_march_params *params);
+
+/* Executed multiply-accumulates per picture, of direct convolutions, halos included. */
+double kz_march_macs(const kz_march *march);
+
+/* Runs tile `tile` of run->tiling on the pool's threads. 0 or KZ_ERROR_CANCELLED. */
+int kz_march_run(kz_march *march, kz_pool *pool, const kz_run *run, kz_tile tile);
+
+#endif
