@@ -1,11 +1,13 @@
 /* Every kernel against the definition in plain C: odd sizes, odd numbers of channels, sentinels
- * around all that is written. $KIZUNA_CPU_LEVEL runs a lower level's; $KIZUNA_SEED repeats a
- * run; --bench prints the speed of the shapes that matter instead. */
+ * around all that is written. Where the CPU has no AMX, its kernels run with its instructions in
+ * plain C. $KIZUNA_CPU_LEVEL runs a lower level's; $KIZUNA_SEED repeats a run; --bench prints the
+ * speed of the shapes that matter instead. */
 #include <math.h>
 #include <stdint.h>
 #include <time.h>
 
 #include "backend/kernels/kernel.h"
+#include "backend/kernels/table.h"
 #include "base/mem.h"
 #include "check.h"
 #include "random_graph.h"
@@ -33,10 +35,27 @@ static enum kz_cpu_level level(void)
 
 typedef const kz_kernel_ops *const *table;
 
+#if defined(__x86_64__)
+static const kz_kernel_ops *const emulated_amx[KZ_KERNEL_KINDS] = {
+    [KZ_KERNEL_CONV] = &kz_kernel_conv_amx_emulated,
+    [KZ_KERNEL_PHASE] = &kz_kernel_phase_amx_emulated,
+};
+#endif
+
 /* The level's own, or NULL. */
 static table own(bool bf16)
 {
     return kz_kernel_table_for(level(), bf16);
+}
+
+/* Convolutions with AMX's instructions in plain C, or NULL: the rest of them is AVX-512. */
+static table emulated(void)
+{
+#if defined(__x86_64__)
+    return level() >= KZ_CPU_AVX512_BF16 ? emulated_amx : NULL;
+#else
+    return NULL;
+#endif
 }
 
 /* ---- elements ---- */
@@ -158,7 +177,8 @@ static void check_margins(const struct value *v, int rows)
 struct problem {
     kz_kernel_params params;
     struct value inputs[KZ_KERNEL_INPUTS], residuals[KZ_KERNEL_RESIDUALS];
-    int width; /* columns of the input */
+    int width;   /* columns of the input */
+    bool direct; /* weights are bf16's already: nothing but the output is rounded to it */
     float *weights, *bias, *slopes;
 };
 
@@ -250,6 +270,14 @@ static float *random_phases(int outs, int ins)
     return phases;
 }
 
+static void round_weights(struct problem *p)
+{
+    const kz_kernel_params *q = &p->params;
+    int count = total_in(q) * q->out_channels * (q->kind == KZ_KERNEL_PHASE ? 16 : 9);
+    for (int i = 0; i < count; i++)
+        p->weights[i] = round_bf16(p->weights[i]);
+}
+
 static void open_problem(struct problem *p, int in_rows, int out_rows, int width)
 {
     kz_kernel_params *q = &p->params;
@@ -267,6 +295,8 @@ static void open_problem(struct problem *p, int in_rows, int out_rows, int width
     q->weights = p->weights = q->kind == KZ_KERNEL_PHASE ? random_phases(q->out_channels, ins)
                                                          : random_array(q->out_channels * ins * 9,
                                                                         1 / sqrtf((float)ins * 9));
+    if (p->direct)
+        round_weights(p);
     q->bias = p->bias = random_array(q->out_channels, 1);
     if (random_int(0, 2))
         q->slopes = p->slopes = random_array(q->out_channels, 1.5f);
@@ -294,6 +324,8 @@ static double tolerance(const struct problem *p)
     const kz_kernel_params *q = &p->params;
     if (q->kind == KZ_KERNEL_SHUFFLE)
         return 1e-6;
+    if (p->direct)
+        return q->wide ? 1e-5 : 0.02;
     if (!q->bf16)
         return 6e-5;
     return q->kind == KZ_KERNEL_FIRST ? 0.01 : 0.08;
@@ -364,10 +396,12 @@ static void open_trial(struct trial *t, const kz_kernel_ops *ops, kz_kernel_para
 {
     int factor = params.kind == KZ_KERNEL_SHUFFLE ? params.factor : 1;
     int out_rows = ops->out_rows * factor, columns = width * factor;
+    bool phase = params.kind == KZ_KERNEL_PHASE, conv = params.kind == KZ_KERNEL_CONV;
     bool planar = params.kind == KZ_KERNEL_LAST || params.kind == KZ_KERNEL_SHUFFLE;
-    if (params.kind == KZ_KERNEL_PHASE)
+    if (phase)
         columns = 2 * width - random_int(0, 1);
-    t->p = (struct problem){.params = params};
+    t->p = (struct problem){.params = params,
+                            .direct = ops->bf16 && ops->positions == 0 && (conv || phase)};
     open_problem(&t->p, ops->in_rows, out_rows, width);
     t->out = open_value(planar ? 1 : params.out_channels, out_rows + 1, columns, planar,
                         params.bf16 && !params.wide && !planar, SENTINEL);
@@ -433,6 +467,16 @@ static void upsampling_agrees(void)
 {
     convolutions(own(false), KZ_KERNEL_PHASE, false);
     convolutions(own(true), KZ_KERNEL_PHASE, true);
+}
+
+static void emulated_convolution_agrees(void)
+{
+    convolutions(emulated(), KZ_KERNEL_CONV, true);
+}
+
+static void emulated_upsampling_agrees(void)
+{
+    convolutions(emulated(), KZ_KERNEL_PHASE, true);
 }
 
 static void first_agrees(void)
@@ -536,6 +580,11 @@ static void cuts_do_not_matter(void)
     cuts(own(true), true);
 }
 
+static void emulated_cuts_do_not_matter(void)
+{
+    cuts(emulated(), true);
+}
+
 /* ---- speed ---- */
 
 static double now(void)
@@ -599,6 +648,9 @@ static const struct check_case cases[] = {
     {"last agrees", last_agrees},
     {"shuffle agrees", shuffle_agrees},
     {"cuts don't matter", cuts_do_not_matter},
+    {"amx emulated: convolution agrees", emulated_convolution_agrees},
+    {"amx emulated: upsampling agrees", emulated_upsampling_agrees},
+    {"amx emulated: cuts don't matter", emulated_cuts_do_not_matter},
 };
 
 CHECK_CASES(cases)
