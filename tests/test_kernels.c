@@ -1,11 +1,13 @@
 /* Every kernel against the definition in plain C: odd sizes, odd numbers of channels, sentinels
- * around all that is written. $KIZUNA_CPU_LEVEL runs a lower level's; $KIZUNA_SEED repeats a
- * run; --bench prints the speed of the shapes that matter instead. */
+ * around all that is written. Where the CPU has no AMX, its kernels run with its instructions in
+ * plain C. $KIZUNA_CPU_LEVEL runs a lower level's; $KIZUNA_SEED repeats a run; --bench prints the
+ * speed of the shapes that matter instead. */
 #include <math.h>
 #include <stdint.h>
 #include <time.h>
 
 #include "backend/kernels/kernel.h"
+#include "backend/kernels/table.h"
 #include "base/mem.h"
 #include "check.h"
 #include "random_graph.h"
@@ -27,6 +29,33 @@ static enum kz_cpu_level level(void)
     int asked = name ? kz_cpu_level_parse(name) : (int)most;
     CHECK(asked >= 0);
     return asked < (int)most ? (enum kz_cpu_level)asked : most;
+}
+
+/* ---- tables ---- */
+
+typedef const kz_kernel_ops *const *table;
+
+#if defined(__x86_64__)
+static const kz_kernel_ops *const emulated_amx[KZ_KERNEL_KINDS] = {
+    [KZ_KERNEL_CONV] = &kz_kernel_conv_amx_emulated,
+    [KZ_KERNEL_PHASE] = &kz_kernel_phase_amx_emulated,
+};
+#endif
+
+/* The level's own, or NULL. */
+static table own(bool bf16)
+{
+    return kz_kernel_table_for(level(), bf16);
+}
+
+/* Convolutions with AMX's instructions in plain C, or NULL: the rest of them is AVX-512. */
+static table emulated(void)
+{
+#if defined(__x86_64__)
+    return level() >= KZ_CPU_AVX512_BF16 ? emulated_amx : NULL;
+#else
+    return NULL;
+#endif
 }
 
 /* ---- elements ---- */
@@ -148,7 +177,8 @@ static void check_margins(const struct value *v, int rows)
 struct problem {
     kz_kernel_params params;
     struct value inputs[KZ_KERNEL_INPUTS], residuals[KZ_KERNEL_RESIDUALS];
-    int width; /* columns of the input */
+    int width;   /* columns of the input */
+    bool direct; /* weights are bf16's already: nothing but the output is rounded to it */
     float *weights, *bias, *slopes;
 };
 
@@ -240,6 +270,14 @@ static float *random_phases(int outs, int ins)
     return phases;
 }
 
+static void round_weights(struct problem *p)
+{
+    const kz_kernel_params *q = &p->params;
+    int count = total_in(q) * q->out_channels * (q->kind == KZ_KERNEL_PHASE ? 16 : 9);
+    for (int i = 0; i < count; i++)
+        p->weights[i] = round_bf16(p->weights[i]);
+}
+
 static void open_problem(struct problem *p, int in_rows, int out_rows, int width)
 {
     kz_kernel_params *q = &p->params;
@@ -257,6 +295,8 @@ static void open_problem(struct problem *p, int in_rows, int out_rows, int width
     q->weights = p->weights = q->kind == KZ_KERNEL_PHASE ? random_phases(q->out_channels, ins)
                                                          : random_array(q->out_channels * ins * 9,
                                                                         1 / sqrtf((float)ins * 9));
+    if (p->direct)
+        round_weights(p);
     q->bias = p->bias = random_array(q->out_channels, 1);
     if (random_int(0, 2))
         q->slopes = p->slopes = random_array(q->out_channels, 1.5f);
@@ -279,10 +319,13 @@ static void close_problem(struct problem *p)
 }
 
 /* Largest error allowed: the transforms' rounding, and that of bf16 values and weights. */
-static double tolerance(const kz_kernel_params *q)
+static double tolerance(const struct problem *p)
 {
+    const kz_kernel_params *q = &p->params;
     if (q->kind == KZ_KERNEL_SHUFFLE)
         return 1e-6;
+    if (p->direct)
+        return q->wide ? 1e-5 : 0.02;
     if (!q->bf16)
         return 6e-5;
     return q->kind == KZ_KERNEL_FIRST ? 0.01 : 0.08;
@@ -301,10 +344,10 @@ static void compare(const struct problem *p, const struct value *out, int rows)
                 squares += e * e;
             }
     double rms = sqrt(squares / (channels * rows * out->columns));
-    if (!(worst <= tolerance(q)) || !(rms <= tolerance(q) / 5))
+    if (!(worst <= tolerance(p)) || !(rms <= tolerance(p) / 5))
         fprintf(stderr, "kind %d, %d inputs, %d to %d channels, %d columns: worst %g, rms %g\n",
                 (int)q->kind, q->n_inputs, total_in(q), q->out_channels, out->columns, worst, rms);
-    CHECK(worst <= tolerance(q) && rms <= tolerance(q) / 5);
+    CHECK(worst <= tolerance(p) && rms <= tolerance(p) / 5);
 }
 
 struct pointers {
@@ -338,46 +381,61 @@ static kz_kernel_run point(struct pointers *to, const struct problem *p, const s
         .src = to->src, .dst = to->dst, .residuals = to->residuals, .columns = out->columns};
 }
 
-/* One random problem of the given sizes; the row after the last is a sentinel. */
-static void try(kz_kernel_params params, int width)
-{
-    const kz_kernel_ops *const *table = kz_kernel_table_for(level(), params.bf16);
-    const kz_kernel_ops *ops = table[params.kind];
-    struct problem p = {.params = params};
+/* One random problem of the given sizes and a kernel that can run it. */
+struct trial {
+    struct problem p;
+    struct value out; /* the row after the last is a sentinel */
     struct pointers to;
     kz_kernel k;
+    void *memory;         /* the kernel's */
+    size_t scratch_bytes; /* a sentinel follows */
+    kz_kernel_run run;
+};
+
+static void open_trial(struct trial *t, const kz_kernel_ops *ops, kz_kernel_params params,
+                       int width)
+{
     int factor = params.kind == KZ_KERNEL_SHUFFLE ? params.factor : 1;
-    int out_rows = ops->out_rows * factor;
-    int grow = params.kind == KZ_KERNEL_PHASE ? 2 : factor;
+    int out_rows = ops->out_rows * factor, columns = width * factor;
+    bool phase = params.kind == KZ_KERNEL_PHASE, conv = params.kind == KZ_KERNEL_CONV;
     bool planar = params.kind == KZ_KERNEL_LAST || params.kind == KZ_KERNEL_SHUFFLE;
-    open_problem(&p, ops->in_rows, out_rows, width);
-    struct value out = open_value(planar ? 1 : params.out_channels, out_rows + 1, width * grow,
-                                  planar, params.bf16 && !params.wide && !planar, SENTINEL);
-    kz_kernel_measure(&k, ops, &p.params);
-    char *memory = kz_alloc(k.bytes, 1);
-    CHECK(memory);
-    kz_kernel_pack(&k, ops, &p.params, memory);
-    size_t bytes = kz_kernel_scratch(&k);
-    char *scratch = kz_alloc(bytes + 64, 1);
-    CHECK(scratch);
-    memset(scratch + bytes, SENTINEL, 64);
-    kz_kernel_run run = point(&to, &p, &out, &k);
-    run.rows = factor > 1 ? out_rows : random_int(1, out_rows);
-    run.scratch = scratch;
-    ops->run(&k, &run);
-    for (int i = 0; i < 64; i++)
-        CHECK(scratch[bytes + (size_t)i] == SENTINEL);
-    compare(&p, &out, run.rows);
-    check_margins(&out, run.rows);
-    kz_free(scratch);
-    kz_free(memory);
-    kz_free(out.data);
-    close_problem(&p);
+    if (phase)
+        columns = 2 * width - random_int(0, 1);
+    t->p = (struct problem){.params = params,
+                            .direct = ops->bf16 && ops->positions == 0 && (conv || phase)};
+    open_problem(&t->p, ops->in_rows, out_rows, width);
+    t->out = open_value(planar ? 1 : params.out_channels, out_rows + 1, columns, planar,
+                        params.bf16 && !params.wide && !planar, SENTINEL);
+    kz_kernel_measure(&t->k, ops, &t->p.params);
+    t->memory = kz_alloc(t->k.bytes, 1);
+    CHECK(t->memory);
+    kz_kernel_pack(&t->k, ops, &t->p.params, t->memory);
+    t->run = point(&t->to, &t->p, &t->out, &t->k);
+    t->run.rows = factor > 1 ? out_rows : random_int(1, out_rows);
+    t->scratch_bytes = kz_kernel_scratch(&t->k);
+    t->run.scratch = kz_alloc(t->scratch_bytes + 64, 1);
+    CHECK(t->run.scratch);
+    memset((char *)t->run.scratch + t->scratch_bytes, SENTINEL, 64);
 }
 
-static bool has(bool bf16)
+static void close_trial(struct trial *t)
 {
-    return kz_kernel_table_for(level(), bf16) != NULL;
+    kz_free(t->run.scratch);
+    kz_free(t->memory);
+    kz_free(t->out.data);
+    close_problem(&t->p);
+}
+
+static void try(table kernels, kz_kernel_params params, int width)
+{
+    struct trial t;
+    open_trial(&t, kernels[params.kind], params, width);
+    t.k.ops->run(&t.k, &t.run);
+    for (size_t i = 0; i < 64; i++)
+        CHECK(((char *)t.run.scratch)[t.scratch_bytes + i] == SENTINEL);
+    compare(&t.p, &t.out, t.run.rows);
+    check_margins(&t.out, t.run.rows);
+    close_trial(&t);
 }
 
 static kz_kernel_params random_params(enum kz_kernel_kind kind, bool bf16)
@@ -389,33 +447,49 @@ static kz_kernel_params random_params(enum kz_kernel_kind kind, bool bf16)
     return p;
 }
 
-static void convolutions(enum kz_kernel_kind kind)
+static kz_kernel_params random_convolution(enum kz_kernel_kind kind, bool bf16)
 {
-    for (int bf16 = 0; bf16 < 2; bf16++)
-        for (int i = 0; i < 24 && has(bf16); i++) {
-            kz_kernel_params p = random_params(kind, bf16);
-            p.n_residuals = kind == KZ_KERNEL_CONV ? random_int(0, 2) : 0;
-            p.wide = kind == KZ_KERNEL_CONV && bf16 && random_int(0, 3) == 0;
-            try(p, i < 8 ? i + 1 : random_int(9, 150));
-        }
+    kz_kernel_params p = random_params(kind, bf16);
+    p.n_residuals = kind == KZ_KERNEL_CONV ? random_int(0, 2) : 0;
+    p.wide = kind == KZ_KERNEL_CONV && bf16 && random_int(0, 3) == 0;
+    return p;
+}
+
+static void convolutions(table kernels, enum kz_kernel_kind kind, bool bf16)
+{
+    for (int i = 0; i < 24 && kernels; i++)
+        try(kernels, random_convolution(kind, bf16), i < 8 ? i + 1 : random_int(9, 150));
 }
 
 static void convolution_agrees(void)
 {
-    convolutions(KZ_KERNEL_CONV);
+    convolutions(own(false), KZ_KERNEL_CONV, false);
+    convolutions(own(true), KZ_KERNEL_CONV, true);
 }
 
 static void upsampling_agrees(void)
 {
-    convolutions(KZ_KERNEL_PHASE);
+    convolutions(own(false), KZ_KERNEL_PHASE, false);
+    convolutions(own(true), KZ_KERNEL_PHASE, true);
+}
+
+static void emulated_convolution_agrees(void)
+{
+    convolutions(emulated(), KZ_KERNEL_CONV, true);
+}
+
+static void emulated_upsampling_agrees(void)
+{
+    convolutions(emulated(), KZ_KERNEL_PHASE, true);
 }
 
 static void first_agrees(void)
 {
     for (int i = 0; i < 24; i++)
         for (int bf16 = 0; bf16 < 2; bf16++)
-            if (has(bf16))
-                try((kz_kernel_params){.kind = KZ_KERNEL_FIRST,
+            if (own(bf16))
+                try(own(bf16),
+                    (kz_kernel_params){.kind = KZ_KERNEL_FIRST,
                                        .bf16 = bf16,
                                        .n_inputs = 1,
                                        .in_channels = {1},
@@ -427,24 +501,92 @@ static void last_agrees(void)
 {
     for (int i = 0; i < 24; i++)
         for (int bf16 = 0; bf16 < 2; bf16++)
-            if (has(bf16)) {
+            if (own(bf16)) {
                 kz_kernel_params p = random_params(KZ_KERNEL_LAST, bf16);
                 p.out_channels = 1;
-                try(p, random_int(1, 70));
+                try(own(bf16), p, random_int(1, 70));
             }
 }
 
 static void shuffle_agrees(void)
 {
     for (int factor = 2; factor <= 4; factor++)
-        for (int i = 0; i < 6 && has(false); i++)
-            try((kz_kernel_params){.kind = KZ_KERNEL_SHUFFLE,
+        for (int i = 0; i < 6 && own(false); i++)
+            try(own(false),
+                (kz_kernel_params){.kind = KZ_KERNEL_SHUFFLE,
                                    .n_inputs = 1,
                                    .in_channels = {factor * factor},
                                    .out_channels = 1,
                                    .coefs = {i % 2 ? 0 : random_unit(&seed)},
                                    .factor = factor},
                 random_int(1, 70));
+}
+
+/* ---- bits ---- */
+
+/* Output columns `first` … of the trial, `count` of them. */
+static void run_columns(const struct trial *t, int first, int count)
+{
+    const kz_kernel *k = &t->k;
+    struct pointers to = t->to;
+    kz_kernel_run run = t->run;
+    size_t out = (size_t)first * KZ_PIXEL_BYTES, in = out;
+    if (t->p.params.kind == KZ_KERNEL_PHASE)
+        in /= 2;
+    for (int i = 0; i < k->ops->in_rows * k->in_blocks; i++)
+        to.src[i] = (const char *)to.src[i] + in;
+    for (int i = 0; i < k->ops->out_rows * k->out_blocks; i++)
+        to.dst[i] = (char *)to.dst[i] + out;
+    for (int i = 0; i < k->n_residuals * k->ops->out_rows * k->out_blocks; i++)
+        to.residuals[i] = (const char *)to.residuals[i] + out;
+    run.src = to.src;
+    run.dst = to.dst;
+    run.residuals = to.residuals;
+    run.columns = count;
+    k->ops->run(k, &run);
+}
+
+/* In one run, in one run again, and in pieces that start at multiples of the grain. */
+static void cut(table kernels, kz_kernel_params params)
+{
+    struct trial t;
+    open_trial(&t, kernels[params.kind], params, random_int(1, 100));
+    size_t bytes = t.out.row_bytes * (size_t)(blocks(&t.out) * t.out.rows);
+    char *whole = kz_alloc_raw(bytes, 1);
+    CHECK(whole);
+    t.k.ops->run(&t.k, &t.run);
+    memcpy(whole, t.out.data, bytes);
+    memset(t.out.data, SENTINEL, bytes);
+    t.k.ops->run(&t.k, &t.run);
+    CHECK(memcmp(whole, t.out.data, bytes) == 0);
+    memset(t.out.data, SENTINEL, bytes);
+    for (int first = 0, count; first < t.out.columns; first += count) {
+        count = random_int(1, 20) * t.k.ops->grain;
+        count = count < t.out.columns - first ? count : t.out.columns - first;
+        run_columns(&t, first, count);
+    }
+    CHECK(memcmp(whole, t.out.data, bytes) == 0);
+    kz_free(whole);
+    close_trial(&t);
+}
+
+static void cuts(table kernels, bool bf16)
+{
+    for (int i = 0; i < 12 && kernels; i++) {
+        cut(kernels, random_convolution(KZ_KERNEL_CONV, bf16));
+        cut(kernels, random_convolution(KZ_KERNEL_PHASE, bf16));
+    }
+}
+
+static void cuts_do_not_matter(void)
+{
+    cuts(own(false), false);
+    cuts(own(true), true);
+}
+
+static void emulated_cuts_do_not_matter(void)
+{
+    cuts(emulated(), true);
 }
 
 /* ---- speed ---- */
@@ -458,29 +600,15 @@ static double now(void)
 
 static void bench(kz_kernel_params params, int width)
 {
-    const kz_kernel_ops *ops = kz_kernel_table_for(level(), params.bf16)[params.kind];
-    struct problem p = {.params = params};
-    struct pointers to;
-    kz_kernel k;
-    int grow = params.kind == KZ_KERNEL_PHASE ? 2 : 1;
-    bool planar = params.kind == KZ_KERNEL_LAST;
-    open_problem(&p, ops->in_rows, ops->out_rows, width);
-    struct value out = open_value(params.out_channels, ops->out_rows + 1, width * grow, planar,
-                                  params.bf16 && !planar, 0);
-    kz_kernel_measure(&k, ops, &p.params);
-    char *memory = kz_alloc(k.bytes, 1);
-    CHECK(memory);
-    kz_kernel_pack(&k, ops, &p.params, memory);
-    char *scratch = kz_alloc(kz_kernel_scratch(&k), 1);
-    CHECK(scratch);
-    kz_kernel_run run = point(&to, &p, &out, &k);
-    run.rows = ops->out_rows;
-    run.scratch = scratch;
+    const kz_kernel_ops *ops = own(params.bf16)[params.kind];
+    struct trial t;
+    open_trial(&t, ops, params, width);
+    t.run.rows = ops->out_rows;
     double best = 1e9;
     for (int i = 0; i < 50; i++) {
         double from = now();
         for (int j = 0; j < 4; j++)
-            ops->run(&k, &run);
+            ops->run(&t.k, &t.run);
         best = fmin(best, (now() - from) / 4);
     }
     double macs = (double)(ops->in_step * width) * total_in(&params) * params.out_channels;
@@ -488,10 +616,7 @@ static void bench(kz_kernel_params params, int width)
     printf("%-28s %3d -> %2d, %4d columns: %7.1f us, %6.1f GFLOP/s of the direct convolution\n",
            ops->name, total_in(&params), params.out_channels, width, best * 1e6,
            2 * macs / best * 1e-9);
-    kz_free(scratch);
-    kz_free(memory);
-    kz_free(out.data);
-    close_problem(&p);
+    close_trial(&t);
 }
 
 static void bench_all(void)
@@ -499,23 +624,23 @@ static void bench_all(void)
     static const int shapes[][2] = {{64, 32}, {96, 32}, {128, 32}, {160, 32}, {192, 64}, {64, 64}};
     for (int bf16 = 0; bf16 < 2; bf16++) {
         kz_kernel_params p = {.bf16 = bf16, .n_inputs = 1};
-        for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && has(bf16); i++) {
+        for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]) && own(bf16); i++) {
             p.kind = KZ_KERNEL_CONV;
             p.in_channels[0] = shapes[i][0];
             p.out_channels = shapes[i][1];
             bench(p, 160);
         }
         p.kind = KZ_KERNEL_PHASE;
-        if (has(bf16))
+        if (own(bf16))
             bench(p, 160);
         p.kind = KZ_KERNEL_LAST;
         p.out_channels = 1;
-        if (has(bf16))
+        if (own(bf16))
             bench(p, 640);
         p.kind = KZ_KERNEL_FIRST;
         p.in_channels[0] = 1;
         p.out_channels = 64;
-        if (has(bf16))
+        if (own(bf16))
             bench(p, 160);
     }
 }
@@ -526,6 +651,10 @@ static const struct check_case cases[] = {
     {"first agrees", first_agrees},
     {"last agrees", last_agrees},
     {"shuffle agrees", shuffle_agrees},
+    {"cuts don't matter", cuts_do_not_matter},
+    {"amx emulated: convolution agrees", emulated_convolution_agrees},
+    {"amx emulated: upsampling agrees", emulated_upsampling_agrees},
+    {"amx emulated: cuts don't matter", emulated_cuts_do_not_matter},
 };
 
 CHECK_CASES(cases)

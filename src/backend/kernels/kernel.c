@@ -123,6 +123,27 @@ static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
         }
 }
 
+/* Tiles of 32 channels × 16 outputs, [channel / 2][output][2], in the order in which they are read:
+ * [outputs / 16][phase][block of channels][column of taps][row of taps]. */
+static void pack_tiles(kz_kernel *k, const kz_kernel_params *p)
+{
+    int inputs = in_channels(p), outputs = p->out_channels;
+    int phases = p->kind == KZ_KERNEL_PHASE ? 4 : 1, side = phases > 1 ? 2 : 3;
+    for (int n = 0; n < outputs; n++)
+        for (int lane = 0; lane < k->in_lanes; lane++) {
+            int channel = channel_of(p, lane), c = lane % 32;
+            for (int i = 0; i < phases * side * side && channel >= 0; i++) {
+                int phase = i / (side * side), x = i % side, y = i / side % side;
+                size_t filter = (size_t)(phase * outputs + n) * (size_t)inputs + (size_t)channel;
+                size_t tile = (size_t)(n / 16 * phases + phase) * (size_t)(k->in_lanes / 32);
+                tile = ((tile + (size_t)(lane / 32)) * (size_t)side + (size_t)x) * (size_t)side +
+                       (size_t)y;
+                put(k->weights, true, tile * 512 + (size_t)((c / 2 * 16 + n % 16) * 2 + c % 2),
+                    (double)p->weights[filter * (size_t)(side * side) + (size_t)(y * side + x)]);
+            }
+        }
+}
+
 /* FIRST: [tap][output] in fp32; LAST: [tap][channel] as the blocks lie. */
 static void pack_thin(kz_kernel *k, const kz_kernel_params *p)
 {
@@ -163,7 +184,9 @@ static size_t aligned(size_t bytes)
 
 static size_t weight_bytes(const kz_kernel *k, const kz_kernel_params *p)
 {
-    size_t taps = k->ops->positions ? (size_t)(k->ops->positions * k->ops->positions) : 9;
+    size_t taps = p->kind == KZ_KERNEL_PHASE ? 16 : 9;
+    if (k->ops->positions)
+        taps = (size_t)(k->ops->positions * k->ops->positions);
     size_t element = p->bf16 && p->kind != KZ_KERNEL_FIRST ? sizeof(uint16_t) : sizeof(float);
     return p->weights ? aligned(taps * (size_t)k->in_lanes * (size_t)k->out_lanes * element) : 0;
 }
@@ -199,6 +222,8 @@ void kz_kernel_pack(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_para
     }
     if (ops->positions)
         pack_winograd(k, p);
+    else if (p->kind == KZ_KERNEL_CONV || p->kind == KZ_KERNEL_PHASE)
+        pack_tiles(k, p);
     else if (p->weights)
         pack_thin(k, p);
 }
@@ -216,9 +241,14 @@ void kz_kernel_pack(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_para
 static kz_kernel_table avx2 = TABLE(avx2);
 static kz_kernel_table avx512 = TABLE(avx512);
 static kz_kernel_table avx512_bf16 = TABLE(avx512_bf16);
+static kz_kernel_table amx = {&kz_kernel_conv_amx, &kz_kernel_phase_amx,
+                              &kz_kernel_first_avx512_bf16, &kz_kernel_last_avx512_bf16,
+                              &kz_kernel_shuffle_avx512_bf16};
 
 const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16)
 {
+    if (bf16 && level >= KZ_CPU_AMX)
+        return amx;
     if (bf16)
         return level >= KZ_CPU_AVX512_BF16 ? avx512_bf16 : NULL;
     if (level >= KZ_CPU_AVX512)

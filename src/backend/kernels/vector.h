@@ -108,6 +108,12 @@ INLINE void store_pair(void *p, vec low, vec high)
     _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 
+/* The same with 16 elements. */
+INLINE void store_half(void *p, vec v)
+{
+    _mm256_storeu_si256(p, (__m256i)_mm512_cvtneps_pbh(v));
+}
+
 #endif
 #endif
 #endif
