@@ -13,9 +13,16 @@ enum {
     LEAST_AREA = 512 * 288, /* of the output: less has too much edge to be like the whole */
 };
 
-#define NETWORK_SECONDS 6.0            /* for all pieces */
+#define PIECE_SECONDS 10.0             /* of network and encoder for all pieces, about */
 #define MOST_SECONDS 20.0              /* after which no further piece is begun */
 #define MOST_BYTES ((size_t)256 << 20) /* of a piece's decoded, and its upscaled frames */
+
+/* Over the pieces so far. */
+struct sum {
+    int timed, encoded, pieces; /* frames decoded by the clock, encoded; videos encoded */
+    kz_cost decode, encode, check;
+    int64_t first, other, copied; /* bytes */
+};
 
 struct sampler {
     const kz_sample_params *params;
@@ -27,10 +34,8 @@ struct sampler {
     kz_upscaler *upscaler;
     kz_frame_pool *pool;
     kz_frame *decoded[MOST_FRAMES], *upscaled[MOST_FRAMES];
-    /* Sums over the pieces. */
-    int n_timed, n_encoded, n_pieces, n_copied;
-    kz_cost decode, encode, check;
-    int64_t first, other, copied;
+    double encode_seconds; /* that a whole picture takes; 0: not known, or of no weight */
+    struct sum sum;
 };
 
 /* ---- what to take ---- */
@@ -51,26 +56,32 @@ static int within(double value, int least, int most)
     return value < least ? least : value > most ? most : (int)value;
 }
 
+static double least_share(const kz_sample_params *p)
+{
+    const double least = LEAST_AREA / area(&p->out);
+    return least > 0.25 ? 1 : least;
+}
+
+/* What there is time for if a whole picture takes so long. */
+static double share_within(double seconds)
+{
+    return PIECE_SECONDS / (PIECES * MOST_FRAMES * seconds);
+}
+
 /* The largest part for which there is time, then fewer frames of the smallest. */
 static double choose_share(struct sampler *s)
 {
     const kz_sample_params *p = s->params;
-    const double least = LEAST_AREA / area(&p->out);
+    const double least = least_share(p), seconds = p->network_seconds + s->encode_seconds;
     const double fits = MOST_BYTES / (MOST_FRAMES * frame_bytes(&p->out));
-    double share = NETWORK_SECONDS / (PIECES * MOST_FRAMES * p->network_seconds);
-    double frames = PIECES * MOST_FRAMES;
+    double share = share_within(seconds), frames = PIECES * MOST_FRAMES;
     share = share > fits ? fits : share;
-    if (share >= 1 || least > 0.25)
-        share = 1;
-    else if (share > 0.25)
-        share = 0.25;
-    else if (share < least)
-        share = least;
-    if (share * frames * p->network_seconds > NETWORK_SECONDS)
-        frames = NETWORK_SECONDS / (share * p->network_seconds);
-    s->pieces = within(frames / LEAST_FRAMES, 1, PIECES);
-    s->frames = within(frames / s->pieces, 2, MOST_FRAMES);
-    s->frames = within(MOST_BYTES / frame_bytes(&p->in), 2, s->frames);
+    share = share >= 1 ? 1 : share > 0.25 ? 0.25 : share;
+    share = share < least || least >= 1 ? least : share;
+    if (share * frames * seconds > PIECE_SECONDS)
+        frames = PIECE_SECONDS / (share * seconds);
+    s->pieces = within(ceil(frames / MOST_FRAMES), 1, PIECES);
+    s->frames = within(frames / s->pieces, LEAST_FRAMES / 2, MOST_FRAMES);
     return share;
 }
 
@@ -86,10 +97,11 @@ static int enlarged(int part, int in, int out)
     return part == in ? out : (int)lround((double)part * out / in / 4) * 4;
 }
 
-static void choose(struct sampler *s)
+static void choose(struct sampler *s, double share)
 {
     const kz_sample_params *p = s->params;
-    const double factor = sqrt(choose_share(s));
+    const double factor = sqrt(share);
+    s->frames = within(MOST_BYTES / frame_bytes(&p->in), 2, s->frames);
     s->region.width = part_of(p->in.width, factor);
     s->region.height = part_of(p->in.height, factor);
     s->part = p->out;
@@ -164,11 +176,11 @@ static int decode_piece(struct piece *piece, struct sampler *s)
     if (error || !piece->count)
         return error;
     const kz_cost began = kz_cost_begin();
-    error = decode_more(piece, s, s->frames, &s->copied);
+    error = decode_more(piece, s, s->frames, &s->sum.copied);
     const kz_cost cost = kz_cost_since(began);
-    s->decode.seconds += cost.seconds;
-    s->decode.cpu += cost.cpu;
-    s->n_timed += piece->count - 1;
+    s->sum.decode.seconds += cost.seconds;
+    s->sum.decode.cpu += cost.cpu;
+    s->sum.timed += piece->count - 1;
     return error;
 }
 
@@ -182,14 +194,14 @@ static int encode_piece(struct sampler *s, int count)
     if (!error && !p->options->no_verify)
         error = kz_probe_check(&encoded, &check, s->log);
     if (!error) {
-        s->encode.seconds += encoded.cost.seconds;
-        s->encode.cpu += encoded.cost.cpu;
-        s->check.seconds += check.seconds;
-        s->check.cpu += check.cpu;
-        s->first += encoded.first;
-        s->other += encoded.bytes - encoded.first;
-        s->n_encoded += count;
-        s->n_pieces++;
+        s->sum.encode.seconds += encoded.cost.seconds;
+        s->sum.encode.cpu += encoded.cost.cpu;
+        s->sum.check.seconds += check.seconds;
+        s->sum.check.cpu += check.cpu;
+        s->sum.first += encoded.first;
+        s->sum.other += encoded.bytes - encoded.first;
+        s->sum.encoded += count;
+        s->sum.pieces++;
     }
     kz_encoded_close(&encoded);
     return error;
@@ -226,15 +238,38 @@ static int take_piece(struct sampler *s, int index, double start, kz_log *log)
 
 /* ---- all ---- */
 
-static int open_sampler(struct sampler *s)
+static int open_part(struct sampler *s)
 {
     kz_video_format in = s->params->in;
-    choose(s);
     in.width = s->region.width;
     in.height = s->region.height;
     int error = kz_engine_upscaler(&s->upscaler, s->params->engine, s->params->options, &in,
                                    &s->part, s->params->stop, s->log);
     return error ? error : kz_frame_pool_open(&s->pool, &s->part, s->log);
+}
+
+static void close_part(struct sampler *s)
+{
+    kz_frame_pool_close(&s->pool);
+    kz_upscaler_close(&s->upscaler);
+}
+
+/* How long the encoder takes isn't known before it has done something: the slowest presets take a
+ * hundred times as long as the fastest. */
+static int try_encoder(struct sampler *s)
+{
+    s->pieces = 1;
+    s->frames = LEAST_FRAMES;
+    choose(s, least_share(s->params));
+    int error = open_part(s);
+    if (!error)
+        error = take_piece(s, 0, start_of(s, 0), NULL);
+    if (!error && s->sum.encoded)
+        s->encode_seconds =
+            s->sum.encode.seconds / s->sum.encoded * area(&s->params->out) / area(&s->part);
+    s->sum = (struct sum){0};
+    close_part(s);
+    return error;
 }
 
 static int take_pieces(struct sampler *s)
@@ -243,9 +278,9 @@ static int take_pieces(struct sampler *s)
     int error = 0;
     for (int i = 0; i < s->pieces && !error && (!i || kz_now() - began < MOST_SECONDS); i++)
         error = take_piece(s, i, start_of(s, i), NULL);
-    if (!error && !s->n_pieces)
+    if (!error && !s->sum.pieces)
         error = take_piece(s, 0, 0, s->log);
-    if (!error && !s->n_pieces)
+    if (!error && !s->sum.pieces)
         error = kz_fail(s->log, KZ_ERROR_FAILED, "the video stream has no frame to decode");
     return error;
 }
@@ -258,15 +293,18 @@ static kz_cost each(kz_cost sum, double count)
 static void conclude(kz_sample *sample, const struct sampler *s)
 {
     const double share = area(&s->part) / area(&s->params->out);
-    const int others = s->n_encoded - s->n_pieces;
-    *sample = (kz_sample){.frames = s->n_encoded,
+    const int others = s->sum.encoded - s->sum.pieces;
+    *sample = (kz_sample){.frames = s->sum.encoded,
                           .share = share,
-                          .decode = each(s->decode, s->n_timed),
-                          .encode = each(s->encode, share * s->n_encoded),
-                          .check = each(s->check, share * s->n_encoded),
-                          .first = (double)s->first / s->n_pieces / share,
-                          .copied = s->n_timed ? (double)s->copied / s->n_timed : 0};
-    sample->other = others ? (double)s->other / others / share : sample->first;
+                          .decode = each(s->sum.decode, s->sum.timed),
+                          .encode = each(s->sum.encode, share * s->sum.encoded),
+                          .check = each(s->sum.check, share * s->sum.encoded),
+                          .first = (double)s->sum.first / s->sum.pieces / share,
+                          .copied = s->sum.timed ? (double)s->sum.copied / s->sum.timed : 0};
+    sample->other = others ? (double)s->sum.other / others / share : sample->first;
+    /* Such packets only point at their picture. */
+    if (kz_encoder_is_raw(s->params->encoder.codec))
+        sample->first = sample->other = frame_bytes(&s->params->out);
     if (!s->whole)
         sample->encode.seconds = 0;
 }
@@ -274,13 +312,18 @@ static void conclude(kz_sample *sample, const struct sampler *s)
 int kz_sample_take(kz_sample *sample, const kz_sample_params *params, kz_log *log)
 {
     struct sampler s = {.params = params, .log = log};
-    int error = open_sampler(&s);
+    int error = 0;
+    /* Beside a slow network the encoder's time has no weight. */
+    if (share_within(params->network_seconds) > least_share(params))
+        error = try_encoder(&s);
+    choose(&s, choose_share(&s));
+    if (!error)
+        error = open_part(&s);
     if (!error)
         error = take_pieces(&s);
     if (!error)
         conclude(sample, &s);
     drop_frames(&s);
-    kz_frame_pool_close(&s.pool);
-    kz_upscaler_close(&s.upscaler);
+    close_part(&s);
     return error;
 }
