@@ -478,7 +478,17 @@ check "versions are named" says oneDNN --version
 check "upscale has help" says --x265-params upscale --help
 check "plan has help" says "one JSON object" plan --help
 check "bench has help" says --stages bench --help
-check "bench as JSON" says seconds_per_frame bench --size 64x48 --frames 1 --json
+# json_has KEYS ARGUMENTS…: every line of what the command prints is an object with these keys alone.
+json_has() {
+  "$kizuna" "${@:2}" >json.log && python3 -c '
+import json, sys
+lines = [json.loads(line) for line in open("json.log")]
+assert lines and all(sorted(line) == sorted(sys.argv[1].split()) for line in lines), lines
+' "$1"
+}
+check "bench as JSON" json_has "model width height precision device seconds_per_frame least most runs gflops gflops_with_halos memory tiles tile_width tile_height" \
+  bench --size 64x48 --frames 1 --json
+check "stages as JSON" json_has "stage frames seconds cpu_seconds fps" bench --stages in/c.mkv --encoder ffv1 -s 2 --json
 check "stages are timed" says encode bench --stages in/c.mkv --encoder ffv1 -s 2
 
 echo "1..$count"
