@@ -26,11 +26,12 @@ check() {
 }
 
 # refuses CODE TEXT ARGUMENTS…: exit code, one error line with the text, and no new file.
+tool=upscale
 refuses() {
   local code=$1 text=$2 before after got
   shift 2
   before=$(find . -not -name '*.log' | sort)
-  "$kizuna" upscale "$@" >out.log 2>err.log </dev/null
+  "$kizuna" "$tool" "$@" >out.log 2>err.log </dev/null
   got=$?
   cat err.log
   after=$(find . -not -name '*.log' | sort)
@@ -396,13 +397,98 @@ if [[ $(id -u) == 0 ]] && unshare -m true 2>/dev/null; then
   check "a read-only folder" read_only
 fi
 
+# ---- a plan before the run ----
+mkdir -p planned && cp episode.mkv copy.* planned/
+ffmpeg -v error -y -i episode.mkv -vf scale=256:144 -frames:v 32 -c:v libx264 -c:a copy planned/small.mkv
+ffmpeg -v error -y -i rich.mkv -map 0:v -c copy planned/bare.h264
+listing() { find planned -printf '%p %s %T@\n' | sort; }
+# plan ARGUMENTS…: into plan.log; the folder stays as it was.
+plan() {
+  local before
+  before=$(listing)
+  (cd planned && exec "$kizuna" plan "$@") >plan.log || return 1
+  cat plan.log
+  [[ $(listing) == "$before" ]] || { echo "the folder isn't as it was"; return 1; }
+}
+plan_as_text() {
+  local line
+  plan episode.mkv -s 2 -m ./copy.param "${fast[@]}" || return 1
+  for line in '^input +episode.mkv: .*h264 640x360' '^output +episode.4k.mkv: libx265 ultrafast crf 18, 1280x720' \
+    '^model +copy.param, ' '^time +[0-9:]+ for [0-9]+ frames$' '^speed +[0-9.]+ s/frame, [0-9.]+ fps, [0-9.]+x$' \
+    '^size +[0-9.]+ MB, [1-9][0-9]* kb/s$' '^memory +[1-9][0-9]+ MiB$' '^limit +(network|encode), on [0-9]+ processor' \
+    '^ +decode +[0-9.]+ s/frame' '^ +network ' '^ +encode ' '^ +check '; do
+    grep -qE "$line" plan.log || { echo "no line like $line"; return 1; }
+  done
+}
+check "a plan as text" plan_as_text
+# plan_json EXPRESSION ARGUMENTS…: true of the plan's JSON, as p.
+plan_json() {
+  plan --json "${@:2}" && python3 -c 'import json, sys; p = json.load(open("plan.log")); assert eval(f"({sys.argv[1]})")' "$1"
+}
+check "a plan as JSON" plan_json "
+  p['frames'] == $(frames episode.mkv) and abs(p['media_seconds'] * 25 - p['frames']) < 1
+  and p['to'] == {'width': 2560, 'height': 1440, 'pix_fmt': 'yuv420p10le'} and p['output'] == 'episode.4k.mkv'
+  and (p['encoder'], p['encoder_preset'], p['crf'], p['model']) == ('libx265', 'ultrafast', 18, 'animevideov3')
+  and abs(p['fps'] * p['seconds_per_frame'] - 1) < 1e-3 and abs(p['speed'] * p['seconds'] / p['media_seconds'] - 1) < 1e-3
+  and 0 <= p['seconds'] - p['frames'] * p['seconds_per_frame'] < 30
+  and 1e3 < p['bytes_per_frame'] < 1e6 and 0.5 < p['bytes'] / p['frames'] / p['bytes_per_frame'] < 10
+  and 1e8 < p['memory'] < 1e10 and p['bottleneck'] in ('network', 'encode') and p['processors'] == $(nproc)
+  and [s['stage'] for s in p['stages']] == ['decode', 'network', 'encode', 'check']
+  and all(0 < s['cpu_seconds_per_frame'] and 0 < s['seconds_per_frame'] < 1.01 * p['seconds_per_frame'] for s in p['stages'])
+  and p['sampled_frames'] >= 8 and 0 < p['sampled_share'] <= 1 and p['probe_seconds'] > 0" episode.mkv --encoder-preset ultrafast
+check "a plan honours the options" plan_json "
+  p['frames'] == 7 and p['media_seconds'] == 0.28 and p['to']['width'] == 1280 and p['output'] == 'x.nut'
+  and (p['encoder'], p['crf'], p['precision']) == ('ffv1', None, 'fp32') and p['stages'][3]['cpu_seconds_per_frame'] == 0" \
+  episode.mkv -s 2 -m ./copy.param -e ffv1 --frames 7 --precision fp32 --no-verify -o x.nut
+check "a plan counts what the filters leave" plan_json "p['media_seconds'] == 1 and p['frames'] == 10 and p['from']['width'] == 320" \
+  episode.mkv --vf scale=320:180 --fps 10 --start 0.1 --duration 1 -m ./copy.param -s 2 "${fast[@]}"
+check "a plan without a length is one of a frame" plan_json "
+  p['frames'] is p['seconds'] is p['bytes'] is p['speed'] is None and p['fps'] > 0 and p['bytes_per_frame'] > 0" \
+  bare.h264 -m ./copy.param -s 2 "${fast[@]}"
+# With room for whatever else the machine does meanwhile.
+plan_holds() {
+  local TIMEFORMAT="%R %U %S" taken
+  plan --json small.mkv || return 1
+  taken=$( { time "$kizuna" upscale planned/small.mkv -o small.out.mkv --quiet --progress off >&2; } 2>&1) || return 1
+  python3 -c '
+import json, sys
+p, (wall, user, system), size = json.load(open("plan.log")), map(float, sys.argv[1].split()), int(sys.argv[2])
+cpu = p["frames"] * sum(s["cpu_seconds_per_frame"] for s in p["stages"])
+for what, planned, taken, factor in ("seconds", p["seconds"], wall, 4), ("CPU seconds", cpu, user + system, 2), ("bytes", p["bytes"], size, 2):
+    print(what, planned, "planned,", taken, "taken")
+    assert taken / factor < planned < taken * factor
+' "$taken" "$(stat -c %s small.out.mkv)"
+}
+check "a plan is near what the run takes" plan_holds
+tool=plan
+check "plan: no such file" refuses 2 "gone.mkv" gone.mkv
+check "plan: standard input" refuses 2 "standard input" -
+check "plan: a named pipe" refuses 2 "fifo isn't a file" fifo
+check "plan: not a video" refuses 1 "text.mkv" text.mkv
+check "plan: sound without a picture" refuses 1 "sound.mkv" sound.mkv
+check "plan: two inputs" refuses 2 "one input" episode.mkv rich.mkv
+check "plan: an unknown option" refuses 2 "--modell" episode.mkv --modell x
+check "plan: an encoder's unknown option" refuses 2 "foo" rich.mkv -m ./copy.param --x265-params foo=1
+tool=upscale
+
 # ---- the rest of the commands ----
 says() { "$kizuna" "${@:2}" 2>&1 | grep -qF -- "$1"; }
 check "models are listed" says anime-6b models
 check "versions are named" says oneDNN --version
 check "upscale has help" says --x265-params upscale --help
+check "plan has help" says "one JSON object" plan --help
 check "bench has help" says --stages bench --help
-check "bench as JSON" says seconds_per_frame bench --size 64x48 --frames 1 --json
+# json_has KEYS ARGUMENTS…: every line of what the command prints is an object with these keys alone.
+json_has() {
+  "$kizuna" "${@:2}" >json.log && python3 -c '
+import json, sys
+lines = [json.loads(line) for line in open("json.log")]
+assert lines and all(sorted(line) == sorted(sys.argv[1].split()) for line in lines), lines
+' "$1"
+}
+check "bench as JSON" json_has "model width height precision device seconds_per_frame least most runs gflops gflops_with_halos memory tiles tile_width tile_height" \
+  bench --size 64x48 --frames 1 --json
+check "stages as JSON" json_has "stage frames seconds cpu_seconds fps" bench --stages in/c.mkv --encoder ffv1 -s 2 --json
 check "stages are timed" says encode bench --stages in/c.mkv --encoder ffv1 -s 2
 
 echo "1..$count"

@@ -8,6 +8,7 @@
 #include "base/reader.h"
 #include "base/thread.h"
 #include "cmd/commands.h"
+#include "job/describe.h"
 #include "model/registry.h"
 
 #define ROW(name_, letter_, type_, field_, ...)                      \
@@ -207,29 +208,62 @@ static int time_runs(struct bench *b)
     return error;
 }
 
-static void report(const struct bench *b)
+struct figures {
+    const char *precision;
+    kz_upscaler_info upscaler;
+    double median, least, most; /* seconds a frame */
+    double gflops, gflops_with_halos;
+};
+
+static struct figures figures_of(const struct bench *b)
 {
-    static const char *const precision[] = {"auto", "fp32", "bf16"};
-    const kz_bench_options *o = b->options;
-    kz_upscaler_info u = kz_upscaler_get_info(b->upscaler);
-    double median = b->seconds[o->frames / 2], most = b->seconds[o->frames - 1];
-    double gflops = 2e-9 * u.graph_macs * b->in.width * b->in.height / median;
-    if (o->json) {
-        printf("{\"model\":\"%s\",\"width\":%d,\"height\":%d,\"precision\":\"%s\","
-               "\"seconds_per_frame\":%.6f,\"least\":%.6f,\"most\":%.6f,\"gflops\":%.2f,"
-               "\"gflops_with_halos\":%.2f,\"memory\":%zu,\"tiles\":%d}\n",
-               b->engine.model->info.name, b->in.width, b->in.height, precision[u.precision],
-               median, b->seconds[0], most, gflops, 2e-9 * u.macs / median, u.memory,
-               kz_tiling_count(&u.tiling));
-        return;
-    }
+    static const char *const precisions[] = {"auto", "fp32", "bf16"};
+    const int frames = b->options->frames;
+    const kz_upscaler_info u = kz_upscaler_get_info(b->upscaler);
+    const double median = b->seconds[frames / 2];
+    return (struct figures){.precision = precisions[u.precision],
+                            .upscaler = u,
+                            .median = median,
+                            .least = b->seconds[0],
+                            .most = b->seconds[frames - 1],
+                            .gflops = 2e-9 * u.graph_macs * b->in.width * b->in.height / median,
+                            .gflops_with_halos = 2e-9 * u.macs / median};
+}
+
+static int report_json(const struct bench *b)
+{
+    const struct figures f = figures_of(b);
+    const kz_tiling *tiling = &f.upscaler.tiling;
+    char *model = kz_json_string(b->engine.model->info.name);
+    char *device = kz_json_string(b->engine.backend->describe(b->engine.device));
+    if (model && device)
+        printf("{\"model\":%s,\"width\":%d,\"height\":%d,\"precision\":\"%s\",\"device\":%s,"
+               "\"seconds_per_frame\":%.6f,\"least\":%.6f,\"most\":%.6f,\"runs\":%d,"
+               "\"gflops\":%.2f,\"gflops_with_halos\":%.2f,\"memory\":%zu,\"tiles\":%d,"
+               "\"tile_width\":%d,\"tile_height\":%d}\n",
+               model, b->in.width, b->in.height, f.precision, device, f.median, f.least, f.most,
+               b->options->frames, f.gflops, f.gflops_with_halos, f.upscaler.memory,
+               kz_tiling_count(tiling), tiling->tile_width, tiling->tile_height);
+    const bool whole = model && device;
+    kz_free(model);
+    kz_free(device);
+    return whole ? 0 : kz_fail_memory(b->log, "the report");
+}
+
+static int report(const struct bench *b)
+{
+    const struct figures f = figures_of(b);
+    const kz_tiling *tiling = &f.upscaler.tiling;
+    if (b->options->json)
+        return report_json(b);
     printf("%s, %dx%d, %s, %s\n", b->engine.model->info.name, b->in.width, b->in.height,
-           precision[u.precision], b->engine.backend->describe(b->engine.device));
+           f.precision, b->engine.backend->describe(b->engine.device));
     printf("%.4f s/frame (%.4f to %.4f, %d runs), %.1f GFLOP/s (%.1f with halos), %.0f MiB, "
            "%d tiles of %dx%d\n",
-           median, b->seconds[0], most, o->frames, gflops, 2e-9 * u.macs / median,
-           (double)u.memory / (1 << 20), kz_tiling_count(&u.tiling), u.tiling.tile_width,
-           u.tiling.tile_height);
+           f.median, f.least, f.most, b->options->frames, f.gflops, f.gflops_with_halos,
+           (double)f.upscaler.memory / (1 << 20), kz_tiling_count(tiling), tiling->tile_width,
+           tiling->tile_height);
+    return 0;
 }
 
 static int bench_network(const kz_bench_options *options, const kz_dirs *dirs, kz_log *log)
@@ -241,7 +275,7 @@ static int bench_network(const kz_bench_options *options, const kz_dirs *dirs, k
     if (error == KZ_ERROR_FAILED && b.upscaler)
         kz_fail(log, error, "the network failed");
     if (!error)
-        report(&b);
+        error = report(&b);
     if (!error && options->dump)
         error = dump_luma(&b.out, options->dump, log);
     close_bench(&b);

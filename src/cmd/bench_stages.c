@@ -1,10 +1,9 @@
 /* Each stage alone: what a run would cost if nothing overlapped. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/mem.h"
-#include "base/thread.h"
 #include "cmd/bench.h"
+#include "job/probe.h"
 #include "model/registry.h"
 
 struct stages {
@@ -15,111 +14,56 @@ struct stages {
     kz_input *input;
     kz_decoder *decoder;
     kz_upscaler *upscaler;
-    kz_encoder *encoder;
     kz_frame_pool *pool;
     kz_video_format out_format;
     kz_frame **decoded, **upscaled;
     int count;
 };
 
-struct clock {
-    double wall, cpu;
-};
-
-static struct clock clock_now(void)
+static void report(const struct stages *s, const char *name, kz_cost cost)
 {
-    return (struct clock){kz_now(), kz_cpu_seconds()};
-}
-
-static void report(const struct stages *s, const char *name, struct clock began)
-{
-    double wall = kz_now() - began.wall, cpu = kz_cpu_seconds() - began.cpu;
     if (s->options->json)
-        printf("{\"stage\":\"%s\",\"frames\":%d,\"seconds\":%.4f,\"cpu_seconds\":%.4f}\n", name,
-               s->count, wall, cpu);
+        printf("{\"stage\":\"%s\",\"frames\":%d,\"seconds\":%.4f,\"cpu_seconds\":%.4f,"
+               "\"fps\":%.4f}\n",
+               name, s->count, cost.seconds, cost.cpu, s->count / cost.seconds);
     else
-        printf("%-8s %4d frames  %8.3f s  %8.3f CPU s  %8.2f fps\n", name, s->count, wall, cpu,
-               s->count / wall);
+        printf("%-8s %4d frames  %8.3f s  %8.3f CPU s  %8.2f fps\n", name, s->count, cost.seconds,
+               cost.cpu, s->count / cost.seconds);
     fflush(stdout);
-}
-
-static int decode_more(struct stages *s)
-{
-    int error;
-    while (s->count < s->options->frames &&
-           !(error = kz_decoder_receive(s->decoder, &s->decoded[s->count])))
-        s->count++;
-    if (s->count == s->options->frames)
-        return KZ_END;
-    return error;
 }
 
 static int decode(struct stages *s)
 {
-    int error;
-    struct clock began = clock_now();
-    while ((error = decode_more(s)) == KZ_AGAIN) {
-        kz_packet *packet = NULL;
-        error = kz_input_read(s->input, &packet);
-        if (!error && !kz_packet_is_video(packet)) {
-            kz_packet_close(&packet);
-            continue;
-        }
-        if (!error || error == KZ_END)
-            error = kz_decoder_send(s->decoder, packet);
-        if (error)
-            return error;
-    }
-    if (error == KZ_END && !s->count)
-        return kz_fail(s->log, KZ_ERROR_FAILED, "the video stream has no frame to decode");
-    report(s, "decode", began);
-    return error == KZ_END ? 0 : error;
+    const kz_cost began = kz_cost_begin();
+    int error =
+        kz_probe_decode(s->input, s->decoder, s->decoded, s->options->frames, &s->count, NULL);
+    if (!error && !s->count)
+        error = kz_fail(s->log, KZ_ERROR_FAILED, "the video stream has no frame to decode");
+    if (!error)
+        report(s, "decode", kz_cost_since(began));
+    return error;
 }
 
 static int upscale(struct stages *s)
 {
-    struct clock began = clock_now();
-    int error = 0;
-    for (int i = 0; i < s->count && !error; i++) {
-        error = kz_frame_pool_get(s->pool, &s->upscaled[i], s->decoded[i]);
-        if (error)
-            break;
-        kz_picture in = kz_frame_picture(s->decoded[i]), out = kz_frame_picture(s->upscaled[i]);
-        error = kz_upscaler_run(s->upscaler, &in, &out);
-    }
+    const kz_cost began = kz_cost_begin();
+    int error =
+        kz_probe_upscale(s->upscaler, s->pool, NULL, NULL, s->decoded, s->upscaled, s->count);
     if (!error)
-        report(s, "network", began);
-    return error;
-}
-
-static int take_packets(struct stages *s)
-{
-    kz_packet *packet;
-    int error;
-    while (!(error = kz_encoder_receive(s->encoder, &packet)))
-        kz_packet_close(&packet);
+        report(s, "network", kz_cost_since(began));
     return error;
 }
 
 static int encode(struct stages *s)
 {
-    kz_encoder_params params = kz_job_encoder(&s->job);
-    struct clock began = clock_now();
-    int error = kz_encoder_open(&s->encoder, &params, &s->out_format, s->upscaled[0], s->log);
-    for (int i = 0; i <= s->count && !error; i++) {
-        kz_frame *frame = i < s->count ? s->upscaled[i] : NULL;
-        if (frame)
-            s->upscaled[i] = NULL; /* the encoder's now */
-        error = kz_encoder_send(s->encoder, frame);
-        if (!error)
-            error = take_packets(s);
-        if (error == KZ_AGAIN)
-            error = 0;
-    }
-    if (error != KZ_END)
-        return error;
-    report(s, "encode", began);
-    return 0;
+    const kz_encoder_params params = kz_job_encoder(&s->job, NULL);
+    kz_encoded encoded;
+    int error =
+        kz_probe_encode(&encoded, &params, &s->out_format, s->upscaled, s->count, NULL, s->log);
+    if (!error)
+        report(s, "encode", encoded.cost);
+    kz_encoded_close(&encoded);
+    return error;
 }
 
 static int open_stages(struct stages *s, const kz_dirs *dirs)
@@ -157,7 +101,6 @@ static void close_stages(struct stages *s)
     }
     kz_free(s->decoded);
     kz_free(s->upscaled);
-    kz_encoder_close(&s->encoder);
     kz_frame_pool_close(&s->pool);
     kz_decoder_close(&s->decoder);
     kz_upscaler_close(&s->upscaler);

@@ -9,6 +9,7 @@ static void print_usage(FILE *stream)
     fprintf(stream, "kizuna makes a 4K episode of an anime episode.\n"
                     "\n"
                     "usage: kizuna upscale [options] INPUT… [-o FILE|DIR|-]\n"
+                    "       kizuna plan [options] INPUT\n"
                     "       kizuna watch [options] IN --output DIR\n"
                     "       kizuna jobs [list|show|retry|cancel|pause|prune] [ID…]\n"
                     "       kizuna verify [options] INPUT OUTPUT\n"
@@ -26,6 +27,25 @@ int kz_cmd_open_log(kz_log **log)
     if (error)
         fprintf(stderr, "kizuna: error: out of memory\n");
     return error;
+}
+
+bool kz_cmd_take_flag(int *argc, char **argv, const char *name)
+{
+    bool found = false;
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], name) == 0)
+            found = true;
+        else
+            argv[kept++] = argv[i];
+    }
+    *argc = *argc > 0 ? kept : 0;
+    return found;
+}
+
+enum kz_log_level kz_cmd_log_level(const kz_job_options *options)
+{
+    return options->quiet ? KZ_LOG_WARNING : options->verbose ? KZ_LOG_VERBOSE : KZ_LOG_INFO;
 }
 
 int kz_exit_code(int error)
@@ -47,6 +67,8 @@ static int run_command(int argc, char **argv, const kz_dirs *dirs)
     const char *name = argv[1];
     if (strcmp(name, "upscale") == 0)
         return kz_cmd_upscale(argc - 1, argv + 1, dirs);
+    if (strcmp(name, "plan") == 0)
+        return kz_cmd_plan(argc - 1, argv + 1, dirs);
     if (strcmp(name, "verify") == 0)
         return kz_cmd_verify(argc - 1, argv + 1, dirs);
     if (strcmp(name, "watch") == 0)

@@ -7,7 +7,11 @@
 
 #include "base/mem.h"
 
-static const char *const stage_names[KZ_STAGES] = {"decode", "network", "encode", "check"};
+const char *kz_stage_name(enum kz_stage stage)
+{
+    static const char *const names[KZ_STAGES] = {"decode", "network", "encode", "check"};
+    return names[stage];
+}
 
 static int open_url(kz_progress_view *view, const char *how, kz_log *log)
 {
@@ -88,7 +92,7 @@ static double remaining(const kz_progress *p)
                                                    : -1;
 }
 
-static const char *clock_text(char *text, size_t size, double seconds)
+const char *kz_clock_text(char *text, size_t size, double seconds)
 {
     long s = (long)(seconds + 0.5);
     if (seconds < 0)
@@ -133,7 +137,8 @@ static void show_bar(kz_progress_view *view, const kz_progress *p)
     }
     snprintf(line, sizeof(line), "%s%lld/%s  %.2f fps  %.3fx  ETA %s  %.0f kb/s  %s-bound", bar,
              (long long)done_frames(p), total, frames_per_second(p), real_time(p),
-             clock_text(eta, sizeof(eta), remaining(p)), kilobits(p), stage_names[bottleneck(p)]);
+             kz_clock_text(eta, sizeof(eta), remaining(p)), kilobits(p),
+             kz_stage_name(bottleneck(p)));
     if (columns > 1 && columns < (int)sizeof(line))
         line[columns - 1] = 0; /* a line that wraps can't be redrawn */
     kz_log_status(view->log, line);
@@ -147,7 +152,7 @@ static void show_json(kz_progress_view *view, const kz_progress *p, const char *
             "\"progress\":\"%s\"}\n",
             (long long)done_frames(p), (long long)p->expected, frames_per_second(p), real_time(p),
             remaining(p), kilobits(p), p->media_time, (long long)p->bytes,
-            stage_names[bottleneck(p)], state);
+            kz_stage_name(bottleneck(p)), state);
     fflush(view->stream);
     view->last = p->seconds;
 }
@@ -199,7 +204,7 @@ void kz_progress_summary(const kz_job_result *result, const char *output, kz_log
     kz_log_line(log, KZ_LOG_INFO,
                 "done    %s: %lld frames in, %lld out, %s, %.2f fps, %.3fx, %.1f MB", output,
                 (long long)(p->before + p->stage[KZ_STAGE_DECODE].frames),
-                (long long)(p->before + p->packets), clock_text(time, sizeof(time), p->seconds),
+                (long long)(p->before + p->packets), kz_clock_text(time, sizeof(time), p->seconds),
                 frames_per_second(p), real_time(p), (double)p->bytes * 1e-6);
     if (p->before || p->kept || result->computed_again)
         kz_log_line(log, KZ_LOG_INFO,
@@ -210,10 +215,10 @@ void kz_progress_summary(const kz_job_result *result, const char *output, kz_log
         double all = p->stage[s].busy + p->stage[s].waited;
         if (s == KZ_STAGE_CHECK && !p->stage[s].frames)
             continue;
-        length +=
-            snprintf(text + length, sizeof(text) - (size_t)length, "%s%s %.0f + %.0f %%",
-                     s ? ", " : "", stage_names[s], all > 0 ? 100 * p->stage[s].busy / all : 0,
-                     all > 0 ? 100 * p->stage[s].waited / all : 0);
+        length += snprintf(text + length, sizeof(text) - (size_t)length, "%s%s %.0f + %.0f %%",
+                           s ? ", " : "", kz_stage_name((enum kz_stage)s),
+                           all > 0 ? 100 * p->stage[s].busy / all : 0,
+                           all > 0 ? 100 * p->stage[s].waited / all : 0);
     }
     kz_log_line(log, KZ_LOG_INFO, "stages  %s (worked + waited)", text);
     kz_log_line(log, KZ_LOG_INFO, "memory  %.0f MiB at most, %.0f MiB were expected",

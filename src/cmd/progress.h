@@ -32,6 +32,11 @@ void kz_progress_show(kz_progress_view *view, const kz_progress *progress);
  * run. */
 void kz_progress_end(kz_progress_view *view, const kz_job_result *result, int error);
 
+const char *kz_stage_name(enum kz_stage stage);
+
+/* "1:23" or "1:02:03", written to `text`, which is returned. */
+const char *kz_clock_text(char *text, size_t size, double seconds);
+
 /* The lines after a run. */
 void kz_progress_summary(const kz_job_result *result, const char *output, kz_log *log);
 

@@ -112,11 +112,6 @@ static void print_help(void)
     kz_options_help(kz_job_option_table(), stdout);
 }
 
-static enum kz_log_level level_of(const kz_job_options *options)
-{
-    return options->quiet ? KZ_LOG_WARNING : options->verbose ? KZ_LOG_VERBOSE : KZ_LOG_INFO;
-}
-
 int kz_cmd_upscale(int argc, char **argv, const kz_dirs *dirs)
 {
     kz_job_options options = {0};
@@ -132,7 +127,7 @@ int kz_cmd_upscale(int argc, char **argv, const kz_dirs *dirs)
     if (!error && options.help) {
         print_help();
     } else if (!error) {
-        error = kz_log_open(&run_log, stderr, level_of(&options));
+        error = kz_log_open(&run_log, stderr, kz_cmd_log_level(&options));
         if (error)
             kz_fail_memory(log, "the log");
         else

@@ -97,26 +97,13 @@ static void print_help(void)
         "--start, --duration, --frames, --vf, --fps, --deinterlace, --ivtc.\n");
 }
 
-/* Takes --json out of the arguments: the rest is upscale's table. */
-static int take_json(struct verify *v, int argc, char **argv)
-{
-    int kept = 1;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            v->json = true;
-        else
-            argv[kept++] = argv[i];
-    }
-    return kept;
-}
-
 int kz_cmd_verify(int argc, char **argv, const kz_dirs *dirs)
 {
     struct verify v = {.files = kz_alloc((size_t)argc, sizeof(*v.files))};
     int error = kz_cmd_open_log(&v.log);
     if (!error && !v.files)
         error = kz_fail_memory(v.log, "arguments");
-    argc = take_json(&v, argc, argv);
+    v.json = kz_cmd_take_flag(&argc, argv, "--json");
     if (!error)
         error = kz_job_options_parse(&v.options, argc, argv, v.files, &v.n_files, dirs->path,
                                      dirs->count, v.log);

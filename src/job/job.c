@@ -4,7 +4,6 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
-#include "job/memory.h"
 #include "job/resume.h"
 #include "job/size.h"
 #include "model/registry.h"
@@ -39,9 +38,13 @@ static bool takes_presets(const char *encoder)
     return strcmp(encoder, "libx265") == 0 || strcmp(encoder, "libx264") == 0;
 }
 
-/* kizuna's presets speak x265's language; other encoders get only what was given by hand. */
-kz_encoder_params kz_job_encoder(const kz_job_options *o)
+/* kizuna's presets speak x265's language; other encoders get only what was given by hand. Raw video
+ * has no presets and no quality, whatever was asked for HEVC. */
+kz_encoder_params kz_job_encoder(const kz_job_options *o, const char *output)
 {
+    const char *codec = output ? kz_output_encoder(output, o->format, o->encoder) : o->encoder;
+    if (strcmp(codec, o->encoder) != 0)
+        return (kz_encoder_params){.codec = codec, .crf = -1, .choice = {.drop = o->drop}};
     bool x26x = takes_presets(o->encoder);
     kz_encoder_params params = {
         .codec = o->encoder, .crf = -1, .x265_params = o->x265_params, .choice = {.drop = o->drop}};
@@ -117,13 +120,19 @@ static void say_engine(const struct job *j)
                 u.tiling.tile_width, u.tiling.tile_height);
 }
 
+kz_memory kz_job_memory(const kz_job_options *o, const kz_upscaler *upscaler,
+                        const kz_video_format *in, const kz_video_format *out,
+                        const kz_encoder_params *encoder)
+{
+    return kz_memory_estimate(kz_upscaler_get_info(upscaler).memory, in, out, encoder->codec,
+                              encoder->preset, !o->no_verify, kz_cpu_count());
+}
+
 static void say_memory(struct job *j)
 {
     char total[32], engine[32], encoder[32], frames[32];
-    kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
-    kz_memory m = kz_memory_estimate(u.memory, kz_decoder_format(j->decoder), &j->out_format,
-                                     j->encoder.codec, j->encoder.preset, !j->options.no_verify,
-                                     kz_cpu_count());
+    const kz_memory m = kz_job_memory(&j->options, j->upscaler, kz_decoder_format(j->decoder),
+                                      &j->out_format, &j->encoder);
     j->memory = kz_memory_total(&m);
     kz_log_line(j->log, KZ_LOG_INFO, "memory  %s expected: engine %s, encoder %s, frames %s",
                 gib(total, sizeof(total), j->memory), gib(engine, sizeof(engine), m.engine),
@@ -199,18 +208,6 @@ static int open_output(struct job *j)
     return 0;
 }
 
-/* Raw video has no presets and no quality, whatever was asked for HEVC. */
-static void choose_encoder(struct job *j)
-{
-    const kz_job_options *o = &j->options;
-    j->encoder = kz_job_encoder(o);
-    j->encoder.codec = kz_output_encoder(j->params->output, o->format, o->encoder);
-    if (strcmp(j->encoder.codec, o->encoder) == 0)
-        return;
-    j->encoder.preset = j->encoder.x265_params = NULL;
-    j->encoder.crf = -1;
-}
-
 static int open_engine(struct job *j)
 {
     const kz_job_options *o = &j->options;
@@ -271,7 +268,7 @@ static int go_on(struct job *j)
 /* The cheap refusals first, the file last: nothing is created for a job that can't be done. */
 static int open_job(struct job *j)
 {
-    choose_encoder(j);
+    j->encoder = kz_job_encoder(&j->options, j->params->output);
     int error = open_input(j);
     if (!error)
         error = open_resume(j);

@@ -3,6 +3,7 @@
 #define KZ_JOB_JOB_H
 
 #include "job/dirs.h"
+#include "job/memory.h"
 #include "job/options.h"
 #include "pipeline/pipeline.h"
 
@@ -47,10 +48,18 @@ int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
                        const kz_job_options *options, const kz_video_format *in,
                        const kz_video_format *out, const atomic_bool *cancel, kz_log *log);
 
-/* The output's format and the encoder's settings for an input. */
+/* The output's format for an input. */
 int kz_job_out_format(kz_video_format *out, const kz_video_format *in,
                       const kz_job_options *options, int native_scale, kz_log *log);
-kz_encoder_params kz_job_encoder(const kz_job_options *options);
+
+/* The encoder's settings; its name may be that of the encoder that `output`'s container needs
+ * (NULL: some container). Strings are the options', or static. */
+kz_encoder_params kz_job_encoder(const kz_job_options *options, const char *output);
+
+/* What a run will need. */
+kz_memory kz_job_memory(const kz_job_options *options, const kz_upscaler *upscaler,
+                        const kz_video_format *in, const kz_video_format *out,
+                        const kz_encoder_params *encoder);
 
 /* What happens to decoded frames; `format` and `path` are the output's. */
 kz_filter_params kz_job_filter(const kz_job_options *options, const char *path);

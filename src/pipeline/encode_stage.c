@@ -58,7 +58,7 @@ static int pass_packets(struct encode *e)
 }
 
 /* One thread keeps up with the network of two processors; a graphics card's frames need more. */
-static int check_threads(void)
+int kz_check_threads(void)
 {
     const int share = kz_cpu_count() / 4;
     return share < 1 ? 1 : share > 4 ? 4 : share;
@@ -70,7 +70,7 @@ static int start(kz_line *line, const kz_encoder *encoder)
     const kz_pipeline_params *p = line->params;
     int error = kz_form_open(&line->form, encoder) ? kz_fail_memory(line->log, "the output") : 0;
     if (!error && p->check)
-        error = kz_checker_open(&line->checker, line->form, check_threads(), line->log);
+        error = kz_checker_open(&line->checker, line->form, kz_check_threads(), line->log);
     return error || p->journal ? error : kz_output_start(p->output, line->form);
 }
 

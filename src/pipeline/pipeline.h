@@ -85,4 +85,7 @@ typedef struct kz_pipeline_params {
  * 0, KZ_ERROR_CANCELLED, or the failing stage's code (reported). *last is filled in any case. */
 int kz_pipeline_run(const kz_pipeline_params *params, kz_progress *last, kz_log *log);
 
+/* Threads that the check decodes on. */
+int kz_check_threads(void);
+
 #endif
