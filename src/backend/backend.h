@@ -41,6 +41,15 @@ typedef struct kz_plan_info {
     double macs;                 /* executed multiply-accumulates per tile */
 } kz_plan_info;
 
+/* One layer of a plan, over all runs so far. */
+typedef struct kz_layer {
+    char name[KZ_NAME_SIZE]; /* as in the model file */
+    const char *kernel;      /* what computes it */
+    double macs;             /* a run's multiply-accumulates, of a direct convolution */
+    double executed;         /* those that the kernel really does */
+    double seconds;          /* of a run, all threads together */
+} kz_layer;
+
 /* What a plan would take. */
 typedef struct kz_plan_need {
     size_t bytes; /* (size_t)-1: memory is short even for finding out */
@@ -87,6 +96,16 @@ typedef struct kz_backend {
     /* Runs all tiles. The result is the same for any number of threads. 0, KZ_ERROR_CANCELLED or
      * KZ_ERROR_FAILED (not reported: the library said no more than no). */
     int (*run)(kz_plan *plan, const kz_run *run);
+
+    /* Fills at most `most` layers with means of the runs so far; returns how many there are. 0
+     * where the plan doesn't know. */
+    int (*layers)(const kz_plan *plan, kz_layer *layers, int most);
+
+    /* What the device can do at most, measured in `seconds`, on all threads at once: multiply-
+     * accumulates per second from registers alone, 0 where that isn't known; and bytes per second
+     * read and written, of a copy in memory. */
+    double (*peak)(kz_device *device, enum kz_precision precision, double seconds);
+    double (*bandwidth)(kz_device *device, double seconds);
 
     /* Resamples a plane on the device's threads. 0 or KZ_ERROR_MEMORY (not reported). */
     int (*scale)(kz_device *device, const kz_resampler *resampler, const kz_plane *src,

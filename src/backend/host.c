@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "backend/kernels/kernel.h"
 #include "backend/march/march.h"
 #include "backend/split.h"
 #include "base/mem.h"
@@ -16,6 +17,7 @@ struct kz_device {
     const kz_net_ops *ops;
     enum kz_cpu_level level;
     bool marches;
+    bool bf16_is_slow; /* its products gain nothing over fp32's, which Winograd serves better */
     kz_pool *pool;
     char *line;
     float *scratch; /* threads × scratch_floats, for scale() */
@@ -36,6 +38,20 @@ struct kz_plan {
 
 /* ---- device ---- */
 
+/* Intel's vector units run bf16 products at half the rate of fp32's, AMD's at the full one: twice
+ * the multiply-accumulates. Measured, 2 ms each, since no flag tells; AMX is beyond doubt. */
+static bool measure_bf16(enum kz_cpu_level level)
+{
+    kz_kernel_peak *fp32 = kz_kernel_peak_for(level, false),
+                   *bf16 = kz_kernel_peak_for(level, true);
+    if (level != KZ_CPU_AVX512_BF16 || !fp32 || !bf16)
+        return false;
+    double slow = fp32(0.001), fast = bf16(0.001); /* the clock settles */
+    slow = fp32(0.001);
+    fast = bf16(0.001);
+    return fast < 1.5 * slow;
+}
+
 int kz_host_open(kz_device **device, const kz_device_params *params, const kz_host_params *host,
                  kz_log *log)
 {
@@ -45,6 +61,7 @@ int kz_host_open(kz_device **device, const kz_device_params *params, const kz_ho
     d->ops = host->ops;
     d->level = host->level;
     d->marches = host->marches;
+    d->bf16_is_slow = host->marches && measure_bf16(host->level);
     int threads = params->threads ? params->threads : kz_cpu_count();
     d->line = kz_asprintf("%s, %d thread%s", host->what, threads, threads == 1 ? "" : "s");
     int error = d->line ? 0 : kz_fail_memory(log, "the device");
@@ -192,12 +209,20 @@ static int compile_march(kz_plan *p, const kz_graph *graph, const kz_plan_params
     return 0;
 }
 
+/* The precision that runs, or KZ_ERROR_FAILED or _USAGE (reported). */
+static int resolve_precision(const kz_device *d, enum kz_precision asked, kz_log *log)
+{
+    if (asked == KZ_PRECISION_AUTO && d->bf16_is_slow)
+        return KZ_PRECISION_FP32;
+    return d->ops->precision(asked, d->level, log);
+}
+
 static int compile_into(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
                         kz_log *log)
 {
     kz_graph *head = NULL, *tail = NULL;
     kz_plan_params resolved = *params;
-    int precision = p->device->ops->precision(params->precision, p->device->level, log);
+    int precision = resolve_precision(p->device, params->precision, log);
     if (precision < 0)
         return precision;
     p->info.precision = resolved.precision = (enum kz_precision)precision;
@@ -274,7 +299,7 @@ static size_t need_of_nets(const kz_device *d, const kz_graph *graph, const kz_p
 kz_plan_need kz_host_need(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
 {
     kz_plan_params resolved = *params;
-    int precision = d->ops->precision(params->precision, d->level, NULL);
+    int precision = resolve_precision(d, params->precision, NULL);
     resolved.precision = precision < 0 ? KZ_PRECISION_FP32 : (enum kz_precision)precision;
     if (!can_march(d, graph, &resolved))
         return (kz_plan_need){.bytes = need_of_nets(d, graph, &resolved)};
@@ -377,6 +402,75 @@ int kz_host_run(kz_plan *plan, const kz_run *run)
     struct tile_run t = {.plan = plan, .run = run};
     kz_pool_run(plan->device->pool, kz_tiling_count(run->tiling), run_tile, &t);
     return atomic_load(&t.error);
+}
+
+int kz_host_layers(const kz_plan *plan, kz_layer *layers, int most)
+{
+    return plan->march ? kz_march_layers(plan->march, layers, most) : 0;
+}
+
+/* ---- what the machine can do ---- */
+
+struct measurement {
+    kz_kernel_peak *peak;
+    double seconds;
+    double *results; /* of each part */
+};
+
+static void measure_peak(void *context, int worker, int item)
+{
+    const struct measurement *m = context;
+    (void)worker;
+    m->results[item] = m->peak(m->seconds);
+}
+
+/* Far larger than the caches; what one thread copies. */
+enum { COPY_BYTES = 64 << 20 };
+
+static void measure_copy(void *context, int worker, int item)
+{
+    const struct measurement *m = context;
+    char *from = kz_alloc(COPY_BYTES, 1), *to = kz_alloc(COPY_BYTES, 1);
+    double began = kz_now(), passed = 0, bytes = 0;
+    (void)worker;
+    while (from && to && passed < m->seconds) {
+        memcpy(to, from, COPY_BYTES);
+        bytes += 2.0 * COPY_BYTES;
+        passed = kz_now() - began;
+    }
+    m->results[item] = passed > 0 ? bytes / passed : 0;
+    kz_free(from);
+    kz_free(to);
+}
+
+/* All threads at once: an item each, as long as they take the same time. */
+static double measure(kz_device *device, struct measurement *m,
+                      void (*run)(void *context, int worker, int item))
+{
+    int threads = kz_pool_threads(device->pool);
+    double sum = 0;
+    m->results = kz_alloc((size_t)threads, sizeof(*m->results));
+    if (!m->results)
+        return 0;
+    kz_pool_run(device->pool, threads, run, m);
+    for (int i = 0; i < threads; i++)
+        sum += m->results[i];
+    kz_free(m->results);
+    return sum;
+}
+
+double kz_host_peak(kz_device *device, enum kz_precision precision, double seconds)
+{
+    struct measurement m = {.peak =
+                                kz_kernel_peak_for(device->level, precision == KZ_PRECISION_BF16),
+                            .seconds = seconds};
+    return m.peak && device->marches ? measure(device, &m, measure_peak) : 0;
+}
+
+double kz_host_bandwidth(kz_device *device, double seconds)
+{
+    struct measurement m = {.seconds = seconds};
+    return measure(device, &m, measure_copy);
 }
 
 /* ---- scaling of planes ---- */

@@ -63,6 +63,9 @@ void kz_host_info(const kz_plan *plan, kz_plan_info *info);
 kz_plan_need kz_host_need(const kz_device *device, const kz_graph *graph,
                           const kz_plan_params *params);
 int kz_host_run(kz_plan *plan, const kz_run *run);
+int kz_host_layers(const kz_plan *plan, kz_layer *layers, int most);
+double kz_host_peak(kz_device *device, enum kz_precision precision, double seconds);
+double kz_host_bandwidth(kz_device *device, double seconds);
 int kz_host_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                   kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);
 

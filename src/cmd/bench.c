@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/reader.h"
 #include "base/thread.h"
+#include "cmd/bench_layers.h"
 #include "cmd/commands.h"
 #include "job/describe.h"
 #include "model/registry.h"
@@ -52,6 +53,8 @@ static const kz_option rows[] = {
         .help = "with --stages: the encoder"),
     ROW("encoder-preset", 0, STRING, encoder_preset, .metavar = "NAME",
         .help = "with --stages: its preset"),
+    ROW("layers", 0, FLAG, layers,
+        .help = "time each layer, beside the peak and the bandwidth of the machine"),
     ROW("json", 0, FLAG, json, .help = "one line of JSON on stdout"),
     ROW("help", 'h', FLAG, help, .help = "this text"),
 };
@@ -126,6 +129,7 @@ struct bench {
     kz_upscaler *upscaler;
     kz_plane in, out;
     double *seconds; /* per counted run, sorted */
+    kz_roofline roofline;
 };
 
 static int parse_size(int *width, int *height, const char *text, kz_log *log)
@@ -195,6 +199,19 @@ static int compare_seconds(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Between the runs, so that both see the same machine. */
+static void measure_machine(struct bench *b)
+{
+    const kz_backend *backend = b->engine.backend;
+    kz_device *device = b->engine.device;
+    enum kz_precision precision = kz_upscaler_get_info(b->upscaler).precision;
+    double peak = backend->peak(device, precision, 0.05);
+    double bandwidth = backend->bandwidth(device, 0.1);
+    b->roofline.threads = backend->threads(device);
+    b->roofline.peak = peak > b->roofline.peak ? peak : b->roofline.peak;
+    b->roofline.bandwidth = bandwidth > b->roofline.bandwidth ? bandwidth : b->roofline.bandwidth;
+}
+
 static int time_runs(struct bench *b)
 {
     kz_picture in = {.plane = {b->in}, .planes = 1}, out = {.plane = {b->out}, .planes = 1};
@@ -203,6 +220,8 @@ static int time_runs(struct bench *b)
         double began = kz_now();
         error = kz_upscaler_run(b->upscaler, &in, &out);
         b->seconds[i] = kz_now() - began;
+        if (b->options->layers && !error)
+            measure_machine(b);
     }
     qsort(b->seconds, (size_t)b->options->frames, sizeof(*b->seconds), compare_seconds);
     return error;
@@ -240,14 +259,19 @@ static int report_json(const struct bench *b)
         printf("{\"model\":%s,\"width\":%d,\"height\":%d,\"precision\":\"%s\",\"device\":%s,"
                "\"seconds_per_frame\":%.6f,\"least\":%.6f,\"most\":%.6f,\"runs\":%d,"
                "\"gflops\":%.2f,\"gflops_with_halos\":%.2f,\"memory\":%zu,\"tiles\":%d,"
-               "\"tile_width\":%d,\"tile_height\":%d}\n",
+               "\"tile_width\":%d,\"tile_height\":%d",
                model, b->in.width, b->in.height, f.precision, device, f.median, f.least, f.most,
                b->options->frames, f.gflops, f.gflops_with_halos, f.upscaler.memory,
                kz_tiling_count(tiling), tiling->tile_width, tiling->tile_height);
     const bool whole = model && device;
     kz_free(model);
     kz_free(device);
-    return whole ? 0 : kz_fail_memory(b->log, "the report");
+    int error = whole ? 0 : kz_fail_memory(b->log, "the report");
+    if (!error && b->options->layers)
+        error = kz_bench_layers(b->upscaler, &b->roofline, true, b->log);
+    if (!error)
+        printf("}\n");
+    return error;
 }
 
 static int report(const struct bench *b)
@@ -263,7 +287,7 @@ static int report(const struct bench *b)
            f.median, f.least, f.most, b->options->frames, f.gflops, f.gflops_with_halos,
            (double)f.upscaler.memory / (1 << 20), kz_tiling_count(tiling), tiling->tile_width,
            tiling->tile_height);
-    return 0;
+    return b->options->layers ? kz_bench_layers(b->upscaler, &b->roofline, false, b->log) : 0;
 }
 
 static int bench_network(const kz_bench_options *options, const kz_dirs *dirs, kz_log *log)

@@ -207,3 +207,8 @@ kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *u)
         .scale = u->scale,
     };
 }
+
+int kz_upscaler_layers(const kz_upscaler *u, kz_layer *layers, int most)
+{
+    return u->params.backend->layers(u->plan, layers, most);
+}

@@ -52,4 +52,7 @@ typedef struct kz_upscaler_info {
 
 kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *upscaler);
 
+/* As kz_backend's layers(). */
+int kz_upscaler_layers(const kz_upscaler *upscaler, kz_layer *layers, int most);
+
 #endif

@@ -86,5 +86,8 @@ const kz_backend kz_backend_cpu = {
     .info = kz_host_info,
     .need = kz_host_need,
     .run = kz_host_run,
+    .layers = kz_host_layers,
+    .peak = kz_host_peak,
+    .bandwidth = kz_host_bandwidth,
     .scale = kz_host_scale,
 };

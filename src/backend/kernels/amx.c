@@ -36,6 +36,7 @@
 #include "backend/kernels/table.h"
 #include "backend/kernels/vector.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 enum { ROWS = 4, PIXELS = TILE_ROWS, OUTPUTS = 16, PHASES = 4 };
 
@@ -262,3 +263,37 @@ const kz_kernel_ops KZ_KERNEL(conv) = {
     .name = "direct 3×3, AMX", OPS, .out_rows = ROWS, .grain = 1, .run = run_conv};
 const kz_kernel_ops KZ_KERNEL(phase) = {
     .name = "upsampling 3×3, AMX", OPS, .out_rows = 2 * ROWS, .grain = 2, .run = run_phase};
+
+/* ---- peak ---- */
+
+#if !defined(KZ_AMX_EMULATED)
+
+double KZ_KERNEL(peak)(double seconds)
+{
+    enum { STEPS = 1024, PRODUCTS = 4, MACS = 16 * 16 * 32 };
+    _Alignas(64) static const char zeros[TILE_BYTES];
+    struct tiles tiles;
+    double began = kz_now(), passed;
+    long rounds = 0;
+    tile_configure(&tiles);
+    tile_load(&tiles, 0, zeros, TILE_ROW_BYTES);
+    tile_load(&tiles, 1, zeros, TILE_ROW_BYTES);
+    tile_load(&tiles, 2, zeros, TILE_ROW_BYTES);
+    tile_load(&tiles, 3, zeros, TILE_ROW_BYTES);
+    tile_load(&tiles, 4, zeros, TILE_ROW_BYTES);
+    tile_load(&tiles, 5, zeros, TILE_ROW_BYTES);
+    do {
+        for (int step = 0; step < STEPS; step++) {
+            tile_dot(&tiles, 0, 4, 5);
+            tile_dot(&tiles, 1, 4, 5);
+            tile_dot(&tiles, 2, 4, 5);
+            tile_dot(&tiles, 3, 4, 5);
+        }
+        rounds++;
+        passed = kz_now() - began;
+    } while (passed < seconds);
+    tile_release(&tiles);
+    return (double)rounds * STEPS * PRODUCTS * MACS / passed;
+}
+
+#endif

@@ -256,9 +256,27 @@ const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf
     return level >= KZ_CPU_AVX2 ? avx2 : NULL;
 }
 
+kz_kernel_peak *kz_kernel_peak_for(enum kz_cpu_level level, bool bf16)
+{
+    if (bf16 && level >= KZ_CPU_AMX)
+        return kz_kernel_peak_amx;
+    if (bf16)
+        return level >= KZ_CPU_AVX512_BF16 ? kz_kernel_peak_avx512_bf16 : NULL;
+    if (level >= KZ_CPU_AVX512)
+        return kz_kernel_peak_avx512;
+    return level >= KZ_CPU_AVX2 ? kz_kernel_peak_avx2 : NULL;
+}
+
 #else
 
 const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16)
+{
+    (void)level;
+    (void)bf16;
+    return NULL;
+}
+
+kz_kernel_peak *kz_kernel_peak_for(enum kz_cpu_level level, bool bf16)
 {
     (void)level;
     (void)bf16;

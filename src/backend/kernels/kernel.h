@@ -95,6 +95,11 @@ typedef const kz_kernel_ops *const kz_kernel_table[KZ_KERNEL_KINDS];
 /* The table for this level, or NULL: this CPU has no kernels of ours. */
 const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16);
 
+/* Multiply-accumulates per second of the calling thread at that level and type, from registers
+ * alone, measured in `seconds`; NULL where there are no kernels of ours. */
+typedef double kz_kernel_peak(double seconds);
+kz_kernel_peak *kz_kernel_peak_for(enum kz_cpu_level level, bool bf16);
+
 /* A kernel without its weights: for sizes. */
 void kz_kernel_measure(kz_kernel *kernel, const kz_kernel_ops *ops, const kz_kernel_params *params);
 

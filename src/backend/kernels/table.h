@@ -8,6 +8,8 @@
 #define KZ_KERNEL_NAME(kind, level) KZ_KERNEL_JOIN(kind, level)
 #define KZ_KERNEL(kind) KZ_KERNEL_NAME(kind, KZ_LEVEL)
 
+extern kz_kernel_peak kz_kernel_peak_avx2, kz_kernel_peak_avx512, kz_kernel_peak_avx512_bf16,
+    kz_kernel_peak_amx;
 #define KZ_KERNELS_OF(level)                                                    \
     extern const kz_kernel_ops kz_kernel_conv_##level, kz_kernel_phase_##level, \
         kz_kernel_first_##level, kz_kernel_last_##level, kz_kernel_shuffle_##level

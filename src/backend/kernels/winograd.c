@@ -189,19 +189,24 @@ INLINE vec multiply_add(const element *weights, const element *value, vec sum)
 INLINE void multiply(float *sums, int outputs, const element *values, int channels,
                      const element *weights, const float *bias, int tiles, int vectors)
 {
-    vec sum[MOST_TILES][2];
+    vec sum[MOST_TILES][2]; /* registers: every loop over it is unrolled */
+#pragma GCC unroll 14
     for (int t = 0; t < tiles; t++)
+#pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
             sum[t][v] = bias ? vec_load(bias + v * LANES) : vec_set(0);
     for (int c = 0; c < channels; c += STEP) {
 #pragma GCC unroll 14
         for (int t = 0; t < tiles; t++)
+#pragma GCC unroll 2
             for (int v = 0; v < vectors; v++)
                 sum[t][v] = multiply_add(weights + v * LANES * STEP,
                                          values + (size_t)t * (size_t)channels + c, sum[t][v]);
         weights += vectors * LANES * STEP;
     }
+#pragma GCC unroll 14
     for (int t = 0; t < tiles; t++)
+#pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
             vec_store(sums + (size_t)t * (size_t)outputs + v * LANES, sum[t][v]);
 }

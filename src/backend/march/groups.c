@@ -8,7 +8,7 @@
 enum { MOST_LAYERS = 6 };
 
 /* Pixels of the picture across a cell, at most; fewer where the group enlarges it. */
-enum { WIDTH = 160, TAIL_WIDTH = 80 };
+enum { WIDTH = 320, TAIL_WIDTH = 80 };
 
 /* Bytes per pixel of the picture that go through memory when the nodes are cut before `node`. */
 static double crossing(const kz_march_shape *s, int node)

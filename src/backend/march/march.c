@@ -5,6 +5,7 @@
 
 #include "backend/march/shape.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 enum { MOST_ROWS = 8 }; /* of one call */
 
@@ -13,6 +14,7 @@ struct worker {
     char *rings, *scratch;
     kz_march_rect *rects; /* [n_values] */
     int *next;            /* [n_nodes] */
+    double *seconds;      /* [n_nodes] in all runs */
 };
 
 struct kz_march {
@@ -22,6 +24,8 @@ struct kz_march {
     struct worker *workers;
     kz_march_rect *rects; /* the workers' */
     int *next;
+    double *seconds;
+    long runs;
 };
 
 /* ---- life ---- */
@@ -60,13 +64,15 @@ static int allocate(kz_march *m)
     m->workers = kz_alloc(threads, sizeof(*m->workers));
     m->rects = kz_alloc(threads * (size_t)s->n_values, sizeof(*m->rects));
     m->next = kz_alloc(threads * (size_t)s->n_nodes, sizeof(*m->next));
-    if (!m->planes || !m->zeros || !m->own || !m->workers || !m->rects || !m->next)
+    m->seconds = kz_alloc(threads * (size_t)s->n_nodes, sizeof(*m->seconds));
+    if (!m->seconds || !m->planes || !m->zeros || !m->own || !m->workers || !m->rects || !m->next)
         return KZ_ERROR_MEMORY;
     for (size_t i = 0; i < threads; i++)
         m->workers[i] = (struct worker){.rings = m->own + i * worker_bytes(s),
                                         .scratch = m->own + i * worker_bytes(s) + s->ring_bytes,
                                         .rects = m->rects + i * (size_t)s->n_values,
-                                        .next = m->next + i * (size_t)s->n_nodes};
+                                        .next = m->next + i * (size_t)s->n_nodes,
+                                        .seconds = m->seconds + i * (size_t)s->n_nodes};
     return 0;
 }
 
@@ -98,6 +104,7 @@ void kz_march_close(kz_march **march)
     kz_free(m->workers);
     kz_free(m->rects);
     kz_free(m->next);
+    kz_free(m->seconds);
     kz_free(m);
     *march = NULL;
 }
@@ -137,6 +144,20 @@ bool kz_march_can(const kz_graph *graph, const kz_march_params *params)
 double kz_march_macs(const kz_march *m)
 {
     return m->shape.macs;
+}
+
+int kz_march_layers(const kz_march *m, kz_layer *layers, int most)
+{
+    const kz_march_shape *s = &m->shape;
+    for (int n = 0; n < s->n_nodes && n < most; n++) {
+        const kz_march_node *node = &s->nodes[n];
+        layers[n] = (kz_layer){
+            .kernel = node->kernel.ops->name, .macs = node->macs, .executed = node->executed};
+        memcpy(layers[n].name, node->name, sizeof(node->name));
+        for (int i = 0; i < s->params.threads && m->runs; i++)
+            layers[n].seconds += m->workers[i].seconds[n] / (double)m->runs;
+    }
+    return s->n_nodes;
 }
 
 /* ---- pointers ---- */
@@ -262,6 +283,7 @@ static int call_kernel(void *context, int n, int y)
     int rows = rect->y1 - y < kz_march_out_rows(node) ? rect->y1 - y : kz_march_out_rows(node);
     if (c->run->cancel && atomic_load(c->run->cancel))
         return KZ_ERROR_CANCELLED;
+    double began = kz_now();
     point_inputs(&to, c, node, y);
     point_outputs(&to, c, node, y, rows);
     kz_kernel_run run = {.src = to.src,
@@ -275,6 +297,7 @@ static int call_kernel(void *context, int n, int y)
         store_rows(c, node->output, y, rows);
     if (node->output == s->result)
         emit_rows(c, y, rows);
+    c->worker->seconds[n] += kz_now() - began;
     return 0;
 }
 
@@ -336,5 +359,6 @@ int kz_march_run(kz_march *m, kz_pool *pool, const kz_run *run, kz_tile tile)
         if (error)
             return error;
     }
+    m->runs++;
     return 0;
 }

@@ -43,6 +43,9 @@ size_t kz_march_need(const kz_graph *graph, const kz_march_params *params);
 /* Executed multiply-accumulates per picture, of direct convolutions, halos included. */
 double kz_march_macs(const kz_march *march);
 
+/* As kz_backend's layers(). */
+int kz_march_layers(const kz_march *march, kz_layer *layers, int most);
+
 /* Runs tile `tile` of run->tiling on the pool's threads. 0 or KZ_ERROR_CANCELLED. */
 int kz_march_run(kz_march *march, kz_pool *pool, const kz_run *run, kz_tile tile);
 

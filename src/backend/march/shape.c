@@ -281,6 +281,7 @@ static int measure_kernels(kz_march_shape *s, const kz_graph *graph)
         kz_march_node *node = &s->nodes[n];
         kz_kernel_params p = kz_march_kernel_params(s, graph, node, slopes);
         kz_kernel_measure(&node->kernel, table[node->kind], &p);
+        memcpy(node->name, graph->nodes[node->graph_node].name, sizeof(node->name));
         s->weight_bytes += node->kernel.bytes;
         if (kz_kernel_scratch(&node->kernel) > s->scratch_bytes)
             s->scratch_bytes = kz_kernel_scratch(&node->kernel);

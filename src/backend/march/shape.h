@@ -35,7 +35,9 @@ typedef struct kz_march_node {
     float coefs[KZ_KERNEL_RESIDUALS];
     int output;       /* value */
     int factor;       /* output size by input size */
-    kz_kernel kernel; /* measured; opened by the march */
+    kz_kernel kernel; /* measured; packed by the march */
+    char name[KZ_NAME_SIZE];
+    double macs, executed; /* of a run; see kz_layer */
 } kz_march_node;
 
 typedef struct kz_march_group {

@@ -3,8 +3,7 @@
 #include "base/mem.h"
 
 /* Rows of the picture that each node may go on by before the next node's turn. */
-#include <stdlib.h>
-#define STRIDE (getenv("KZ_STRIDE") ? atoi(getenv("KZ_STRIDE")) : 4)
+enum { STRIDE = 4 };
 
 /* Whether all rows that the node needs for its next call are there. */
 static bool is_ready(const kz_march_walk *w, const kz_march_node *node, int y)
@@ -130,22 +129,35 @@ static void place_rings(kz_march_shape *s, kz_march_group *g)
         s->ring_bytes = g->ring_bytes;
 }
 
-/* Direct convolutions' multiply-accumulates for what a cell computes. */
-static double cell_macs(const kz_march_shape *s, const kz_march_group *g,
-                        const kz_march_rect *rects)
+/* Taps of a direct convolution, and multiplications per output pixel and pair of channels. */
+static double taps(const kz_march_node *node)
 {
-    double sum = 0;
+    return node->kind == KZ_KERNEL_SHUFFLE ? 0 : node->kind == KZ_KERNEL_PHASE ? 4 : 9;
+}
+
+static double executed_taps(const kz_march_node *node)
+{
+    const kz_kernel_ops *ops = node->kernel.ops;
+    if (!ops->positions)
+        return taps(node);
+    return (double)(ops->positions * ops->positions) / (ops->out_rows * ops->out_rows);
+}
+
+static void count_macs(kz_march_shape *s, const kz_march_group *g, const kz_march_rect *rects)
+{
     for (int n = g->first; n < g->end; n++) {
-        const kz_march_node *node = &s->nodes[n];
+        kz_march_node *node = &s->nodes[n];
         const kz_march_rect *r = &rects[node->output];
-        double taps = node->kind == KZ_KERNEL_PHASE ? 4 : node->kind == KZ_KERNEL_SHUFFLE ? 0 : 9;
+        double pixels = (double)(r->x1 - r->x0) * (r->y1 - r->y0);
         int channels = 0;
         for (int i = 0; i < node->n_inputs; i++)
             channels += s->values[node->inputs[i]].channels;
-        sum += (double)(r->x1 - r->x0) * (r->y1 - r->y0) * taps * channels *
-               s->values[node->output].channels;
+        double macs = pixels * taps(node) * channels * s->values[node->output].channels;
+        node->macs += macs;
+        node->executed +=
+            pixels * executed_taps(node) * node->kernel.in_lanes * node->kernel.out_lanes;
+        s->macs += macs;
     }
-    return sum;
 }
 
 int kz_march_size_rings(kz_march_shape *s)
@@ -159,7 +171,7 @@ int kz_march_size_rings(kz_march_shape *s)
             kz_march_needs(s, g, kz_march_cell(s, g, c), rects);
             kz_march_walk_cell(&z.walk, note_call, &z);
             note_widths(s, g, rects);
-            s->macs += cell_macs(s, g, rects);
+            count_macs(s, g, rects);
         }
         place_rings(s, g);
     }
