@@ -164,6 +164,30 @@ for matrix in smpte170m bt709 bt2020nc; do
 done
 check "brightness through the network, full range" brightness bt709 pc
 
+# ---- the benchmark ----
+bench_reports() {
+  "$kizuna" bench -m animevideov3 --size 160x90 --frames 1 --layers --json >layers.json || return 1
+  "$kizuna" bench -m animevideov3 --size 160x90 --frames 1 --layers >layers.txt || return 1
+  "$kizuna" bench -m animevideov3 --size 160x90 --frames 1 --precisions --json >precisions.json || return 1
+  grep -q 'of peak' layers.txt || return 1
+  python3 - <<'P'
+import json
+one = json.load(open('layers.json'))
+layers = one['layers']
+assert len(layers) == 19 and layers[0]['name'] == 'Conv_0', layers
+# The layers' time is the run's, but for what lies between them.
+share = sum(l['seconds'] for l in layers) / one['seconds_per_frame']
+assert 0.3 < share < 1.5, share
+assert all(0 <= l['share_of_peak'] < 1.3 for l in layers) and one['peak_gflops'] > 1 and one['copy_gbytes'] > 0.1
+all_ = [json.loads(line) for line in open('precisions.json')]
+assert all_[0]['precision'] == 'fp32' and 'psnr_to_fp32' not in all_[0]
+assert all(p['psnr_to_fp32'] >= 55 for p in all_[1:]), all_
+P
+}
+if grep -q avx2 /proc/cpuinfo; then
+  check "bench reports layers and precisions" bench_reports
+fi
+
 # ---- tiles ----
 tile_of() {
   local model=$1 tile luma=(--size 200x150 --frames 1 --precision fp32 -i luma.f32)

@@ -1,5 +1,6 @@
 #include "cmd/bench.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,8 @@ static const kz_option rows[] = {
         .help = "with --stages: its preset"),
     ROW("layers", 0, FLAG, layers,
         .help = "time each layer, beside the peak and the bandwidth of the machine"),
+    ROW("precisions", 0, FLAG, precisions,
+        .help = "every precision this CPU has, each with its PSNR to fp32"),
     ROW("json", 0, FLAG, json, .help = "one line of JSON on stdout"),
     ROW("help", 'h', FLAG, help, .help = "this text"),
 };
@@ -130,6 +133,7 @@ struct bench {
     kz_plane in, out;
     double *seconds; /* per counted run, sorted */
     kz_roofline roofline;
+    double psnr_to_fp32; /* 0: not compared */
 };
 
 static int parse_size(int *width, int *height, const char *text, kz_log *log)
@@ -269,6 +273,8 @@ static int report_json(const struct bench *b)
     int error = whole ? 0 : kz_fail_memory(b->log, "the report");
     if (!error && b->options->layers)
         error = kz_bench_layers(b->upscaler, &b->roofline, true, b->log);
+    if (!error && b->psnr_to_fp32 > 0)
+        printf(",\"psnr_to_fp32\":%.2f", b->psnr_to_fp32);
     if (!error)
         printf("}\n");
     return error;
@@ -288,6 +294,54 @@ static int report(const struct bench *b)
            (double)f.upscaler.memory / (1 << 20), kz_tiling_count(tiling), tiling->tile_width,
            tiling->tile_height);
     return b->options->layers ? kz_bench_layers(b->upscaler, &b->roofline, false, b->log) : 0;
+}
+
+/* Peak signal 1: black to white. */
+static double psnr(const float *a, const float *b, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return -10 * log10(sum / (double)count + 1e-30);
+}
+
+static size_t out_count(const struct bench *b)
+{
+    return (size_t)b->out.width * (size_t)b->out.height;
+}
+
+/* Both are open; `exact` ran in fp32. */
+static int report_against(struct bench *b, const struct bench *exact)
+{
+    b->psnr_to_fp32 = psnr(b->out.data, exact->out.data, out_count(b));
+    int error = report(b);
+    if (!error && !b->options->json)
+        printf("%.1f dB to fp32, %.2f times its speed\n", b->psnr_to_fp32,
+               figures_of(exact).median / figures_of(b).median);
+    return error;
+}
+
+static int bench_precisions(const kz_bench_options *options, const kz_dirs *dirs, kz_log *log)
+{
+    kz_bench_options fp32 = *options, bf16 = *options;
+    struct bench exact = {.options = &fp32, .log = log}, b = {.options = &bf16, .log = log};
+    fp32.precision = KZ_PRECISION_FP32;
+    bf16.precision = KZ_PRECISION_BF16;
+    int error = open_bench(&exact, dirs);
+    if (!error)
+        error = time_runs(&exact);
+    if (!error)
+        error = report(&exact);
+    if (!error && exact.engine.backend->level(exact.engine.device) >= KZ_CPU_AVX512_BF16) {
+        error = open_bench(&b, dirs);
+        if (!error)
+            error = time_runs(&b);
+        if (!error)
+            error = report_against(&b, &exact);
+    }
+    close_bench(&b);
+    close_bench(&exact);
+    return error;
 }
 
 static int bench_network(const kz_bench_options *options, const kz_dirs *dirs, kz_log *log)
@@ -314,8 +368,10 @@ static int run(const kz_bench_options *options, const kz_dirs *dirs, int n_argum
     if (n_arguments)
         return kz_fail(log, KZ_ERROR_USAGE, "unexpected argument '%s': see kizuna bench --help",
                        arguments[0]);
-    return options->stages ? kz_bench_stages(options, dirs, log)
-                           : bench_network(options, dirs, log);
+    if (options->stages)
+        return kz_bench_stages(options, dirs, log);
+    return options->precisions ? bench_precisions(options, dirs, log)
+                               : bench_network(options, dirs, log);
 }
 
 int kz_cmd_bench(int argc, char **argv, const kz_dirs *dirs)

@@ -11,7 +11,7 @@ typedef struct kz_bench_options {
     char *input, *dump;
     int device, precision, tile, halo, threads, cpu_level, frames, matrix;
     char *encoder, *encoder_preset, *scale;
-    bool layers, json, help;
+    bool layers, precisions, json, help;
 } kz_bench_options;
 
 /* A job's options with what the benchmark was told. The strings stay the benchmark's. */
