@@ -69,10 +69,10 @@ def torch_runner(onnx_path, picture, bf16):
     return run
 
 
-def kizuna_run(model, size, luma, precision):
+def kizuna_run(model, size, luma, precision, level):
     out = subprocess.run([os.path.join(root, "build", "release", "kizuna"), "bench", "-m", model, "--size", size,
-                          "--frames", "1", "--precision", precision, "-i", luma, "--json"], check=True,
-                         stdout=subprocess.PIPE, env={**os.environ, "KIZUNA_DATA_DIR": root}).stdout
+                          "--frames", "1", "--precision", precision, "--cpu-level", level, "-i", luma, "--json"], check=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "KIZUNA_DATA_DIR": root}).stdout
     return json.loads(out)
 
 
@@ -103,7 +103,7 @@ def make_peers(model, onnx_path, picture, wanted):
     return peers
 
 
-def measure(model, size, rounds, wanted, work):
+def measure(model, size, rounds, wanted, level, work):
     width, height = map(int, size.split("x"))
     picture = np.random.default_rng(1).random((height, width), np.float32) * 0.2
     picture += (np.add.outer(np.arange(height) // 16, np.arange(width) // 24) % 2) * 0.6
@@ -117,7 +117,7 @@ def measure(model, size, rounds, wanted, work):
     for _ in range(rounds):
         for precision in ("bf16", "fp32"):
             try:
-                got = kizuna_run(model, size, luma, precision)
+                got = kizuna_run(model, size, luma, precision, level)
             except subprocess.CalledProcessError:
                 continue  # no bf16 on this CPU
             times.setdefault("kizuna " + precision, []).append(got["seconds_per_frame"])
@@ -146,10 +146,16 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="engines whose name has this, to save memory: all of "
                         "them take over 24 GiB with anime-6b")
+    parser.add_argument("--cpu-level", default="auto", help="kizuna uses no instructions beyond this level; "
+                        "oneDNN, where a peer lets it be told, neither")
     arguments = parser.parse_args()
+    if arguments.cpu_level in ("avx2", "avx512", "avx512_bf16"):
+        os.environ["ONEDNN_MAX_CPU_ISA"] = {"avx2": "AVX2", "avx512": "AVX512_CORE",
+                                            "avx512_bf16": "AVX512_CORE_BF16"}[arguments.cpu_level]
     with tempfile.TemporaryDirectory() as work:
         for model in arguments.model or ["animevideov3", "anime-6b"]:
-            report(model, arguments.size, measure(model, arguments.size, arguments.rounds, arguments.only, work))
+            report(model, arguments.size, measure(model, arguments.size, arguments.rounds, arguments.only,
+                                                  arguments.cpu_level, work))
 
 
 main()

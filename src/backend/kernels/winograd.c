@@ -323,23 +323,22 @@ INLINE vec finish(vec v, const kz_kernel *k, const kz_kernel_run *run, int n, si
     return v;
 }
 
-/* The outputs of one block that one store takes along: `vectors` of them. */
-INLINE void inverse_block(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
-                          size_t position, int column, int block, int vector, int vectors,
-                          struct shape s, bool narrow)
+/* `rows` × `columns` pixels of one tile: the outputs of a block that one store takes along. With
+ * constants for both the loops are unrolled and y stays in registers. */
+INLINE void store_pixels(const kz_kernel *k, const kz_kernel_run *run, vec y[2][4][4], int column,
+                         int block, int vector, int vectors, int rows, int columns, int out,
+                         bool narrow)
 {
-    vec y[2][4][4];
     int n = block * (narrow ? 32 : 16) + vector * LANES;
-    int columns = run->columns - column < s.out ? run->columns - column : s.out;
-    for (int v = 0; v < vectors; v++)
-        inverse_tile(y[v], sums + n + v * LANES, position, s);
-    for (int i = 0; i < s.out && i < run->rows; i++)
-        for (int j = 0; j < s.out && j < columns; j++) {
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) {
             size_t at = (size_t)(column + j) * KZ_PIXEL_BYTES;
             char *p = (char *)run->dst[i * k->out_blocks + block] + at;
             for (int v = 0; v < vectors; v++)
                 y[v][i][j] = finish(y[v][i][j], k, run, n + v * LANES, (size_t)i, block, vector + v,
-                                    at, s.out, narrow);
+                                    at, out, narrow);
 #if defined(KZ_BF16)
             if (narrow) {
                 store_pair(p, y[0][i][j], y[1][i][j]);
@@ -348,6 +347,22 @@ INLINE void inverse_block(const kz_kernel *k, const kz_kernel_run *run, const fl
 #endif
             vec_store((float *)p + vector * LANES, y[0][i][j]);
         }
+}
+
+INLINE void inverse_block(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
+                          size_t position, int column, int block, int vector, int vectors,
+                          struct shape s, bool narrow)
+{
+    vec y[2][4][4];
+    int n = block * (narrow ? 32 : 16) + vector * LANES;
+    int columns = run->columns - column < s.out ? run->columns - column : s.out;
+    int rows = run->rows < s.out ? run->rows : s.out;
+    for (int v = 0; v < vectors; v++)
+        inverse_tile(y[v], sums + n + v * LANES, position, s);
+    if (columns == s.out && rows == s.out)
+        store_pixels(k, run, y, column, block, vector, vectors, s.out, s.out, s.out, narrow);
+    else
+        store_pixels(k, run, y, column, block, vector, vectors, rows, columns, s.out, narrow);
 }
 
 INLINE void inverse_tiles(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
