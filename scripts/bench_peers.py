@@ -1,6 +1,5 @@
 """Interleaved rounds: in each, every engine runs the same picture once, in one order. What is
-compared are medians; the ranges tell how noisy the machine was. torch takes part where it is
-installed."""
+compared are medians; the ranges tell how noisy the machine was."""
 import argparse
 import json
 import os
