@@ -38,20 +38,6 @@ struct kz_plan {
 
 /* ---- device ---- */
 
-/* Intel's vector units run bf16 products at half the rate of fp32's, AMD's at the full one: twice
- * the multiply-accumulates. Measured, 2 ms each, since no flag tells; AMX is beyond doubt. */
-static bool measure_bf16(enum kz_cpu_level level)
-{
-    kz_kernel_peak *fp32 = kz_kernel_peak_for(level, false),
-                   *bf16 = kz_kernel_peak_for(level, true);
-    if (level != KZ_CPU_AVX512_BF16 || !fp32 || !bf16)
-        return false;
-    double slow = fp32(0.001), fast = bf16(0.001); /* the clock settles */
-    slow = fp32(0.001);
-    fast = bf16(0.001);
-    return fast < 1.5 * slow;
-}
-
 int kz_host_open(kz_device **device, const kz_device_params *params, const kz_host_params *host,
                  kz_log *log)
 {
@@ -61,7 +47,7 @@ int kz_host_open(kz_device **device, const kz_device_params *params, const kz_ho
     d->ops = host->ops;
     d->level = host->level;
     d->marches = host->marches;
-    d->bf16_is_slow = host->marches && measure_bf16(host->level);
+    d->bf16_is_slow = host->marches && host->level == KZ_CPU_AVX512_BF16 && !kz_cpu_has_fast_bf16();
     int threads = params->threads ? params->threads : kz_cpu_count();
     d->line = kz_asprintf("%s, %d thread%s", host->what, threads, threads == 1 ? "" : "s");
     int error = d->line ? 0 : kz_fail_memory(log, "the device");
@@ -192,10 +178,11 @@ static kz_march_params march_params(const kz_device *d, const kz_plan_params *pa
                              .threads = kz_pool_threads(d->pool)};
 }
 
-static bool can_march(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
+/* 0, KZ_ERROR_FAILED (the nets must run it) or KZ_ERROR_MEMORY, not reported. */
+static int check_march(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
 {
     kz_march_params march = march_params(d, params);
-    return d->marches && kz_march_can(graph, &march);
+    return d->marches ? kz_march_check(graph, &march) : KZ_ERROR_FAILED;
 }
 
 static int compile_march(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
@@ -217,21 +204,14 @@ static int resolve_precision(const kz_device *d, enum kz_precision asked, kz_log
     return d->ops->precision(asked, d->level, log);
 }
 
-static int compile_into(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
-                        kz_log *log)
+static int compile_on_nets(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
+                           kz_log *log)
 {
     kz_graph *head = NULL, *tail = NULL;
-    kz_plan_params resolved = *params;
-    int precision = resolve_precision(p->device, params->precision, log);
-    if (precision < 0)
-        return precision;
-    p->info.precision = resolved.precision = (enum kz_precision)precision;
-    if (can_march(p->device, graph, &resolved))
-        return compile_march(p, graph, &resolved, log);
     int error = kz_graph_split(graph, &head, &tail);
     if (error)
         return kz_fail_memory(log, "the network");
-    error = compile_nets(p, head, tail, &resolved, log);
+    error = compile_nets(p, head, tail, params, log);
     kz_graph_close(&head);
     kz_graph_close(&tail);
     if (error)
@@ -245,6 +225,21 @@ static int compile_into(kz_plan *p, const kz_graph *graph, const kz_plan_params 
     if (p->tail)
         p->info.memory += p->device->ops->memory(p->tail);
     return 0;
+}
+
+static int compile_into(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
+                        kz_log *log)
+{
+    kz_plan_params resolved = *params;
+    int precision = resolve_precision(p->device, params->precision, log);
+    if (precision < 0)
+        return precision;
+    p->info.precision = resolved.precision = (enum kz_precision)precision;
+    int error = check_march(p->device, graph, &resolved);
+    if (error == KZ_ERROR_MEMORY)
+        return kz_fail_memory(log, "the network");
+    return error ? compile_on_nets(p, graph, &resolved, log)
+                 : compile_march(p, graph, &resolved, log);
 }
 
 int kz_host_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
@@ -301,7 +296,10 @@ kz_plan_need kz_host_need(const kz_device *d, const kz_graph *graph, const kz_pl
     kz_plan_params resolved = *params;
     int precision = resolve_precision(d, params->precision, NULL);
     resolved.precision = precision < 0 ? KZ_PRECISION_FP32 : (enum kz_precision)precision;
-    if (!can_march(d, graph, &resolved))
+    int error = check_march(d, graph, &resolved);
+    if (error == KZ_ERROR_MEMORY)
+        return (kz_plan_need){.bytes = (size_t)-1};
+    if (error)
         return (kz_plan_need){.bytes = need_of_nets(d, graph, &resolved)};
     kz_march_params march = march_params(d, &resolved);
     return (kz_plan_need){.bytes = kz_march_need(graph, &march), .shared = true};

@@ -37,6 +37,12 @@ enum kz_cpu_level kz_cpu_detect(void)
     return has_amx_bf16() && amx_is_permitted() ? KZ_CPU_AMX : KZ_CPU_AVX512_BF16;
 }
 
+bool kz_cpu_has_fast_bf16(void)
+{
+    __builtin_cpu_init();
+    return !__builtin_cpu_is("intel");
+}
+
 static unsigned processor(char brand[49])
 {
     unsigned r[12] = {0}, a = 0, b, c, d;
@@ -56,6 +62,11 @@ void kz_cpu_flush_denormals(void)
 enum kz_cpu_level kz_cpu_detect(void)
 {
     return KZ_CPU_BASELINE;
+}
+
+bool kz_cpu_has_fast_bf16(void)
+{
+    return false;
 }
 
 static unsigned processor(char brand[49])

@@ -255,10 +255,11 @@ def names(t):
         t.clean(name)
         digest = t.whole()
         process = t.start(out=out)
-        time.sleep(t.seconds * 0.7)
+        time.sleep(t.seconds * 0.5)
         process.kill()
         process.communicate()
-        t.run(out=out, )
+        (t.work / name).unlink(missing_ok=True)  # a machine that has become faster was done already
+        t.run(out=out)
         assert t.digest(name) == digest
         left = [p for p in t.work.iterdir() if p.name.endswith(".kizuna")]
         assert not left, left

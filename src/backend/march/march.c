@@ -130,15 +130,15 @@ size_t kz_march_need(const kz_graph *graph, const kz_march_params *params)
     return bytes;
 }
 
-bool kz_march_can(const kz_graph *graph, const kz_march_params *params)
+int kz_march_check(const kz_graph *graph, const kz_march_params *params)
 {
     kz_march_shape shape;
     kz_march_params small = *params;
     small.width = small.height = KZ_MARCH_CELL;
-    if (kz_march_shape_open(&shape, graph, &small))
-        return false;
-    kz_march_shape_close(&shape);
-    return true;
+    int error = kz_march_shape_open(&shape, graph, &small);
+    if (!error)
+        kz_march_shape_close(&shape);
+    return error;
 }
 
 double kz_march_macs(const kz_march *m)

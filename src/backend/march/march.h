@@ -27,11 +27,12 @@ typedef struct kz_march_params {
     int threads;
 } kz_march_params;
 
-/* Whether our kernels have all that the network needs at this level. */
-bool kz_march_can(const kz_graph *graph, const kz_march_params *params);
+/* 0 when our kernels have all that the network needs at this level, KZ_ERROR_FAILED when they
+ * don't, KZ_ERROR_MEMORY when memory is too short to tell. */
+int kz_march_check(const kz_graph *graph, const kz_march_params *params);
 
 /* Packs weights and lays out memory; the graph may be closed afterwards. 0, KZ_ERROR_MEMORY or
- * KZ_ERROR_FAILED where kz_march_can() is false (not reported). */
+ * KZ_ERROR_FAILED where kz_march_check() has it (not reported). */
 int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params *params);
 void kz_march_close(kz_march **march); /* NULL is legal */
 
