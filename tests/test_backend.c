@@ -8,19 +8,11 @@
 #include "backend/split.h"
 #include "base/mem.h"
 #include "check.h"
+#include "cpu_level.h"
 #include "graph_eval.h"
 #include "model/rewrite.h"
 #include "model/tone.h"
 #include "random_graph.h"
-
-static enum kz_cpu_level level(void)
-{
-    const char *name = getenv("KIZUNA_CPU_LEVEL");
-    enum kz_cpu_level most = kz_cpu_detect();
-    int asked = name ? kz_cpu_level_parse(name) : (int)most;
-    CHECK(asked >= 0);
-    return asked < (int)most ? (enum kz_cpu_level)asked : most;
-}
 
 static kz_log *errors(void)
 {

@@ -10,6 +10,7 @@
 #include "backend/kernels/table.h"
 #include "base/mem.h"
 #include "check.h"
+#include "cpu_level.h"
 #include "random_graph.h"
 
 enum { MARGIN = 24, SENTINEL = 0x5a, MOST_ROWS = 8 };
@@ -20,15 +21,6 @@ static int random_int(int least, int most)
 {
     int n = least + (int)((random_unit(&seed) * 0.5f + 0.5f) * (float)(most - least + 1));
     return n > most ? most : n;
-}
-
-static enum kz_cpu_level level(void)
-{
-    const char *name = getenv("KIZUNA_CPU_LEVEL");
-    enum kz_cpu_level most = kz_cpu_detect();
-    int asked = name ? kz_cpu_level_parse(name) : (int)most;
-    CHECK(asked >= 0);
-    return asked < (int)most ? (enum kz_cpu_level)asked : most;
 }
 
 /* ---- tables ---- */

@@ -39,6 +39,7 @@ typedef struct kz_plan_info {
     enum kz_precision precision; /* never AUTO */
     size_t memory;               /* bytes of arena, weights and scratch, all threads together */
     double macs;                 /* executed multiply-accumulates per tile */
+    bool shared;                 /* as in kz_plan_need */
 } kz_plan_info;
 
 /* One layer of a plan, over all runs so far. */

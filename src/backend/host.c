@@ -178,21 +178,19 @@ static kz_march_params march_params(const kz_device *d, const kz_plan_params *pa
                              .threads = kz_pool_threads(d->pool)};
 }
 
-/* 0, KZ_ERROR_FAILED (the nets must run it) or KZ_ERROR_MEMORY, not reported. */
-static int check_march(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
-{
-    kz_march_params march = march_params(d, params);
-    return d->marches ? kz_march_check(graph, &march) : KZ_ERROR_FAILED;
-}
-
+/* 0, KZ_ERROR_FAILED (the nets must run it, not reported) or KZ_ERROR_MEMORY (reported). */
 static int compile_march(kz_plan *p, const kz_graph *graph, const kz_plan_params *params,
                          kz_log *log)
 {
     kz_march_params march = march_params(p->device, params);
-    if (kz_march_open(&p->march, graph, &march))
+    int error = p->device->marches ? kz_march_open(&p->march, graph, &march) : KZ_ERROR_FAILED;
+    if (error == KZ_ERROR_MEMORY)
         return kz_fail_memory(log, "the network");
+    if (error)
+        return error;
     p->info.memory = kz_march_memory(p->march);
     p->info.macs = kz_march_macs(p->march);
+    p->info.shared = true;
     return 0;
 }
 
@@ -235,11 +233,8 @@ static int compile_into(kz_plan *p, const kz_graph *graph, const kz_plan_params 
     if (precision < 0)
         return precision;
     p->info.precision = resolved.precision = (enum kz_precision)precision;
-    int error = check_march(p->device, graph, &resolved);
-    if (error == KZ_ERROR_MEMORY)
-        return kz_fail_memory(log, "the network");
-    return error ? compile_on_nets(p, graph, &resolved, log)
-                 : compile_march(p, graph, &resolved, log);
+    int error = compile_march(p, graph, &resolved, log);
+    return error == KZ_ERROR_FAILED ? compile_on_nets(p, graph, &resolved, log) : error;
 }
 
 int kz_host_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
@@ -296,13 +291,11 @@ kz_plan_need kz_host_need(const kz_device *d, const kz_graph *graph, const kz_pl
     kz_plan_params resolved = *params;
     int precision = resolve_precision(d, params->precision, NULL);
     resolved.precision = precision < 0 ? KZ_PRECISION_FP32 : (enum kz_precision)precision;
-    int error = check_march(d, graph, &resolved);
-    if (error == KZ_ERROR_MEMORY)
-        return (kz_plan_need){.bytes = (size_t)-1};
-    if (error)
-        return (kz_plan_need){.bytes = need_of_nets(d, graph, &resolved)};
     kz_march_params march = march_params(d, &resolved);
-    return (kz_plan_need){.bytes = kz_march_need(graph, &march), .shared = true};
+    kz_plan_need need = {.bytes = (size_t)-1, .shared = true};
+    int error = d->marches ? kz_march_need(&need.bytes, graph, &march) : KZ_ERROR_FAILED;
+    return error == KZ_ERROR_FAILED ? (kz_plan_need){.bytes = need_of_nets(d, graph, &resolved)}
+                                    : need;
 }
 
 /* ---- run ---- */

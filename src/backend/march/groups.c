@@ -66,12 +66,9 @@ static void mark_values(kz_march_shape *s, int group)
         kz_march_value *out = &s->values[s->nodes[n].output];
         out->stored = out->last_reader >= g->end;
         out->ringed = s->nodes[n].output == s->result;
-        for (int m = n + 1; m < g->end; m++) {
-            for (int i = 0; i < s->nodes[m].n_inputs; i++)
-                out->ringed |= s->nodes[m].inputs[i] == s->nodes[n].output;
-            for (int i = 0; i < s->nodes[m].n_residuals; i++)
-                out->ringed |= s->nodes[m].residuals[i] == s->nodes[n].output;
-        }
+        for (int m = n + 1; m < g->end; m++)
+            out->ringed |= kz_march_has_input(&s->nodes[m], s->nodes[n].output) ||
+                           kz_march_has_residual(&s->nodes[m], s->nodes[n].output);
     }
 }
 
@@ -126,12 +123,6 @@ static kz_march_rect clip(const kz_march_shape *s, const kz_march_value *v, kz_m
                            r.y1 < height ? r.y1 : height};
 }
 
-/* Rows and columns that a kernel reads around what it makes. */
-static int reach(const kz_march_node *node)
-{
-    return node->kind == KZ_KERNEL_SHUFFLE ? 0 : 1;
-}
-
 void kz_march_needs(const kz_march_shape *s, const kz_march_group *g, kz_march_rect cell,
                     kz_march_rect *rects)
 {
@@ -147,8 +138,9 @@ void kz_march_needs(const kz_march_shape *s, const kz_march_group *g, kz_march_r
         int grain = kz_march_grain(node), rows = kz_march_out_rows(node), f = node->factor;
         kz_march_rect whole = {round_down(r->x0, grain), round_down(r->y0, rows),
                                round_up(r->x1, grain), round_up(r->y1, rows)};
-        kz_march_rect read = {whole.x0 / f - reach(node), whole.y0 / f - reach(node),
-                              whole.x1 / f + reach(node), whole.y1 / f + reach(node)};
+        kz_march_rect read = {
+            whole.x0 / f - kz_march_reach(node), whole.y0 / f - kz_march_reach(node),
+            whole.x1 / f + kz_march_reach(node), whole.y1 / f + kz_march_reach(node)};
         *r = clip(s, out, whole);
         for (int i = 0; i < node->n_inputs; i++)
             unite(&rects[node->inputs[i]], clip(s, &s->values[node->inputs[i]], read));
@@ -157,18 +149,15 @@ void kz_march_needs(const kz_march_shape *s, const kz_march_group *g, kz_march_r
     }
 }
 
-void kz_march_rows_read(const kz_march_shape *s, const kz_march_node *node, int value, int y,
-                        const kz_march_rect *rects, int *first, int *end)
+void kz_march_rows_read(const kz_march_node *node, int value, int y, const kz_march_rect *rects,
+                        int *first, int *end)
 {
-    bool residual = true;
-    for (int i = 0; i < node->n_inputs; i++)
-        residual &= node->inputs[i] != value;
-    *first = residual ? y : y / node->factor - reach(node);
-    *end = residual ? y + kz_march_out_rows(node) : *first + node->kernel.ops->in_rows;
-    for (int i = 0; i < node->n_residuals && !residual; i++)
-        if (node->residuals[i] == value && y + kz_march_out_rows(node) > *end)
-            *end = y + kz_march_out_rows(node);
+    bool input = kz_march_has_input(node, value);
+    int made = y + kz_march_out_rows(node);
+    *first = input ? y / node->factor - kz_march_reach(node) : y;
+    *end = input ? *first + node->kernel.ops->in_rows : made;
+    if (input && kz_march_has_residual(node, value) && made > *end)
+        *end = made;
     if (*end > rects[value].y1)
         *end = rects[value].y1;
-    (void)s;
 }

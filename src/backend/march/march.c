@@ -1,6 +1,5 @@
 #include "backend/march/march.h"
 
-#include <stdint.h>
 #include <string.h>
 
 #include "backend/march/shape.h"
@@ -120,25 +119,15 @@ size_t kz_march_memory(const kz_march *m)
     return memory_of(&m->shape);
 }
 
-size_t kz_march_need(const kz_graph *graph, const kz_march_params *params)
+int kz_march_need(size_t *bytes, const kz_graph *graph, const kz_march_params *params)
 {
     kz_march_shape shape;
-    if (kz_march_shape_open(&shape, graph, params))
-        return SIZE_MAX;
-    size_t bytes = memory_of(&shape);
+    int error = kz_march_shape_open(&shape, graph, params);
+    if (error)
+        return error;
+    *bytes = memory_of(&shape);
     kz_march_shape_close(&shape);
-    return bytes;
-}
-
-int kz_march_check(const kz_graph *graph, const kz_march_params *params)
-{
-    kz_march_shape shape;
-    kz_march_params small = *params;
-    small.width = small.height = KZ_MARCH_CELL;
-    int error = kz_march_shape_open(&shape, graph, &small);
-    if (!error)
-        kz_march_shape_close(&shape);
-    return error;
+    return 0;
 }
 
 double kz_march_macs(const kz_march *m)
@@ -207,7 +196,7 @@ struct pointers {
 static void point_inputs(struct pointers *to, const struct cell_run *c, const kz_march_node *node,
                          int y)
 {
-    int n = 0, reach = node->kind == KZ_KERNEL_SHUFFLE ? 0 : 1;
+    int n = 0, reach = kz_march_reach(node);
     int x = c->worker->rects[node->output].x0 / node->factor - reach;
     for (int row = 0; row < node->kernel.ops->in_rows; row++)
         for (int i = 0; i < node->n_inputs; i++) {

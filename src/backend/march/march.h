@@ -6,9 +6,10 @@
  * layer is a ring of a few rows that stays in the core's cache. Only what goes from one group to
  * another is a whole plane in memory. Around a cell each layer computes the rows and columns that
  * the later ones need (2 for each layer of F(2×2), 4 of F(4×4)): recomputed, not carried, which
- * costs (2 × 5 / 2) / 160 = 3 % a side for a dense block in cells 160 wide, and leaves the cells
- * independent: no thread waits for another within a group. A row of a 160 wide cell is 10 KiB per
- * 32 channels in bf16, so a dense block's rings take about 0.8 MiB.
+ * costs 2 × 4 / 2 columns on average for a dense block, 1.3 % a side of a cell 320 wide, and leaves
+ * the cells independent: no thread waits for another within a group. A row of such a cell is 21 KiB
+ * per 32 channels in bf16, and a dense block's rings, 7 to 13 rows of its four inner values, take
+ * 0.9 MiB.
  *
  * The kernels' groups of pixels hang on the picture's corner, whatever the cell; so neither cells
  * nor threads change a bit of the result. */
@@ -27,19 +28,15 @@ typedef struct kz_march_params {
     int threads;
 } kz_march_params;
 
-/* 0 when our kernels have all that the network needs at this level, KZ_ERROR_FAILED when they
- * don't, KZ_ERROR_MEMORY when memory is too short to tell. */
-int kz_march_check(const kz_graph *graph, const kz_march_params *params);
-
-/* Packs weights and lays out memory; the graph may be closed afterwards. 0, KZ_ERROR_MEMORY or
- * KZ_ERROR_FAILED where kz_march_check() has it (not reported). */
+/* Packs weights and lays out memory; the graph may be closed afterwards. 0, KZ_ERROR_MEMORY, or
+ * KZ_ERROR_FAILED when our kernels lack something that the network needs at this level; neither is
+ * reported. */
 int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params *params);
 void kz_march_close(kz_march **march); /* NULL is legal */
 
-/* Bytes held while open; kz_march_need() is the same without opening, SIZE_MAX when memory is
- * short. */
+/* Bytes held while open; kz_march_need() is the same without opening, with the same errors. */
 size_t kz_march_memory(const kz_march *march);
-size_t kz_march_need(const kz_graph *graph, const kz_march_params *params);
+int kz_march_need(size_t *bytes, const kz_graph *graph, const kz_march_params *params);
 
 /* Executed multiply-accumulates per picture, of direct convolutions, halos included. */
 double kz_march_macs(const kz_march *march);

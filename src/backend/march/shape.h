@@ -91,10 +91,10 @@ kz_march_rect kz_march_cell(const kz_march_shape *shape, const kz_march_group *g
 void kz_march_needs(const kz_march_shape *shape, const kz_march_group *group, kz_march_rect cell,
                     kz_march_rect *rects);
 
-/* Rows of input `input` (of inputs, then residuals) that the node reads to make rows `y` … of its
- * output; clipped to what exists. */
-void kz_march_rows_read(const kz_march_shape *shape, const kz_march_node *node, int value, int y,
-                        const kz_march_rect *rects, int *first, int *end);
+/* Rows of `value`, an input or a residual, that the node reads to make rows `y` … of its output;
+ * the end is clipped to what is needed of the value at all. */
+void kz_march_rows_read(const kz_march_node *node, int value, int y, const kz_march_rect *rects,
+                        int *first, int *end);
 
 /* ---- walk.c ---- */
 
@@ -117,6 +117,28 @@ int kz_march_size_rings(kz_march_shape *shape);
 static inline int kz_march_out_rows(const kz_march_node *node)
 {
     return node->kernel.ops->out_rows * node->kernel.factor;
+}
+
+/* Rows and columns that a kernel reads around what it makes. */
+static inline int kz_march_reach(const kz_march_node *node)
+{
+    return node->kind == KZ_KERNEL_SHUFFLE ? 0 : 1;
+}
+
+static inline bool kz_march_has_input(const kz_march_node *node, int value)
+{
+    for (int i = 0; i < node->n_inputs; i++)
+        if (node->inputs[i] == value)
+            return true;
+    return false;
+}
+
+static inline bool kz_march_has_residual(const kz_march_node *node, int value)
+{
+    for (int i = 0; i < node->n_residuals; i++)
+        if (node->residuals[i] == value)
+            return true;
+    return false;
 }
 
 static inline int kz_march_grain(const kz_march_node *node)

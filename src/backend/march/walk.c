@@ -17,7 +17,7 @@ static bool is_ready(const kz_march_walk *w, const kz_march_node *node, int y)
         int producer = w->shape->values[values[i]].producer, first, end;
         if (producer < w->group->first)
             continue;
-        kz_march_rows_read(w->shape, node, values[i], y, w->rects, &first, &end);
+        kz_march_rows_read(node, values[i], y, w->rects, &first, &end);
         if (w->next[producer] < end)
             return false;
     }
@@ -76,14 +76,9 @@ static int oldest_row(const struct sizing *z, int value)
         int y = z->walk.next[n], first, end;
         if (y >= z->walk.rects[node->output].y1)
             continue;
-        bool reads = false;
-        for (int i = 0; i < node->n_inputs; i++)
-            reads |= node->inputs[i] == value;
-        for (int i = 0; i < node->n_residuals; i++)
-            reads |= node->residuals[i] == value;
-        if (!reads)
+        if (!kz_march_has_input(node, value) && !kz_march_has_residual(node, value))
             continue;
-        kz_march_rows_read(z->shape, node, value, y, z->walk.rects, &first, &end);
+        kz_march_rows_read(node, value, y, z->walk.rects, &first, &end);
         oldest = first < oldest ? first : oldest;
     }
     return oldest;
