@@ -155,17 +155,16 @@ static int time_upscaler(kz_upscaler *upscaler, const kz_video_format *in,
     return error;
 }
 
-/* What the busiest thread has to do, and all of them together. */
+/* What is done one after the other, and all of it. */
 struct load {
     double busiest, all;
 };
 
-static struct load load_of(const struct work *w, const kz_upscaler *upscaler)
+static struct load load_of(const kz_upscaler *upscaler)
 {
     const kz_upscaler_info u = kz_upscaler_get_info(upscaler);
     const int tiles = kz_tiling_count(&u.tiling);
-    const int threads = w->engine.backend->threads(w->engine.device);
-    const int rounds = (tiles + threads - 1) / threads;
+    const int rounds = (tiles + u.tiles_at_once - 1) / u.tiles_at_once;
     return (struct load){u.macs / tiles * rounds, u.macs};
 }
 
@@ -196,7 +195,7 @@ static int time_part(struct work *w, int divisor, kz_cost *cost)
     if (!error)
         error = time_upscaler(upscaler, &in, &out, cost, w->log);
     if (!error) {
-        const struct load part = load_of(w, upscaler), whole = load_of(w, w->upscaler);
+        const struct load part = load_of(upscaler), whole = load_of(w->upscaler);
         cost->seconds *= whole.busiest / part.busiest;
         cost->cpu *= whole.all / part.all;
     }

@@ -203,6 +203,7 @@ kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *u)
         .tiling = u->tiling,
         .memory = plan.memory + canvas + scratch * sizeof(float) * (size_t)threads,
         .macs = plan.macs * kz_tiling_count(&u->tiling),
+        .tiles_at_once = plan.shared ? 1 : threads,
         .graph_macs = u->graph_macs,
         .scale = u->scale,
     };

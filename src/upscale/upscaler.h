@@ -46,6 +46,7 @@ typedef struct kz_upscaler_info {
     kz_tiling tiling;
     size_t memory;     /* bytes held while open */
     double macs;       /* executed per picture, halos included */
+    int tiles_at_once; /* that are computed side by side: one where all threads share it */
     double graph_macs; /* per input pixel, without halos */
     int scale;         /* the network's own */
 } kz_upscaler_info;
