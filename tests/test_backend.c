@@ -48,8 +48,16 @@ static struct result run_backend(const kz_backend *backend, const kz_graph *grap
         guarded[i] = 1234;
     kz_plane src = {(void *)in, width * 4, width, height, 4, 8};
     kz_plane dst = {guarded + 16, r.width * 4, r.width, r.height, 4, 8};
-    kz_run run = {
-        .src = &src, .src_levels = {0, 1}, .dst = &dst, .dst_levels = {0, 1}, .tiling = &tiling};
+    kz_tile tiles[512];
+    CHECK(kz_tiling_count(&tiling) <= 512);
+    for (int i = 0; i < kz_tiling_count(&tiling); i++)
+        tiles[i] = kz_tiling_get(&tiling, i);
+    kz_run run = {.src = &src,
+                  .src_levels = {0, 1},
+                  .dst = &dst,
+                  .dst_levels = {0, 1},
+                  .tiles = tiles,
+                  .n_tiles = kz_tiling_count(&tiling)};
     CHECK(backend->run(plan, &run) == 0);
     for (size_t i = 0; i < 16; i++)
         CHECK(guarded[i] == 1234 && guarded[16 + count + i] == 1234);
@@ -335,6 +343,67 @@ static void tiles_equal_the_whole(void)
     kz_graph_close(&graph);
 }
 
+/* Runs single tiles of any size through one plan, and holds what each decides against `whole`. */
+static void compare_parts(const kz_graph *graph, enum kz_precision precision, int width, int height,
+                          int halo)
+{
+    kz_device *device;
+    kz_plan *plan;
+    kz_plan_info info;
+    unsigned seed = 77;
+    int scale = graph->nodes[graph->output].scale;
+    float *in = random_luma(width, height, 9);
+    struct result whole =
+        run_backend(&kz_backend_cpu, graph, in, width, height, 4096, 0, 2, precision);
+    float *out = kz_alloc((size_t)whole.width * (size_t)whole.height, sizeof(*out));
+    kz_device_params device_params = {.threads = 2, .level = level()};
+    kz_plan_params params = {width, height, precision};
+    CHECK(kz_backend_cpu.open(&device, &device_params, NULL) == 0);
+    CHECK(kz_backend_cpu.compile(device, &plan, graph, &params, NULL) == 0);
+    kz_backend_cpu.info(plan, &info);
+    kz_plane src = {in, width * 4, width, height, 4, 8};
+    kz_plane dst = {out, whole.width * 4, whole.width, whole.height, 4, 8};
+    for (int i = 0; i < 40 && info.any_size; i++) {
+        int x = (int)(random_unit(&seed) * 0.499f * (float)width + 0.5f * (float)width);
+        int y = (int)(random_unit(&seed) * 0.499f * (float)height + 0.5f * (float)height);
+        int w = 1 + abs((int)(random_unit(&seed) * (float)(width - x - 1)));
+        int h = 1 + abs((int)(random_unit(&seed) * (float)(height - y - 1)));
+        kz_tile t = kz_tile_around(width, height, x, y, x + w, y + h, halo);
+        kz_run run = {.src = &src,
+                      .src_levels = {0, 1},
+                      .dst = &dst,
+                      .dst_levels = {0, 1},
+                      .tiles = &t,
+                      .n_tiles = 1};
+        memset(out, 0, (size_t)whole.width * (size_t)whole.height * sizeof(*out));
+        CHECK(kz_backend_cpu.run(plan, &run) == 0);
+        for (int row = 0; row < whole.height; row++)
+            for (int column = 0; column < whole.width; column++) {
+                size_t at = (size_t)row * (size_t)whole.width + (size_t)column;
+                bool own = row >= y * scale && row < (y + h) * scale && column >= x * scale &&
+                           column < (x + w) * scale;
+                CHECK(out[at] == (own ? whole.data[at] : 0));
+            }
+    }
+    kz_backend_cpu.close_plan(&plan);
+    kz_backend_cpu.close(&device);
+    kz_free(whole.data);
+    kz_free(out);
+    kz_free(in);
+}
+
+/* Winograd's groups of pixels widen what a pixel depends on from 1 to at most 4 a layer. */
+static void parts_are_as_the_whole(void)
+{
+    kz_graph *small = folded(random_srvgg(3, 32, 4, 33)),
+             *dense = folded(random_rrdb(1, 32, 16, 35));
+    compare_parts(small, KZ_PRECISION_FP32, 203, 121, 24);
+    compare_parts(small, KZ_PRECISION_AUTO, 1100, 67, 12);
+    compare_parts(dense, KZ_PRECISION_AUTO, 189, 383, 100);
+    kz_graph_close(&small);
+    kz_graph_close(&dense);
+}
+
 static void compare_threads(kz_graph *graph, int width, int height, int tile, int halo)
 {
     float *in = random_luma(width, height, 6);
@@ -395,7 +464,8 @@ static void cancel_ends_a_run(void)
     CHECK(kz_backend_cpu.open(&device, &device_params, NULL) == 0);
     CHECK(kz_backend_cpu.compile(device, &plan, graph, &params, NULL) == 0);
     kz_plane src = {in, 64 * 4, 64, 64, 4, 8}, dst = {out, 256 * 4, 256, 256, 4, 8};
-    kz_run run = {&src, {0, 1}, &dst, {0, 1}, NULL, &tiling, &stop};
+    kz_tile tile = kz_tiling_get(&tiling, 0);
+    kz_run run = {&src, {0, 1}, &dst, {0, 1}, NULL, &tile, 1, &stop};
     CHECK(kz_backend_cpu.run(plan, &run) == KZ_ERROR_CANCELLED);
     stop = false;
     CHECK(kz_backend_cpu.run(plan, &run) == 0);
@@ -417,6 +487,7 @@ static const struct check_case cases[] = {
     {"cpu refuses bf16 without it", cpu_refuses_bf16_without_it},
     {"cpu names a layer it can't run", cpu_names_a_layer_it_cant_run},
     {"tiles equal the whole", tiles_equal_the_whole},
+    {"parts are as the whole", parts_are_as_the_whole},
     {"threads don't change a bit", threads_dont_change_a_bit},
     {"need is what compile takes", need_is_what_compile_takes},
     {"cancel ends a run", cancel_ends_a_run},

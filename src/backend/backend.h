@@ -40,6 +40,7 @@ typedef struct kz_plan_info {
     size_t memory;               /* bytes of arena, weights and scratch, all threads together */
     double macs;                 /* executed multiply-accumulates per tile */
     bool shared;                 /* as in kz_plan_need */
+    bool any_size;               /* runs tiles of every size up to the plan's, else only that */
 } kz_plan_info;
 
 /* One layer of a plan, over all runs so far. */
@@ -63,8 +64,9 @@ typedef struct kz_run {
     kz_levels src_levels;
     const kz_plane *dst; /* the same picture times the network's scale */
     kz_levels dst_levels;
-    const kz_tone *tone;       /* applied to the network's output; NULL: none */
-    const kz_tiling *tiling;   /* its tile size is the plan's */
+    const kz_tone *tone;  /* applied to the network's output; NULL: none */
+    const kz_tile *tiles; /* of the plan's size, or as kz_plan_info's any_size allows */
+    int n_tiles;
     const atomic_bool *cancel; /* ends the run soon after it is set, with KZ_ERROR_CANCELLED; NULL:
                                 * never */
 } kz_run;
@@ -94,7 +96,7 @@ typedef struct kz_backend {
     kz_plan_need (*need)(const kz_device *device, const kz_graph *graph,
                          const kz_plan_params *params);
 
-    /* Runs all tiles. The result is the same for any number of threads. 0, KZ_ERROR_CANCELLED or
+    /* Runs the tiles. The result is the same for any number of threads. 0, KZ_ERROR_CANCELLED or
      * KZ_ERROR_FAILED (not reported: the library said no more than no). */
     int (*run)(kz_plan *plan, const kz_run *run);
 
@@ -107,6 +109,11 @@ typedef struct kz_backend {
      * read and written, of a copy in memory. */
     double (*peak)(kz_device *device, enum kz_precision precision, double seconds);
     double (*bandwidth)(kz_device *device, double seconds);
+
+    /* Calls run() for every item, on several threads at once; `worker` is below threads(). For work
+     * on planes in host memory. */
+    void (*each)(kz_device *device, int items, void (*run)(void *context, int worker, int item),
+                 void *context);
 
     /* Resamples a plane on the device's threads. 0 or KZ_ERROR_MEMORY (not reported). */
     int (*scale)(kz_device *device, const kz_resampler *resampler, const kz_plane *src,

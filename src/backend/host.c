@@ -190,7 +190,7 @@ static int compile_march(kz_plan *p, const kz_graph *graph, const kz_plan_params
         return error;
     p->info.memory = kz_march_memory(p->march);
     p->info.macs = kz_march_macs(p->march);
-    p->info.shared = true;
+    p->info.shared = p->info.any_size = true;
     return 0;
 }
 
@@ -308,10 +308,9 @@ struct tile_run {
 
 static void load_tile(const kz_run *run, kz_tile tile, float *in)
 {
-    int width = run->tiling->tile_width;
-    for (int y = 0; y < run->tiling->tile_height; y++)
-        kz_levels_load(run->src_levels, run->src, tile.x, tile.y + y, width,
-                       in + (size_t)y * (size_t)width);
+    for (int y = 0; y < tile.height; y++)
+        kz_levels_load(run->src_levels, run->src, tile.x, tile.y + y, tile.width,
+                       in + (size_t)y * (size_t)tile.width);
 }
 
 /* Stores the owned part of rows y0 … y1-1 of the tile (input pixels), each row once; row `first` is
@@ -320,7 +319,7 @@ static void store_rows(const kz_run *run, kz_tile tile, int scale, int first, in
                        float *out)
 {
     int own0 = tile.own_y0 - tile.y, own1 = tile.own_y1 - tile.y;
-    size_t stride = (size_t)run->tiling->tile_width * (size_t)scale;
+    size_t stride = (size_t)tile.width * (size_t)scale;
     y0 = y0 > own0 ? y0 : own0;
     y1 = y1 < own1 ? y1 : own1;
     int count = (tile.own_x1 - tile.own_x0) * scale;
@@ -365,7 +364,7 @@ static void run_tile(void *context, int worker, int item)
 {
     struct tile_run *t = context;
     kz_plan *p = t->plan;
-    kz_tile tile = kz_tiling_get(t->run->tiling, item);
+    kz_tile tile = t->run->tiles[item];
     char *in = p->buffers + worker_bytes(p) * (size_t)worker;
     char *cut = in + p->in_bytes, *band = cut + p->cut_bytes, *out = band + p->band_bytes;
     load_tile(t->run, tile, (float *)in);
@@ -373,7 +372,7 @@ static void run_tile(void *context, int worker, int item)
     if (!error && p->tail)
         error = run_bands(p, t->run, worker, tile, cut, band, (float *)out);
     else if (!error)
-        store_rows(t->run, tile, p->scale, 0, 0, t->run->tiling->tile_height, (float *)out);
+        store_rows(t->run, tile, p->scale, 0, 0, tile.height, (float *)out);
     if (error)
         atomic_store(&t->error, error);
 }
@@ -381,8 +380,8 @@ static void run_tile(void *context, int worker, int item)
 static int run_march(kz_plan *plan, const kz_run *run)
 {
     int error = 0;
-    for (int i = 0; i < kz_tiling_count(run->tiling) && !error; i++)
-        error = kz_march_run(plan->march, plan->device->pool, run, kz_tiling_get(run->tiling, i));
+    for (int i = 0; i < run->n_tiles && !error; i++)
+        error = kz_march_run(plan->march, plan->device->pool, run, run->tiles[i]);
     return error;
 }
 
@@ -391,7 +390,7 @@ int kz_host_run(kz_plan *plan, const kz_run *run)
     if (plan->march)
         return run_march(plan, run);
     struct tile_run t = {.plan = plan, .run = run};
-    kz_pool_run(plan->device->pool, kz_tiling_count(run->tiling), run_tile, &t);
+    kz_pool_run(plan->device->pool, run->n_tiles, run_tile, &t);
     return atomic_load(&t.error);
 }
 
@@ -481,6 +480,12 @@ static void scale_band(void *context, int worker, int item)
     int y1 = (int)((long)s->dst->height * (item + 1) / s->bands);
     kz_resample_rows(s->resampler, s->src, s->src_levels, s->dst, s->dst_levels, y0, y1,
                      s->device->scratch + s->device->scratch_floats * (size_t)worker);
+}
+
+void kz_host_each(kz_device *device, int items, void (*run)(void *context, int worker, int item),
+                  void *context)
+{
+    kz_pool_run(device->pool, items, run, context);
 }
 
 int kz_host_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,

@@ -66,6 +66,8 @@ int kz_host_run(kz_plan *plan, const kz_run *run);
 int kz_host_layers(const kz_plan *plan, kz_layer *layers, int most);
 double kz_host_peak(kz_device *device, enum kz_precision precision, double seconds);
 double kz_host_bandwidth(kz_device *device, double seconds);
+void kz_host_each(kz_device *device, int items, void (*run)(void *context, int worker, int item),
+                  void *context);
 int kz_host_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                   kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);
 

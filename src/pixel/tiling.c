@@ -57,9 +57,35 @@ kz_tile kz_tiling_get(const kz_tiling *t, int index)
     return (kz_tile){
         .x = corner(t->width, t->tile_width, t->columns, column),
         .y = corner(t->height, t->tile_height, t->rows, row),
+        .width = t->tile_width,
+        .height = t->tile_height,
         .own_x0 = border(t->width, t->tile_width, t->columns, column),
         .own_y0 = border(t->height, t->tile_height, t->rows, row),
         .own_x1 = border(t->width, t->tile_width, t->columns, column + 1),
         .own_y1 = border(t->height, t->tile_height, t->rows, row + 1),
     };
+}
+
+static int before(int start, int halo)
+{
+    int first = start > halo ? start - halo : 0;
+    return first / KZ_TILE_STEP * KZ_TILE_STEP;
+}
+
+static int behind(int end, int halo, int length)
+{
+    return end + halo < length ? end + halo : length;
+}
+
+kz_tile kz_tile_around(int width, int height, int x0, int y0, int x1, int y1, int halo)
+{
+    int x = before(x0, halo), y = before(y0, halo);
+    return (kz_tile){.x = x,
+                     .y = y,
+                     .width = behind(x1, halo, width) - x,
+                     .height = behind(y1, halo, height) - y,
+                     .own_x0 = x0,
+                     .own_y0 = y0,
+                     .own_x1 = x1,
+                     .own_y1 = y1};
 }

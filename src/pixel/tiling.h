@@ -14,6 +14,7 @@ typedef struct kz_tiling {
 
 typedef struct kz_tile {
     int x, y;                           /* the tile's corner in the picture */
+    int width, height;                  /* halo included */
     int own_x0, own_y0, own_x1, own_y1; /* what it decides, in the picture, ends excluded */
 } kz_tile;
 
@@ -29,5 +30,13 @@ int kz_tiling_count(const kz_tiling *tiling);
 
 /* Tiles are numbered row by row. */
 kz_tile kz_tiling_get(const kz_tiling *tiling, int index);
+
+/* Tile corners are multiples of this where they can be: kernels compute pixels in groups that hang
+ * on the corner, so that the rounding is the same wherever it lies. */
+enum { KZ_TILE_STEP = 4 };
+
+/* The tile that decides a rectangle (ends excluded), with the halo around it as far as the picture
+ * goes. */
+kz_tile kz_tile_around(int width, int height, int x0, int y0, int x1, int y1, int halo);
 
 #endif

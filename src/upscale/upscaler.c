@@ -10,6 +10,7 @@ struct kz_upscaler {
     kz_log *log;
     kz_plan *plan;
     kz_tiling tiling;
+    kz_tile *tiles; /* all of the tiling's */
     int scale;
     double graph_macs;
     kz_tone tone;
@@ -29,6 +30,11 @@ static int compile(kz_upscaler *u, const kz_graph *graph)
     kz_plan_params plan = {.tile_width = u->tiling.tile_width,
                            .tile_height = u->tiling.tile_height,
                            .precision = p->precision};
+    u->tiles = kz_alloc((size_t)kz_tiling_count(&u->tiling), sizeof(*u->tiles));
+    if (!u->tiles)
+        return kz_fail_memory(u->log, "tiles");
+    for (int i = 0; i < kz_tiling_count(&u->tiling); i++)
+        u->tiles[i] = kz_tiling_get(&u->tiling, i);
     u->scale = graph->nodes[graph->output].scale;
     u->graph_macs = kz_graph_macs(graph);
     return p->backend->compile(p->device, &u->plan, graph, &plan, u->log);
@@ -125,6 +131,7 @@ void kz_upscaler_close(kz_upscaler **upscaler)
     kz_resample_close(&u->luma);
     kz_resample_close(&u->chroma);
     kz_free(u->canvas.data);
+    kz_free(u->tiles);
     kz_free(u);
     *upscaler = NULL;
 }
@@ -140,7 +147,8 @@ static int run_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out)
                   .dst = u->luma ? &u->canvas : out,
                   .dst_levels = out_levels,
                   .tone = u->has_tone ? &u->tone : NULL,
-                  .tiling = &u->tiling,
+                  .tiles = u->tiles,
+                  .n_tiles = kz_tiling_count(&u->tiling),
                   .cancel = p->cancel};
     int error = p->backend->run(u->plan, &run);
     if (!error && u->luma)

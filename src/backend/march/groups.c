@@ -38,18 +38,6 @@ static int greatest_common(int a, int b)
     return b ? greatest_common(b, a % b) : a;
 }
 
-/* Widths that share the picture evenly, at most `most`; as many cells as keep all threads busy. */
-static void cut_cells(const kz_march_shape *s, kz_march_group *g, int most)
-{
-    int width = s->params.width, height = s->params.height, threads = s->params.threads;
-    int columns = (width + most - 1) / most;
-    int rows = threads / greatest_common(columns, threads);
-    g->cell_width = ((width + columns - 1) / columns + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
-    g->cell_height = ((height + rows - 1) / rows + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
-    g->columns = (width + g->cell_width - 1) / g->cell_width;
-    g->rows = (height + g->cell_height - 1) / g->cell_height;
-}
-
 static int largest_scale(const kz_march_shape *s, const kz_march_group *g)
 {
     int scale = 1;
@@ -57,6 +45,25 @@ static int largest_scale(const kz_march_shape *s, const kz_march_group *g)
         if (s->values[s->nodes[n].output].scale > scale)
             scale = s->values[s->nodes[n].output].scale;
     return scale;
+}
+
+int kz_march_cell_width(const kz_march_shape *s, const kz_march_group *g)
+{
+    return largest_scale(s, g) > 1 ? TAIL_WIDTH : WIDTH;
+}
+
+/* Widths that share the picture evenly, at most `most`; as many cells as keep all threads busy. */
+static void cut_cells(const kz_march_shape *s, kz_march_group *g)
+{
+    int most = kz_march_cell_width(s, g);
+    int width = g->needed.x1 - g->needed.x0, height = g->needed.y1 - g->needed.y0;
+    int threads = s->params.threads;
+    int columns = (width + most - 1) / most;
+    int rows = threads / greatest_common(columns, threads);
+    g->cell_width = ((width + columns - 1) / columns + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
+    g->cell_height = ((height + rows - 1) / rows + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
+    g->columns = (width + g->cell_width - 1) / g->cell_width;
+    g->rows = (height + g->cell_height - 1) / g->cell_height;
 }
 
 static void mark_values(kz_march_shape *s, int group)
@@ -78,7 +85,6 @@ int kz_march_group_nodes(kz_march_shape *s)
     for (int first = 0; first < s->n_nodes; first = s->groups[s->n_groups - 1].end) {
         kz_march_group *g = &s->groups[s->n_groups];
         *g = (kz_march_group){.first = first, .end = find_end(s, first, MOST_LAYERS)};
-        cut_cells(s, g, largest_scale(s, g) > 1 ? TAIL_WIDTH : WIDTH);
         mark_values(s, s->n_groups++);
     }
     return 0;
@@ -86,12 +92,13 @@ int kz_march_group_nodes(kz_march_shape *s)
 
 /* ---- cells ---- */
 
-kz_march_rect kz_march_cell(const kz_march_shape *s, const kz_march_group *g, int index)
+kz_march_rect kz_march_cell(const kz_march_group *g, int index)
 {
-    int x = index % g->columns * g->cell_width, y = index / g->columns * g->cell_height;
+    int x = g->needed.x0 + index % g->columns * g->cell_width;
+    int y = g->needed.y0 + index / g->columns * g->cell_height;
     int x1 = x + g->cell_width, y1 = y + g->cell_height;
-    return (kz_march_rect){x, y, x1 < s->params.width ? x1 : s->params.width,
-                           y1 < s->params.height ? y1 : s->params.height};
+    return (kz_march_rect){x, y, x1 < g->needed.x1 ? x1 : g->needed.x1,
+                           y1 < g->needed.y1 ? y1 : g->needed.y1};
 }
 
 static int round_down(int x, int step)
@@ -147,6 +154,46 @@ void kz_march_needs(const kz_march_shape *s, const kz_march_group *g, kz_march_r
         for (int i = 0; i < node->n_residuals; i++)
             unite(&rects[node->residuals[i]], *r);
     }
+}
+
+/* The picture's part that a part of a value takes. */
+static kz_march_rect in_picture(const kz_march_value *v, kz_march_rect r)
+{
+    return (kz_march_rect){r.x0 / v->scale, r.y0 / v->scale, (r.x1 + v->scale - 1) / v->scale,
+                           (r.y1 + v->scale - 1) / v->scale};
+}
+
+/* From the result backwards: `read` is what later groups read of each value, pixels of the picture.
+ * All that a group makes is made for the same cells. */
+static void find_needed(kz_march_shape *s, kz_march_group *g, kz_march_rect *read,
+                        kz_march_rect *rects)
+{
+    for (int n = g->first; n < g->end; n++)
+        if (read[s->nodes[n].output].x1 > read[s->nodes[n].output].x0)
+            unite(&g->needed, read[s->nodes[n].output]);
+    g->needed.x0 = round_down(g->needed.x0, KZ_TILE_STEP); /* as whole pictures' cells begin */
+    g->needed.y0 = round_down(g->needed.y0, KZ_TILE_STEP);
+    kz_march_needs(s, g, g->needed, rects);
+    for (int v = 0; v < s->n_values; v++)
+        if (s->values[v].producer < g->first && rects[v].x1 > rects[v].x0)
+            unite(&read[v], in_picture(&s->values[v], rects[v]));
+}
+
+int kz_march_cut_groups(kz_march_shape *s)
+{
+    kz_march_rect *rects = kz_alloc((size_t)s->n_values * 2, sizeof(*rects));
+    kz_march_rect *read = rects + s->n_values;
+    if (!rects)
+        return KZ_ERROR_MEMORY;
+    read[s->result] = s->own;
+    for (int i = s->n_groups - 1; i >= 0; i--) {
+        kz_march_group *g = &s->groups[i];
+        g->needed = (kz_march_rect){0};
+        find_needed(s, g, read, rects);
+        cut_cells(s, g);
+    }
+    kz_free(rects);
+    return 0;
 }
 
 void kz_march_rows_read(const kz_march_node *node, int value, int y, const kz_march_rect *rects,

@@ -17,7 +17,9 @@ struct worker {
 };
 
 struct kz_march {
-    kz_march_shape shape;
+    kz_march_shape shape; /* laid out for the tile that ran last */
+    kz_march_room room;
+    size_t memory; /* bytes */
     char *weights, *planes, *zeros;
     char *own; /* the workers' rings and scratch */
     struct worker *workers;
@@ -29,9 +31,15 @@ struct kz_march {
 
 /* ---- life ---- */
 
-static size_t worker_bytes(const kz_march_shape *s)
+static size_t worker_bytes(const kz_march_room *room)
 {
-    return (s->ring_bytes + s->scratch_bytes + KZ_ALIGNMENT - 1) & -(size_t)KZ_ALIGNMENT;
+    return (room->ring_bytes + room->scratch_bytes + KZ_ALIGNMENT - 1) & -(size_t)KZ_ALIGNMENT;
+}
+
+static size_t memory_of(const kz_march_shape *s, const kz_march_room *room)
+{
+    return room->plane_bytes + room->zero_bytes + s->weight_bytes +
+           worker_bytes(room) * (size_t)s->params.threads;
 }
 
 static int pack_kernels(kz_march *m, const kz_graph *graph)
@@ -56,10 +64,11 @@ static int pack_kernels(kz_march *m, const kz_graph *graph)
 static int allocate(kz_march *m)
 {
     const kz_march_shape *s = &m->shape;
+    const kz_march_room *room = &m->room;
     size_t threads = (size_t)s->params.threads;
-    m->planes = kz_alloc(s->plane_bytes, 1);
-    m->zeros = kz_alloc(s->zero_bytes, 1);
-    m->own = kz_alloc(worker_bytes(s), threads);
+    m->planes = kz_alloc(room->plane_bytes, 1);
+    m->zeros = kz_alloc(room->zero_bytes, 1);
+    m->own = kz_alloc(worker_bytes(room), threads);
     m->workers = kz_alloc(threads, sizeof(*m->workers));
     m->rects = kz_alloc(threads * (size_t)s->n_values, sizeof(*m->rects));
     m->next = kz_alloc(threads * (size_t)s->n_nodes, sizeof(*m->next));
@@ -67,11 +76,12 @@ static int allocate(kz_march *m)
     if (!m->seconds || !m->planes || !m->zeros || !m->own || !m->workers || !m->rects || !m->next)
         return KZ_ERROR_MEMORY;
     for (size_t i = 0; i < threads; i++)
-        m->workers[i] = (struct worker){.rings = m->own + i * worker_bytes(s),
-                                        .scratch = m->own + i * worker_bytes(s) + s->ring_bytes,
-                                        .rects = m->rects + i * (size_t)s->n_values,
-                                        .next = m->next + i * (size_t)s->n_nodes,
-                                        .seconds = m->seconds + i * (size_t)s->n_nodes};
+        m->workers[i] =
+            (struct worker){.rings = m->own + i * worker_bytes(room),
+                            .scratch = m->own + i * worker_bytes(room) + room->ring_bytes,
+                            .rects = m->rects + i * (size_t)s->n_values,
+                            .next = m->next + i * (size_t)s->n_nodes,
+                            .seconds = m->seconds + i * (size_t)s->n_nodes};
     return 0;
 }
 
@@ -82,9 +92,12 @@ int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params
         return KZ_ERROR_MEMORY;
     int error = kz_march_shape_open(&m->shape, graph, params);
     if (!error)
+        error = kz_march_find_room(&m->room, &m->shape);
+    if (!error)
         error = pack_kernels(m, graph);
     if (!error)
         error = allocate(m);
+    m->memory = memory_of(&m->shape, &m->room);
     if (error)
         kz_march_close(march);
     return error;
@@ -108,26 +121,22 @@ void kz_march_close(kz_march **march)
     *march = NULL;
 }
 
-static size_t memory_of(const kz_march_shape *s)
-{
-    return s->plane_bytes + s->zero_bytes + s->weight_bytes +
-           worker_bytes(s) * (size_t)s->params.threads;
-}
-
 size_t kz_march_memory(const kz_march *m)
 {
-    return memory_of(&m->shape);
+    return m->memory;
 }
 
 int kz_march_need(size_t *bytes, const kz_graph *graph, const kz_march_params *params)
 {
     kz_march_shape shape;
+    kz_march_room room;
     int error = kz_march_shape_open(&shape, graph, params);
     if (error)
         return error;
-    *bytes = memory_of(&shape);
+    error = kz_march_find_room(&room, &shape);
+    *bytes = memory_of(&shape, &room);
     kz_march_shape_close(&shape);
-    return 0;
+    return error;
 }
 
 double kz_march_macs(const kz_march *m)
@@ -308,7 +317,7 @@ static void run_cell(void *context, int worker, int item)
                          .worker = w,
                          .group = g->group,
                          .tile = g->tile,
-                         .cell = kz_march_cell(&m->shape, g->group, item)};
+                         .cell = kz_march_cell(g->group, item)};
     kz_march_walk walk = {&m->shape, g->group, w->rects, w->next};
     kz_march_needs(&m->shape, g->group, c.cell, w->rects);
     memset(w->rings, 0, g->group->ring_bytes); /* the columns beside the picture are zero */
@@ -336,8 +345,49 @@ static void load_part(void *context, int worker, int item)
                        plane + (size_t)y * (size_t)pitch + KZ_MARCH_LEFT);
 }
 
+/* The columns of zeros lie elsewhere in rows of another length. */
+static void clear_margins(kz_march *m)
+{
+    const kz_march_shape *s = &m->shape;
+    for (int i = 0; i < s->n_values; i++) {
+        const kz_march_value *v = &s->values[i];
+        size_t pitch = (size_t)kz_march_plane_pitch(s, v) * kz_march_pixel(v);
+        size_t left = KZ_MARCH_LEFT * kz_march_pixel(v);
+        size_t used = left + (size_t)(s->params.width * v->scale) * kz_march_pixel(v);
+        char *row = m->planes + v->offset;
+        for (int y = 0; v->stored && y < s->params.height * v->scale * v->blocks; y++) {
+            memset(row, 0, left);
+            memset(row + used, 0, pitch - used);
+            row += pitch;
+        }
+    }
+}
+
+/* Lays the march out for this tile, unless it is already. */
+static int fit_tile(kz_march *m, kz_tile t)
+{
+    kz_march_shape *s = &m->shape;
+    kz_march_rect own = {t.own_x0 - t.x, t.own_y0 - t.y, t.own_x1 - t.x, t.own_y1 - t.y};
+    if (s->params.width == t.width && s->params.height == t.height &&
+        memcmp(&own, &s->own, sizeof(own)) == 0)
+        return 0;
+    bool same_rows = s->params.width == t.width && s->params.height == t.height;
+    int error = kz_march_shape_resize(s, t.width, t.height, own);
+    if (error)
+        return error;
+    if (s->plane_bytes > m->room.plane_bytes || s->ring_bytes > m->room.ring_bytes ||
+        s->zero_bytes > m->room.zero_bytes)
+        return KZ_ERROR_FAILED; /* larger than the march was opened for */
+    if (!same_rows)
+        clear_margins(m);
+    return 0;
+}
+
 int kz_march_run(kz_march *m, kz_pool *pool, const kz_run *run, kz_tile tile)
 {
+    int unfit = fit_tile(m, tile);
+    if (unfit)
+        return unfit;
     struct load_run load = {m, run, tile, m->shape.params.threads};
     kz_pool_run(pool, load.parts, load_part, &load);
     for (int i = 0; i < m->shape.n_groups; i++) {

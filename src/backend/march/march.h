@@ -11,6 +11,10 @@
  * per 32 channels in bf16, and a dense block's rings, 7 to 13 rows of its four inner values, take
  * 0.9 MiB.
  *
+ * A tile is any size up to the one that the march was opened for. Of each group only what the
+ * wanted part depends on is computed, found from the result backwards: behind a halo the last
+ * layers are as small as what the tile decides, whereas a plan of one size would compute all of it.
+ *
  * The kernels' groups of pixels hang on the picture's corner, whatever the cell; so neither cells
  * nor threads change a bit of the result. */
 #ifndef KZ_BACKEND_MARCH_MARCH_H
@@ -22,7 +26,7 @@
 typedef struct kz_march kz_march;
 
 typedef struct kz_march_params {
-    int width, height;           /* of the picture, pixels */
+    int width, height;           /* of the largest picture, pixels */
     enum kz_precision precision; /* not AUTO */
     enum kz_cpu_level level;
     int threads;
@@ -44,7 +48,8 @@ double kz_march_macs(const kz_march *march);
 /* As kz_backend's layers(). */
 int kz_march_layers(const kz_march *march, kz_layer *layers, int most);
 
-/* Runs tile `tile` of run->tiling on the pool's threads. 0 or KZ_ERROR_CANCELLED. */
+/* Runs a tile of at most the size given at opening on the pool's threads. 0, KZ_ERROR_CANCELLED,
+ * KZ_ERROR_MEMORY, or KZ_ERROR_FAILED (a larger tile). */
 int kz_march_run(kz_march *march, kz_pool *pool, const kz_run *run, kz_tile tile);
 
 #endif

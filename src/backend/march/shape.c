@@ -358,6 +358,62 @@ static int allocate(kz_march_shape *s, struct reader *r)
     return s->values && s->nodes && s->groups && r->parts ? 0 : KZ_ERROR_MEMORY;
 }
 
+static void reset_layout(kz_march_shape *s)
+{
+    s->plane_bytes = s->ring_bytes = s->zero_bytes = 0;
+    s->macs = 0;
+    for (int v = 0; v < s->n_values; v++) {
+        s->values[v].ring_rows = s->values[v].ring_pitch = 0;
+        s->values[v].offset = 0;
+    }
+    for (int n = 0; n < s->n_nodes; n++)
+        s->nodes[n].macs = s->nodes[n].executed = 0;
+    for (int i = 0; i < s->n_groups; i++)
+        s->groups[i].ring_bytes = 0;
+}
+
+int kz_march_shape_resize(kz_march_shape *s, int width, int height, kz_march_rect own)
+{
+    s->params.width = width;
+    s->params.height = height;
+    s->own = own;
+    reset_layout(s);
+    int error = kz_march_cut_groups(s);
+    if (!error)
+        error = kz_march_size_rings(s);
+    return error ? error : place_planes(s);
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* One cell, as wide as cells become, in the middle, where it has a halo on each side. */
+static void cut_widest_cell(const kz_march_shape *s, kz_march_group *g)
+{
+    const int width = s->params.width, most = kz_march_cell_width(s, g);
+    const int x = width > most ? (width - most) / 2 / KZ_TILE_STEP * KZ_TILE_STEP : 0;
+    g->needed = (kz_march_rect){x, 0, width > most ? x + most : width, s->params.height};
+    g->columns = g->rows = 1;
+    g->cell_width = most;
+    g->cell_height = s->params.height;
+}
+
+/* Planes are the larger the picture is, rings the wider the cell. */
+int kz_march_find_room(kz_march_room *room, kz_march_shape *s)
+{
+    const kz_march_rect all = {0, 0, s->params.width, s->params.height};
+    *room = (kz_march_room){s->plane_bytes, s->ring_bytes, s->scratch_bytes, s->zero_bytes};
+    reset_layout(s);
+    for (int i = 0; i < s->n_groups; i++)
+        cut_widest_cell(s, &s->groups[i]);
+    int error = kz_march_size_rings(s);
+    room->ring_bytes = larger(room->ring_bytes, s->ring_bytes);
+    room->zero_bytes = larger(room->zero_bytes, s->zero_bytes);
+    return error ? error : kz_march_shape_resize(s, s->params.width, s->params.height, all);
+}
+
 int kz_march_shape_open(kz_march_shape *s, const kz_graph *graph, const kz_march_params *params)
 {
     struct reader r = {.shape = s, .graph = graph};
@@ -373,9 +429,8 @@ int kz_march_shape_open(kz_march_shape *s, const kz_graph *graph, const kz_march
     if (!error)
         error = kz_march_group_nodes(s);
     if (!error)
-        error = kz_march_size_rings(s);
-    if (!error)
-        error = place_planes(s);
+        error = kz_march_shape_resize(s, params->width, params->height,
+                                      (kz_march_rect){0, 0, params->width, params->height});
     if (error)
         kz_march_shape_close(s);
     return error;

@@ -42,16 +42,18 @@ typedef struct kz_march_node {
 
 typedef struct kz_march_group {
     int first, end;              /* nodes */
+    kz_march_rect needed;        /* of what it makes, picture pixels: what its cells cover */
     int columns, rows;           /* of cells */
     int cell_width, cell_height; /* picture pixels, multiples of KZ_MARCH_CELL but for the last */
     size_t ring_bytes;
 } kz_march_group;
 
-/* Cells begin at multiples of this many pixels of the picture. */
+/* Cells lie multiples of this many pixels apart. */
 enum { KZ_MARCH_CELL = 16 };
 
 typedef struct kz_march_shape {
     kz_march_params params;
+    kz_march_rect own; /* pixels of the picture whose result is wanted */
     int n_values, n_nodes, n_groups;
     int result; /* value */
     kz_march_value *values;
@@ -65,6 +67,18 @@ typedef struct kz_march_shape {
 int kz_march_shape_open(kz_march_shape *shape, const kz_graph *graph,
                         const kz_march_params *params);
 void kz_march_shape_close(kz_march_shape *shape);
+
+/* Lays everything out anew for a picture of another size, and a part of it whose result is wanted.
+ * After kz_march_shape_open() all of it is. 0 or KZ_ERROR_MEMORY. */
+int kz_march_shape_resize(kz_march_shape *shape, int width, int height, kz_march_rect own);
+
+/* Memory that is enough for the shape's picture, for every smaller one, and for parts of them. */
+typedef struct kz_march_room {
+    size_t plane_bytes, ring_bytes, scratch_bytes, zero_bytes;
+} kz_march_room;
+
+/* Resizes the shape and back. 0 or KZ_ERROR_MEMORY. */
+int kz_march_find_room(kz_march_room *room, kz_march_shape *shape);
 
 /* The kernel's parameters for a node; its arrays are the graph's, but for `slopes` [channels],
  * which the caller gives room for. */
@@ -81,11 +95,17 @@ int kz_march_plane_pitch(const kz_march_shape *shape, const kz_march_value *valu
 
 /* ---- groups.c ---- */
 
-/* Cuts the nodes into groups and these into cells. 0 or KZ_ERROR_MEMORY. */
+/* Cuts the nodes into groups, whatever the size. 0 or KZ_ERROR_MEMORY. */
 int kz_march_group_nodes(kz_march_shape *shape);
 
+/* Finds what is needed of each group, and cuts it into cells. 0 or KZ_ERROR_MEMORY. */
+int kz_march_cut_groups(kz_march_shape *shape);
+
+/* Pixels of the picture across a cell of the group, at most. */
+int kz_march_cell_width(const kz_march_shape *shape, const kz_march_group *group);
+
 /* Cell `index` of a group, in pixels of the picture. */
-kz_march_rect kz_march_cell(const kz_march_shape *shape, const kz_march_group *group, int index);
+kz_march_rect kz_march_cell(const kz_march_group *group, int index);
 
 /* For each value that the group makes or reads what is needed of it for a cell: rects[n_values]. */
 void kz_march_needs(const kz_march_shape *shape, const kz_march_group *group, kz_march_rect cell,

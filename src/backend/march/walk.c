@@ -163,7 +163,7 @@ int kz_march_size_rings(kz_march_shape *s)
         kz_march_group *g = &s->groups[i];
         struct sizing z = {s, {s, g, rects, next}};
         for (int c = 0; c < g->columns * g->rows; c++) {
-            kz_march_needs(s, g, kz_march_cell(s, g, c), rects);
+            kz_march_needs(s, g, kz_march_cell(g, c), rects);
             kz_march_walk_cell(&z.walk, note_call, &z);
             note_widths(s, g, rects);
             count_macs(s, g, rects);

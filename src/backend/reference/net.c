@@ -324,5 +324,6 @@ const kz_backend kz_backend_reference = {
     .layers = kz_host_layers,
     .peak = kz_host_peak,
     .bandwidth = kz_host_bandwidth,
+    .each = kz_host_each,
     .scale = kz_host_scale,
 };
