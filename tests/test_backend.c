@@ -368,7 +368,7 @@ static void compare_parts(const kz_graph *graph, enum kz_precision precision, in
         int y = (int)(random_unit(&seed) * 0.499f * (float)height + 0.5f * (float)height);
         int w = 1 + abs((int)(random_unit(&seed) * (float)(width - x - 1)));
         int h = 1 + abs((int)(random_unit(&seed) * (float)(height - y - 1)));
-        kz_tile t = kz_tile_around(width, height, x, y, x + w, y + h, halo);
+        kz_tile t = kz_tile_around(width, height, (kz_rect){x, y, x + w, y + h}, halo);
         kz_run run = {.src = &src,
                       .src_levels = {0, 1},
                       .dst = &dst,

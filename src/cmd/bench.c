@@ -26,7 +26,7 @@ static const kz_option rows[] = {
     ROW("size", 0, STRING, size, .metavar = "WxH", .initial = "854x480",
         .help = "size of the picture"),
     ROW("frames", 0, INT, frames, .least = 1, .most = 10000, .metavar = "N", .initial = "5",
-        .help = "pictures that count, after one that doesn't; with --stages: of the clip"),
+        .help = "pictures that count, after one that doesn't; with a clip: its frames"),
     ROW("device", 'd', CHOICE, device, .choices = "auto|cpu|reference", .initial = "auto",
         .help = "where the network runs"),
     ROW("precision", 0, CHOICE, precision, .choices = "auto|fp32|bf16", .initial = "auto",
@@ -46,10 +46,13 @@ static const kz_option rows[] = {
         .help = "luma of one picture, fp32 in [0,1], row by row, instead of a synthetic one"),
     ROW("dump", 0, STRING, dump, .metavar = "FILE",
         .help = "write the network's output, fp32, row by row"),
+    ROW("reuse", 0, STRING, reuse, .metavar = "exact|near[=T]",
+        .help = "over CLIP, frame by frame: the share computed, the speed, and the PSNR to\n"
+                "computing everything"),
     ROW("stages", 0, STRING, stages, .metavar = "CLIP",
         .help = "time decoder, network and encoder over a clip, each alone"),
     ROW("scale", 's', STRING, scale, .metavar = "SIZE", .initial = "4k",
-        .help = "with --stages: as in kizuna upscale"),
+        .help = "with a clip: as in kizuna upscale"),
     ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = "libx265",
         .help = "with --stages: the encoder"),
     ROW("encoder-preset", 0, STRING, encoder_preset, .metavar = "NAME",
@@ -77,6 +80,7 @@ void kz_bench_job_options(kz_job_options *job, const kz_bench_options *o)
                             .scale = o->scale,
                             .encoder = o->encoder,
                             .encoder_preset = o->encoder_preset,
+                            .reuse = o->reuse ? o->reuse : "off",
                             /* A dump is for comparing the network itself. */
                             .network_tone = o->dump != NULL,
                             .crf = -1};
@@ -365,6 +369,10 @@ static int bench_network(const kz_bench_options *options, const kz_dirs *dirs, k
 static int run(const kz_bench_options *options, const kz_dirs *dirs, int n_arguments,
                char *const *arguments, kz_log *log)
 {
+    if (options->reuse && n_arguments == 1)
+        return kz_bench_reuse(options, arguments[0], dirs, log);
+    if (options->reuse)
+        return kz_fail(log, KZ_ERROR_USAGE, "--reuse needs one clip: see kizuna bench --help");
     if (n_arguments)
         return kz_fail(log, KZ_ERROR_USAGE, "unexpected argument '%s': see kizuna bench --help",
                        arguments[0]);
@@ -386,8 +394,8 @@ int kz_cmd_bench(int argc, char **argv, const kz_dirs *dirs)
     if (!error)
         error = kz_options_parse(table, &options, argc, argv, arguments, &n_arguments, log);
     if (!error && options.help) {
-        printf("usage: kizuna bench [options]\n\nTimes the network on one picture from memory, or "
-               "the stages of a run.\n\n");
+        printf("usage: kizuna bench [options] [CLIP]\n\nTimes the network on one picture from "
+               "memory, the stages of a run, or reuse on a clip.\n\n");
         kz_options_help(table, stdout);
     } else if (!error) {
         error = run(&options, dirs, n_arguments, arguments, log);

@@ -92,6 +92,12 @@ static double remaining(const kz_progress *p)
                                                    : -1;
 }
 
+/* Of the pixels that the network would run on without reuse. */
+static double computed_share(const kz_reuse_stats *reuse)
+{
+    return reuse->all_pixels > 0 ? reuse->computed_pixels / reuse->all_pixels : 1;
+}
+
 const char *kz_clock_text(char *text, size_t size, double seconds)
 {
     long s = (long)(seconds + 0.5);
@@ -128,17 +134,19 @@ static void draw_bar(char *text, int width, double share)
 
 static void show_bar(kz_progress_view *view, const kz_progress *p)
 {
-    char line[256], bar[64] = "", total[32] = "?", eta[32];
+    char line[256], bar[64] = "", total[32] = "?", eta[32], share[32] = "";
     int columns = terminal_columns(view->stream);
     if (p->expected) {
         snprintf(total, sizeof(total), "%lld", (long long)p->expected);
         if (columns >= 100)
             draw_bar(bar, columns >= 120 ? 30 : 16, (double)done_frames(p) / (double)p->expected);
     }
-    snprintf(line, sizeof(line), "%s%lld/%s  %.2f fps  %.3fx  ETA %s  %.0f kb/s  %s-bound", bar,
+    if (p->reuse.frames)
+        snprintf(share, sizeof(share), "  %.0f %% computed", 100 * computed_share(&p->reuse));
+    snprintf(line, sizeof(line), "%s%lld/%s  %.2f fps  %.3fx  ETA %s  %.0f kb/s  %s-bound%s", bar,
              (long long)done_frames(p), total, frames_per_second(p), real_time(p),
              kz_clock_text(eta, sizeof(eta), remaining(p)), kilobits(p),
-             kz_stage_name(bottleneck(p)));
+             kz_stage_name(bottleneck(p)), share);
     if (columns > 1 && columns < (int)sizeof(line))
         line[columns - 1] = 0; /* a line that wraps can't be redrawn */
     kz_log_status(view->log, line);
@@ -149,10 +157,10 @@ static void show_json(kz_progress_view *view, const kz_progress *p, const char *
     fprintf(view->stream,
             "{\"frame\":%lld,\"total\":%lld,\"fps\":%.3f,\"speed\":%.4f,\"eta\":%.1f,"
             "\"bitrate_kbps\":%.1f,\"out_time\":%.3f,\"bytes\":%lld,\"bottleneck\":\"%s\","
-            "\"progress\":\"%s\"}\n",
+            "\"computed\":%.4f,\"progress\":\"%s\"}\n",
             (long long)done_frames(p), (long long)p->expected, frames_per_second(p), real_time(p),
             remaining(p), kilobits(p), p->media_time, (long long)p->bytes,
-            kz_stage_name(bottleneck(p)), state);
+            kz_stage_name(bottleneck(p)), computed_share(&p->reuse), state);
     fflush(view->stream);
     view->last = p->seconds;
 }
@@ -196,6 +204,20 @@ void kz_progress_end(kz_progress_view *view, const kz_job_result *result, int er
 
 /* ---- summary ---- */
 
+static void say_reuse(const kz_reuse_stats *r, kz_log *log)
+{
+    char checked[120] = "";
+    if (r->checked_cells)
+        snprintf(checked, sizeof(checked),
+                 "; %lld reusable cells computed to check: off by %.2f of 255 on average, %.2f at "
+                 "most",
+                 (long long)r->checked_cells, r->error_sum / (double)r->checked_cells,
+                 r->worst_error);
+    if (r->frames)
+        kz_log_line(log, KZ_LOG_INFO, "reuse   %.1f %% of the pixels were computed%s",
+                    100 * computed_share(r), checked);
+}
+
 void kz_progress_summary(const kz_job_result *result, const char *output, kz_log *log)
 {
     const kz_progress *p = &result->progress;
@@ -221,6 +243,7 @@ void kz_progress_summary(const kz_job_result *result, const char *output, kz_log
                            all > 0 ? 100 * p->stage[s].waited / all : 0);
     }
     kz_log_line(log, KZ_LOG_INFO, "stages  %s (worked + waited)", text);
+    say_reuse(&p->reuse, log);
     kz_log_line(log, KZ_LOG_INFO, "memory  %.0f MiB at most, %.0f MiB were expected",
                 (double)kz_peak_memory() / (1 << 20), (double)result->expected_memory / (1 << 20));
     if (p->damaged)

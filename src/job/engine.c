@@ -1,5 +1,8 @@
 #include "job/job.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "model/registry.h"
 
 static enum kz_cpu_level wanted_level(const kz_job_options *options)
@@ -7,12 +10,38 @@ static enum kz_cpu_level wanted_level(const kz_job_options *options)
     return options->cpu_level ? (enum kz_cpu_level)(options->cpu_level - 1) : KZ_CPU_AMX;
 }
 
+/* Code values of 8 bit that a sample may have changed by, unless told; docs/reuse.md. */
+#define NEAR 3.0
+
+int kz_reuse_parse(enum kz_reuse_mode *mode, double *tolerance, const char *text, kz_log *log)
+{
+    char end;
+    *tolerance = NEAR;
+    *mode = KZ_REUSE_EXACT;
+    if (!text || strcmp(text, "exact") == 0)
+        return 0;
+    *mode = KZ_REUSE_OFF;
+    if (strcmp(text, "off") == 0)
+        return 0;
+    *mode = KZ_REUSE_NEAR;
+    if (strcmp(text, "near") == 0 ||
+        (sscanf(text, "near=%lf%c", tolerance, &end) == 1 && *tolerance >= 0 && *tolerance <= 64))
+        return 0;
+    return kz_fail(log, KZ_ERROR_USAGE,
+                   "--reuse: '%s' is none of off, exact, near and near=T with T from 0 to 64",
+                   text);
+}
+
 int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_dirs *dirs,
                    kz_log *log)
 {
     *engine = (kz_engine){.backend = kz_backend_by_name(kz_job_backend_name(options))};
     kz_device_params device = {.threads = options->threads, .level = wanted_level(options)};
-    int error = kz_model_open(&engine->model, options->model, dirs->path, dirs->count, log);
+    enum kz_reuse_mode mode;
+    double tolerance;
+    int error = kz_reuse_parse(&mode, &tolerance, options->reuse, log);
+    if (!error)
+        error = kz_model_open(&engine->model, options->model, dirs->path, dirs->count, log);
     if (!error)
         error = engine->backend->open(&engine->device, &device, log);
     if (error)
@@ -58,5 +87,8 @@ int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
         .network_tone = options->network_tone,
         .cancel = cancel,
     };
+    int error = kz_reuse_parse(&params.reuse, &params.reuse_tolerance, options->reuse, log);
+    if (error)
+        return error;
     return kz_upscaler_open(upscaler, &params, log);
 }

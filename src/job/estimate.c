@@ -143,6 +143,7 @@ static int time_upscaler(kz_upscaler *upscaler, const kz_video_format *in,
     int error = open_canvas(&c, in, out, log);
     for (int i = 0; i <= MOST_RUNS && !error; i++) {
         const kz_picture from = kz_frame_picture(c.in), to = kz_frame_picture(c.out);
+        kz_upscaler_begin(upscaler); /* or it would know the picture */
         const kz_cost start = kz_cost_begin();
         error = kz_upscaler_run(upscaler, &from, &to);
         const kz_cost run = kz_cost_since(start);

@@ -53,6 +53,9 @@ static const kz_option rows[] = {
         .help = "largest tile in input pixels, halo included; 0: by speed and memory"),
     ROW("halo", 0, INT, halo, .least = -1, .most = 512, .metavar = "N", .initial = "-1",
         .help = "pixels around a tile; -1: the model's measured one"),
+    ROW("reuse", 0, STRING, reuse, .metavar = "off|exact|near[=T]",
+        .help = "what stands still isn't computed again: exact, where nothing changed;\n"
+                "near, where no sample did by more than T of 255 [3]; [by the preset]"),
     ROW("threads", 0, INT, threads, .least = 0, .most = 1024, .metavar = "N", .initial = "0",
         .help = "threads of the network; 0: one for each processor"),
     ROW("cpu-level", 0, CHOICE, cpu_level,

@@ -139,6 +139,15 @@ static bool decode(kz_spool *s)
            s->frame->height == s->format.height && s->frame->format == s->format.pixel_format;
 }
 
+/* Whether the next record is of another frame: one that comes later, since quick ones weren't put.
+ */
+static bool is_of_later(kz_spool *s, uint64_t hash)
+{
+    uint8_t head[8];
+    const bool later = get(s, head, sizeof(head)) && AV_RL64(head) != hash;
+    return fseeko(s->file, s->end, SEEK_SET) == 0 && later;
+}
+
 static bool get_frame(kz_spool *s, kz_frame *frame)
 {
     const int64_t before = s->end;
@@ -159,8 +168,9 @@ int kz_spool_get(kz_spool *s, kz_frame *frame)
         s->file = NULL;
         s->given_all = true;
     }
-    if (!s->given_all && !get_frame(s, frame))
-        s->given_all = true;
+    if (s->given_all || is_of_later(s, frame->mark.hash))
+        return KZ_END;
+    s->given_all = !get_frame(s, frame);
     return s->given_all ? KZ_END : 0;
 }
 
@@ -248,6 +258,8 @@ int kz_spool_put(kz_spool *s, const kz_frame *frame)
 {
     if (s->failed)
         return KZ_ERROR_FAILED;
+    if (s->file && !s->given_all)
+        return 0; /* it would lie on frames that are still to be given */
     int error = s->encoder ? 0 : open_to_write(s);
     if (!error)
         error = put_frame(s, frame);

@@ -14,10 +14,12 @@ int kz_spool_open(kz_spool **spool, const char *path, const kz_video_format *for
 void kz_spool_close(kz_spool **spool); /* the file stays */
 
 /* Fills the samples of `frame` from the next frame of the file, if that was made from the source
- * frame whose mark `frame` has. KZ_END when it isn't there; nothing is given after that. */
+ * frame whose mark `frame` has. KZ_END when it isn't there; it may be that of a later frame, which
+ * is given when its time comes. */
 int kz_spool_get(kz_spool *spool, kz_frame *frame);
 
-/* Appends behind the frames that were given, and puts it on disk. 0 or KZ_ERROR_FAILED (reported):
+/* Appends behind the frames that were given, and puts it on disk; as long as there are more to give
+ * it does nothing. 0 or KZ_ERROR_FAILED (reported):
  * the run can go on without. */
 int kz_spool_put(kz_spool *spool, const kz_frame *frame);
 

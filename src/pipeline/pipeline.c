@@ -33,6 +33,13 @@ void kz_line_fail(kz_line *line, int error)
     kz_ring_stop(line->encoded);
 }
 
+void kz_line_note_reuse(kz_line *line, const kz_reuse_stats *stats)
+{
+    pthread_mutex_lock(&line->lock);
+    line->reuse = *stats;
+    pthread_mutex_unlock(&line->lock);
+}
+
 void kz_line_count_kept(kz_line *line)
 {
     pthread_mutex_lock(&line->lock);
@@ -84,6 +91,7 @@ static kz_progress snapshot(kz_line *line, double began)
     p.media_time = line->media_time;
     p.damaged = line->damaged;
     p.kept = line->kept;
+    p.reuse = line->reuse;
     /* What waits in segments will be written. */
     if (line->params->journal && p.bytes < before + line->bytes)
         p.bytes = before + line->bytes;

@@ -50,9 +50,10 @@ typedef struct kz_progress {
     double media_time; /* seconds of the output that are encoded */
     int64_t damaged;   /* packets that couldn't be decoded */
     int64_t before;    /* frames that an earlier run had finished, in no other count here */
-    int64_t kept;      /* frames of an earlier run's unfinished segments that weren't lost */
-    int64_t expected;  /* frames, as far as the container tells; 0 unknown */
-    double finishing;  /* seconds to write the end, read everything back and sync */
+    kz_reuse_stats reuse;
+    int64_t kept;     /* frames of an earlier run's unfinished segments that weren't lost */
+    int64_t expected; /* frames, as far as the container tells; 0 unknown */
+    double finishing; /* seconds to write the end, read everything back and sync */
 } kz_progress;
 
 typedef struct kz_pipeline_params {

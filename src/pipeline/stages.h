@@ -25,6 +25,7 @@ typedef struct kz_line {
     int64_t frames[KZ_STAGES];
     int64_t packets, bytes; /* of video made */
     int64_t kept;           /* frames that an earlier run had computed */
+    kz_reuse_stats reuse;
     double media_time;
     int64_t damaged;
 } kz_line;
@@ -40,6 +41,9 @@ void kz_line_fail(kz_line *line, int error);
 
 /* A stage has finished a frame. */
 void kz_line_count(kz_line *line, enum kz_stage stage);
+
+/* What of the pictures so far was computed. */
+void kz_line_note_reuse(kz_line *line, const kz_reuse_stats *stats);
 
 /* A frame needn't be computed again. */
 void kz_line_count_kept(kz_line *line);

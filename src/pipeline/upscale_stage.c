@@ -33,7 +33,9 @@ static int compute(struct upscale *u, const kz_frame *in, kz_frame *out)
     const double began = kz_now();
     kz_picture from = kz_frame_picture(in), to = kz_frame_picture(out);
     int error = kz_upscaler_run(u->line->params->upscaler, &from, &to);
+    const kz_reuse_stats stats = kz_upscaler_get_stats(u->line->params->upscaler);
     u->seconds = kz_now() - began;
+    kz_line_note_reuse(u->line, &stats);
     if (!error && u->spool && u->seconds >= u->line->params->spool_seconds)
         (void)!kz_spool_put(u->spool, out);
     return error;
@@ -62,15 +64,27 @@ static int note_engine(struct upscale *u, const kz_frame *out)
     return kz_journal_add_fact(journal, KZ_FACT_FRAME, hash);
 }
 
+/* A segment's frames depend on none before it. */
+static int begin_segment(struct upscale *u)
+{
+    kz_upscaler_begin(u->line->params->upscaler);
+    return open_spool(u);
+}
+
+static int take_kept(struct upscale *u, kz_frame *in, kz_frame *out)
+{
+    const kz_picture from = kz_frame_picture(in), to = kz_frame_picture(out);
+    kz_line_count_kept(u->line);
+    return kz_upscaler_adopt(u->line->params->upscaler, &from, &to);
+}
+
 static int fill_frame(struct upscale *u, kz_frame *in, kz_frame *out)
 {
     int error = 0;
     if (u->line->params->journal && kz_frame_get_mark(in)->begins)
-        error = open_spool(u);
-    if (!error && u->spool && kz_spool_get(u->spool, out) == 0) {
-        kz_line_count_kept(u->line);
-        return 0;
-    }
+        error = begin_segment(u);
+    if (!error && u->spool && kz_spool_get(u->spool, out) == 0)
+        return take_kept(u, in, out);
     if (!error)
         error = compute(u, in, out);
     return error || !u->line->params->journal ? error : note_engine(u, out);

@@ -96,23 +96,25 @@ size_t kz_resample_scratch(const kz_resampler *r)
     return (size_t)r->params.src_width + (size_t)r->params.dst_width * (size_t)(r->y.taps + 1);
 }
 
-static void scale_row(const struct axis *axis, const float *src, float *dst)
+/* Samples x0 … x1-1 of the row, from a source whose first sample is number `left`. */
+static void scale_row(const struct axis *axis, const float *src, int left, int x0, int x1,
+                      float *dst)
 {
-    const float *w = axis->weights;
     int taps = axis->taps;
+    const float *w = axis->weights + (size_t)x0 * (size_t)taps;
     if (taps == 4) { /* every enlargement: worth its own unrolled loop */
-        for (int i = 0; i < axis->length; i++, w += 4) {
-            const float *s = src + axis->first[i];
-            dst[i] = w[0] * s[0] + w[1] * s[1] + w[2] * s[2] + w[3] * s[3];
+        for (int i = x0; i < x1; i++, w += 4) {
+            const float *s = src + (axis->first[i] - left);
+            *dst++ = w[0] * s[0] + w[1] * s[1] + w[2] * s[2] + w[3] * s[3];
         }
         return;
     }
-    for (int i = 0; i < axis->length; i++, w += taps) {
-        const float *s = src + axis->first[i];
+    for (int i = x0; i < x1; i++, w += taps) {
+        const float *s = src + (axis->first[i] - left);
         float sum = 0;
         for (int t = 0; t < taps; t++)
             sum += w[t] * s[t];
-        dst[i] = sum;
+        *dst++ = sum;
     }
 }
 
@@ -140,11 +142,34 @@ void kz_resample_rows(const kz_resampler *r, const kz_plane *src, kz_levels src_
         int first = r->y.first[y];
         for (int s = have > first ? have : first; s < first + taps; s++) {
             kz_levels_load(src_levels, src, 0, s, r->params.src_width, in);
-            scale_row(&r->x, in, rows + (size_t)(s % taps) * (size_t)width);
+            scale_row(&r->x, in, 0, 0, width, rows + (size_t)(s % taps) * (size_t)width);
             have = s + 1;
         }
         combine_rows(&r->y, y, rows, out, width);
         kz_levels_store(dst_levels, dst, 0, y, width, out);
+    }
+}
+
+kz_rect kz_resample_reads(const kz_resampler *r, kz_rect part)
+{
+    return (kz_rect){r->x.first[part.x0], r->y.first[part.y0], r->x.first[part.x1 - 1] + r->x.taps,
+                     r->y.first[part.y1 - 1] + r->y.taps};
+}
+
+void kz_resample_part(const kz_resampler *r, const float *src, ptrdiff_t stride, kz_rect from,
+                      kz_rect part, float *dst, float *scratch)
+{
+    int width = part.x1 - part.x0, taps = r->y.taps;
+    int have = -1; /* as in kz_resample_rows() */
+    for (int y = part.y0; y < part.y1; y++) {
+        int first = r->y.first[y];
+        for (int s = have > first ? have : first; s < first + taps; s++) {
+            scale_row(&r->x, src + (s - from.y0) * stride, from.x0, part.x0, part.x1,
+                      scratch + (size_t)(s % taps) * (size_t)width);
+            have = s + 1;
+        }
+        combine_rows(&r->y, y, scratch, dst, width);
+        dst += width;
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "pixel/levels.h"
+#include "pixel/tiling.h"
 
 typedef struct kz_resampler kz_resampler;
 
@@ -28,6 +29,16 @@ size_t kz_resample_scratch(const kz_resampler *resampler);
  * with a scratch of its own. The result doesn't depend on how the rows are grouped. */
 void kz_resample_rows(const kz_resampler *resampler, const kz_plane *src, kz_levels src_levels,
                       const kz_plane *dst, kz_levels dst_levels, int y0, int y1, float *scratch);
+
+/* The samples of the source that a part of the destination is made of. */
+kz_rect kz_resample_reads(const kz_resampler *resampler, kz_rect part);
+
+/* Makes a part of the destination, as values: rows of `dst` lie `part`'s width apart. `src` is
+ * sample (from.x0, from.y0) of the source; `from` holds what the part reads, and its rows lie
+ * `stride` samples apart. The same values as kz_resample_rows(), with a scratch as large;
+ * thread-safe likewise. */
+void kz_resample_part(const kz_resampler *resampler, const float *src, ptrdiff_t stride,
+                      kz_rect from, kz_rect part, float *dst, float *scratch);
 
 /* Origins of chroma samples in kz_resample_params' terms. */
 double kz_chroma_origin_x(enum kz_chroma_site site, int shift_x);

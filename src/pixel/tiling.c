@@ -77,15 +77,15 @@ static int behind(int end, int halo, int length)
     return end + halo < length ? end + halo : length;
 }
 
-kz_tile kz_tile_around(int width, int height, int x0, int y0, int x1, int y1, int halo)
+kz_tile kz_tile_around(int width, int height, kz_rect own, int halo)
 {
-    int x = before(x0, halo), y = before(y0, halo);
+    int x = before(own.x0, halo), y = before(own.y0, halo);
     return (kz_tile){.x = x,
                      .y = y,
-                     .width = behind(x1, halo, width) - x,
-                     .height = behind(y1, halo, height) - y,
-                     .own_x0 = x0,
-                     .own_y0 = y0,
-                     .own_x1 = x1,
-                     .own_y1 = y1};
+                     .width = behind(own.x1, halo, width) - x,
+                     .height = behind(own.y1, halo, height) - y,
+                     .own_x0 = own.x0,
+                     .own_y0 = own.y0,
+                     .own_x1 = own.x1,
+                     .own_y1 = own.y1};
 }

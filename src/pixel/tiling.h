@@ -6,6 +6,10 @@
 
 #include <stdbool.h>
 
+typedef struct kz_rect {
+    int x0, y0, x1, y1; /* ends excluded */
+} kz_rect;
+
 typedef struct kz_tiling {
     int width, height;           /* of the picture */
     int tile_width, tile_height; /* of every tile, halo included */
@@ -35,8 +39,7 @@ kz_tile kz_tiling_get(const kz_tiling *tiling, int index);
  * on the corner, so that the rounding is the same wherever it lies. */
 enum { KZ_TILE_STEP = 4 };
 
-/* The tile that decides a rectangle (ends excluded), with the halo around it as far as the picture
- * goes. */
-kz_tile kz_tile_around(int width, int height, int x0, int y0, int x1, int y1, int halo);
+/* The tile that decides a rectangle, with the halo around it as far as the picture goes. */
+kz_tile kz_tile_around(int width, int height, kz_rect own, int halo);
 
 #endif

@@ -4,6 +4,7 @@
 #include "model/rewrite.h"
 #include "model/tone.h"
 #include "upscale/choose.h"
+#include "upscale/reuse.h"
 
 struct kz_upscaler {
     kz_upscaler_params params;
@@ -16,6 +17,7 @@ struct kz_upscaler {
     kz_tone tone;
     bool has_tone;               /* the network shifts brightness */
     kz_resampler *luma, *chroma; /* NULL where the size is right as it is */
+    kz_reuse *reuse;             /* NULL: off */
     kz_plane canvas;             /* fp32 at the network's scale, where luma needs resampling */
 };
 
@@ -81,6 +83,45 @@ static int open_canvas(kz_upscaler *u)
     return 0;
 }
 
+/* Input samples around a cell whose canvas its output samples read. */
+static int canvas_margin(const kz_upscaler *u)
+{
+    if (!u->luma)
+        return 0;
+    const kz_rect reads = kz_resample_reads(
+        u->luma, (kz_rect){u->params.out.width / 2, u->params.out.height / 2,
+                           u->params.out.width / 2 + 1, u->params.out.height / 2 + 1});
+    const int taps =
+        reads.x1 - reads.x0 > reads.y1 - reads.y0 ? reads.x1 - reads.x0 : reads.y1 - reads.y0;
+    return (taps + u->scale - 1) / u->scale + 1;
+}
+
+static int open_reuse(kz_upscaler *u)
+{
+    const kz_upscaler_params *p = &u->params;
+    kz_plan_info plan;
+    if (p->reuse == KZ_REUSE_OFF)
+        return 0;
+    p->backend->info(u->plan, &plan);
+    kz_reuse_params reuse = {.mode = p->reuse,
+                             .tolerance = p->reuse_tolerance,
+                             .backend = p->backend,
+                             .device = p->device,
+                             .in = p->in,
+                             .out = p->out,
+                             .tiles = u->tiles,
+                             .columns = u->tiling.columns,
+                             .rows = u->tiling.rows,
+                             .margin = canvas_margin(u),
+                             .costs = {.width = p->in.width,
+                                       .height = p->in.height,
+                                       .halo = p->halo,
+                                       .tile_width = u->tiling.tile_width,
+                                       .tile_height = u->tiling.tile_height,
+                                       .any_size = plan.any_size}};
+    return kz_reuse_open(&u->reuse, &reuse) ? kz_fail_memory(u->log, "reuse") : 0;
+}
+
 static int chroma_length(int length, int shift)
 {
     return (length + (1 << shift) - 1) >> shift;
@@ -116,6 +157,8 @@ int kz_upscaler_open(kz_upscaler **upscaler, const kz_upscaler_params *params, k
         error = open_canvas(u);
     if (!error)
         error = open_chroma(u);
+    if (!error)
+        error = open_reuse(u);
     u->params.graph = NULL; /* the plan has what it needs: the caller may close it */
     if (error)
         kz_upscaler_close(upscaler);
@@ -127,6 +170,7 @@ void kz_upscaler_close(kz_upscaler **upscaler)
     kz_upscaler *u = *upscaler;
     if (!u)
         return;
+    kz_reuse_close(&u->reuse);
     u->params.backend->close_plan(&u->plan);
     kz_resample_close(&u->luma);
     kz_resample_close(&u->chroma);
@@ -138,21 +182,42 @@ void kz_upscaler_close(kz_upscaler **upscaler)
 
 /* ---- run ---- */
 
-static int run_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out)
+static int run_network(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
+                       const kz_reuse_task *task)
 {
     const kz_upscaler_params *p = &u->params;
-    kz_levels out_levels = kz_luma_levels(p->out.depth, p->out.full_range);
     kz_run run = {.src = in,
                   .src_levels = kz_luma_levels(p->in.depth, p->in.full_range),
                   .dst = u->luma ? &u->canvas : out,
-                  .dst_levels = out_levels,
+                  .dst_levels = kz_luma_levels(p->out.depth, p->out.full_range),
                   .tone = u->has_tone ? &u->tone : NULL,
-                  .tiles = u->tiles,
-                  .n_tiles = kz_tiling_count(&u->tiling),
+                  .tiles = task->tiles,
+                  .n_tiles = task->n_tiles,
                   .cancel = p->cancel};
-    int error = p->backend->run(u->plan, &run);
-    if (!error && u->luma)
-        error = p->backend->scale(p->device, u->luma, &u->canvas, out_levels, out, out_levels);
+    return p->backend->run(u->plan, &run);
+}
+
+/* Of a canvas all is scaled, although only the cells that were computed are new in it: the others
+ * are filled in later. */
+static int compute_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
+                        const kz_reuse_task *task)
+{
+    const kz_upscaler_params *p = &u->params;
+    const kz_levels levels = kz_luma_levels(p->out.depth, p->out.full_range);
+    int error = task->n_tiles ? run_network(u, in, out, task) : 0;
+    if (!error && u->luma && task->n_tiles)
+        error = p->backend->scale(p->device, u->luma, &u->canvas, levels, out, levels);
+    return error;
+}
+
+static int run_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out)
+{
+    kz_reuse_task task = {.tiles = u->tiles, .n_tiles = kz_tiling_count(&u->tiling)};
+    int error = u->reuse ? kz_reuse_decide(u->reuse, in, out, &task) : 0;
+    if (!error)
+        error = compute_luma(u, in, out, &task);
+    if (!error && u->reuse)
+        kz_reuse_finish(u->reuse, in, out, false);
     return error;
 }
 
@@ -195,6 +260,33 @@ int kz_upscaler_run(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
     return error;
 }
 
+static int sample_bytes(int depth)
+{
+    return depth > 8 ? 2 : 1;
+}
+
+void kz_upscaler_begin(kz_upscaler *u)
+{
+    if (u->reuse)
+        kz_reuse_begin(u->reuse);
+}
+
+int kz_upscaler_adopt(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
+{
+    kz_reuse_task task;
+    if (!u->reuse)
+        return 0;
+    if (kz_reuse_decide(u->reuse, &in->plane[0], &out->plane[0], &task))
+        return kz_fail_memory(u->log, "reuse");
+    kz_reuse_finish(u->reuse, &in->plane[0], &out->plane[0], true);
+    return 0;
+}
+
+kz_reuse_stats kz_upscaler_get_stats(const kz_upscaler *u)
+{
+    return u->reuse ? kz_reuse_get_stats(u->reuse) : (kz_reuse_stats){0};
+}
+
 kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *u)
 {
     kz_plan_info plan;
@@ -209,7 +301,10 @@ kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *u)
     return (kz_upscaler_info){
         .precision = plan.precision,
         .tiling = u->tiling,
-        .memory = plan.memory + canvas + scratch * sizeof(float) * (size_t)threads,
+        .memory = plan.memory + canvas + scratch * sizeof(float) * (size_t)threads +
+                  (u->reuse ? kz_reuse_memory(u->reuse, sample_bytes(u->params.in.depth),
+                                              sample_bytes(u->params.out.depth))
+                            : 0),
         .macs = plan.macs * kz_tiling_count(&u->tiling),
         .tiles_at_once = plan.shared ? 1 : threads,
         .graph_macs = u->graph_macs,

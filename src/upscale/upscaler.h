@@ -3,6 +3,8 @@
 #ifndef KZ_UPSCALE_UPSCALER_H
 #define KZ_UPSCALE_UPSCALER_H
 
+#include <stdint.h>
+
 #include "backend/backend.h"
 
 typedef struct kz_upscaler kz_upscaler;
@@ -17,6 +19,19 @@ typedef struct kz_upscale_side {
     enum kz_chroma_site site;
 } kz_upscale_side;
 
+/* What of earlier pictures is used again: reuse.h. */
+enum kz_reuse_mode { KZ_REUSE_OFF, KZ_REUSE_EXACT, KZ_REUSE_NEAR };
+
+/* Over all pictures so far. */
+typedef struct kz_reuse_stats {
+    int64_t frames;
+    int64_t cells, new_cells;           /* seen; those like no earlier one */
+    int64_t checked_cells, wrong_cells; /* reusable ones that were computed to see; found wrong */
+    double computed_pixels, all_pixels; /* that the network ran on, halos included; without reuse */
+    double error_sum, worst_error;      /* of the checked cells: root mean squares over a cell, code
+                                         * values of 8 bit */
+} kz_reuse_stats;
+
 typedef struct kz_upscaler_params {
     const kz_backend *backend;
     kz_device *device;     /* outlives the upscaler */
@@ -24,10 +39,12 @@ typedef struct kz_upscaler_params {
     kz_luma_weights luma;  /* of the pictures' matrix */
     kz_upscale_side in, out;
     enum kz_precision precision;
-    int tile;                  /* largest tile, halo included; 0: the fastest within memory_limit */
-    int columns, rows;         /* of tiles, whatever `tile` says; 0: not given */
-    int halo;                  /* pixels around what a tile decides */
-    size_t memory_limit;       /* for tile 0; 0: 960 MiB */
+    int tile;            /* largest tile, halo included; 0: the fastest within memory_limit */
+    int columns, rows;   /* of tiles, whatever `tile` says; 0: not given */
+    int halo;            /* pixels around what a tile decides */
+    size_t memory_limit; /* for tile 0; 0: 960 MiB */
+    enum kz_reuse_mode reuse;
+    double reuse_tolerance;    /* NEAR: code values of 8 bit */
     bool network_tone;         /* leave the brightness as the network makes it */
     const atomic_bool *cancel; /* ends a run soon after it is set; NULL: never */
 } kz_upscaler_params;
@@ -40,6 +57,18 @@ void kz_upscaler_close(kz_upscaler **upscaler);
 /* Upscales one picture into `out`'s planes. Returns 0, KZ_ERROR_CANCELLED or KZ_ERROR_FAILED
  * (reported). */
 int kz_upscaler_run(kz_upscaler *upscaler, const kz_picture *in, const kz_picture *out);
+
+/* The next picture begins a segment: it and all that follow come out as if there were none before.
+ * Without reuse nothing happens. */
+void kz_upscaler_begin(kz_upscaler *upscaler);
+
+/* Tells of a picture that kz_upscaler_run() would be given now, and what it would make of it, known
+ * from an earlier run: later ones come out as if it had been called. 0 or KZ_ERROR_FAILED
+ * (reported). */
+int kz_upscaler_adopt(kz_upscaler *upscaler, const kz_picture *in, const kz_picture *out);
+
+/* All 0 without reuse. */
+kz_reuse_stats kz_upscaler_get_stats(const kz_upscaler *upscaler);
 
 typedef struct kz_upscaler_info {
     enum kz_precision precision;

@@ -1,0 +1,232 @@
+#include "upscale/anchors.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct kz_anchors {
+    const kz_cells *cells;
+    kz_plane outputs[KZ_ANCHORS];
+    char *inputs;
+    size_t *offsets;         /* [count] of a cell's first input among the inputs */
+    int (*used)[KZ_ANCHORS]; /* [count] frame of the last use; 0: there is none */
+};
+
+static size_t input_bytes(const kz_cell *cell, const kz_plane *in)
+{
+    kz_rect r = cell->read;
+    return (size_t)(r.x1 - r.x0) * (size_t)(r.y1 - r.y0) * (size_t)in->bytes;
+}
+
+static size_t all_inputs(const kz_cells *cells, const kz_plane *in)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < cells->count; i++)
+        bytes += input_bytes(&cells->cells[i], in) * KZ_ANCHORS;
+    return bytes;
+}
+
+static size_t output_bytes(const kz_plane *out)
+{
+    return (size_t)out->width * (size_t)out->height * (size_t)out->bytes;
+}
+
+size_t kz_anchors_memory(const kz_cells *cells, const kz_plane *in, const kz_plane *out)
+{
+    return all_inputs(cells, in) + KZ_ANCHORS * output_bytes(out);
+}
+
+int kz_anchors_open(kz_anchors **anchors, const kz_cells *cells, const kz_plane *in,
+                    const kz_plane *out)
+{
+    kz_anchors *a = *anchors = kz_alloc(1, sizeof(*a));
+    if (!a)
+        return KZ_ERROR_MEMORY;
+    a->cells = cells;
+    a->inputs = kz_alloc_raw(all_inputs(cells, in), 1);
+    a->offsets = kz_alloc((size_t)cells->count, sizeof(*a->offsets));
+    a->used = kz_alloc((size_t)cells->count, sizeof(*a->used));
+    bool failed = !a->inputs || !a->offsets || !a->used;
+    for (int i = 0; i < KZ_ANCHORS; i++) {
+        a->outputs[i] = *out;
+        a->outputs[i].stride = (ptrdiff_t)out->width * out->bytes;
+        a->outputs[i].data = kz_alloc_raw(output_bytes(out), 1);
+        failed |= !a->outputs[i].data;
+    }
+    if (failed) {
+        kz_anchors_close(anchors);
+        return KZ_ERROR_MEMORY;
+    }
+    size_t offset = 0;
+    for (int i = 0; i < cells->count; i++) {
+        a->offsets[i] = offset;
+        offset += input_bytes(&cells->cells[i], in) * KZ_ANCHORS;
+    }
+    return 0;
+}
+
+void kz_anchors_close(kz_anchors **anchors)
+{
+    kz_anchors *a = *anchors;
+    if (!a)
+        return;
+    for (int i = 0; i < KZ_ANCHORS; i++)
+        kz_free(a->outputs[i].data);
+    kz_free(a->inputs);
+    kz_free(a->offsets);
+    kz_free(a->used);
+    kz_free(a);
+    *anchors = NULL;
+}
+
+void kz_anchors_clear(kz_anchors *a)
+{
+    memset(a->used, 0, (size_t)a->cells->count * sizeof(*a->used));
+}
+
+/* ---- comparison ---- */
+
+/* A row at a time: the compiler makes vectors of the inner loop, and a cell that changed mostly
+ * shows it in its first rows. */
+#define DEFINE_NEAR(name, type, wide)                                             \
+    static bool name(const void *a_, const void *b_, int count, double tolerance) \
+    {                                                                             \
+        const type *a = a_, *b = b_;                                              \
+        type most = 0;                                                            \
+        for (int i = 0; i < count; i++) {                                         \
+            type d = (type)(a[i] > b[i] ? a[i] - b[i] : b[i] - a[i]);             \
+            most = d > most ? d : most;                                           \
+        }                                                                         \
+        return (wide)most <= tolerance;                                           \
+    }
+
+DEFINE_NEAR(near_bytes, uint8_t, double)
+DEFINE_NEAR(near_words, uint16_t, double)
+DEFINE_NEAR(near_floats, float, double)
+
+static bool is_near(const void *a, const void *b, int bytes, int count, double tolerance)
+{
+    if (tolerance <= 0 || bytes == 4)
+        return tolerance <= 0 ? memcmp(a, b, (size_t)count * (size_t)bytes) == 0
+                              : near_floats(a, b, count, tolerance);
+    return bytes == 1 ? near_bytes(a, b, count, tolerance) : near_words(a, b, count, tolerance);
+}
+
+static const char *input_of(const kz_anchors *a, int cell, int anchor, const kz_plane *in)
+{
+    return a->inputs + a->offsets[cell] + (size_t)anchor * input_bytes(&a->cells->cells[cell], in);
+}
+
+static const char *at(const kz_plane *plane, int x, int y)
+{
+    return (const char *)kz_plane_row(plane, y) + (size_t)x * (size_t)plane->bytes;
+}
+
+static bool matches(const kz_anchors *a, int cell, int anchor, const kz_plane *in, double tolerance)
+{
+    kz_rect r = a->cells->cells[cell].read;
+    const char *row = input_of(a, cell, anchor, in);
+    int width = r.x1 - r.x0;
+    for (int y = r.y0; y < r.y1; y++) {
+        if (!is_near(at(in, r.x0, y), row, in->bytes, width, tolerance))
+            return false;
+        row += (size_t)width * (size_t)in->bytes;
+    }
+    return true;
+}
+
+/* The latest used before frame `before`; -1: there is none. */
+static int latest(const int used[KZ_ANCHORS], int before)
+{
+    int best = -1;
+    for (int i = 0; i < KZ_ANCHORS; i++)
+        if (used[i] > 0 && used[i] < before && (best < 0 || used[i] > used[best]))
+            best = i;
+    return best;
+}
+
+int kz_anchors_find(kz_anchors *a, int cell, const kz_plane *in, double tolerance, int frame)
+{
+    int *used = a->used[cell];
+    for (int i = latest(used, frame); i >= 0; i = latest(used, used[i]))
+        if (matches(a, cell, i, in, tolerance)) {
+            used[i] = frame;
+            return i;
+        }
+    return -1;
+}
+
+/* ---- contents ---- */
+
+static void copy_output(const kz_cell *c, const kz_plane *from, const kz_plane *to)
+{
+    size_t first = (size_t)c->out.x0 * (size_t)to->bytes;
+    size_t count = (size_t)(c->out.x1 - c->out.x0) * (size_t)to->bytes;
+    for (int y = c->out.y0; y < c->out.y1; y++)
+        memcpy((char *)kz_plane_row(to, y) + first, (char *)kz_plane_row(from, y) + first, count);
+}
+
+static int longest_unused(const int used[KZ_ANCHORS])
+{
+    int oldest = 0;
+    for (int i = 1; i < KZ_ANCHORS; i++)
+        oldest = used[i] < used[oldest] ? i : oldest;
+    return oldest;
+}
+
+void kz_anchors_put(kz_anchors *a, int cell, const kz_plane *in, const kz_plane *out, int instead,
+                    int frame)
+{
+    const kz_cell *c = &a->cells->cells[cell];
+    int anchor = instead >= 0 ? instead : longest_unused(a->used[cell]);
+    a->used[cell][anchor] = frame;
+    char *row = a->inputs + a->offsets[cell] + (size_t)anchor * input_bytes(c, in);
+    size_t width = (size_t)(c->read.x1 - c->read.x0) * (size_t)in->bytes;
+    for (int y = c->read.y0; y < c->read.y1; y++, row += width)
+        memcpy(row, at(in, c->read.x0, y), width);
+    copy_output(c, out, &a->outputs[anchor]);
+}
+
+void kz_anchors_copy(const kz_anchors *a, int cell, int anchor, const kz_plane *out)
+{
+    copy_output(&a->cells->cells[cell], &a->outputs[anchor], out);
+}
+
+const kz_plane *kz_anchors_output(const kz_anchors *a, int anchor)
+{
+    return &a->outputs[anchor];
+}
+
+static bool row_change(const char *now, const char *before, int bytes, int count, float *change)
+{
+    float sum = 0;
+    for (int i = 0; i < count; i++) {
+        if (bytes == 1)
+            change[i] = (float)(((const uint8_t *)now)[i] - ((const uint8_t *)before)[i]);
+        else if (bytes == 2)
+            change[i] = (float)(((const uint16_t *)(const void *)now)[i] -
+                                ((const uint16_t *)(const void *)before)[i]);
+        else
+            change[i] =
+                ((const float *)(const void *)now)[i] - ((const float *)(const void *)before)[i];
+        sum += fabsf(change[i]);
+    }
+    return sum != 0;
+}
+
+bool kz_anchors_change(const kz_anchors *a, int cell, int anchor, const kz_plane *in, kz_rect part,
+                       float *change)
+{
+    kz_rect r = a->cells->cells[cell].read;
+    const char *input = input_of(a, cell, anchor, in);
+    int width = part.x1 - part.x0;
+    bool any = false;
+    for (int y = part.y0; y < part.y1; y++, change += width) {
+        size_t before = (size_t)(y - r.y0) * (size_t)(r.x1 - r.x0) + (size_t)(part.x0 - r.x0);
+        any |= row_change(at(in, part.x0, y), input + before * (size_t)in->bytes, in->bytes, width,
+                          change);
+    }
+    return any;
+}

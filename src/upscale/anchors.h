@@ -1,0 +1,43 @@
+/* What cells' outputs were computed from, and those outputs: a few for each cell, the longest
+ * unused forgotten first. Different cells may be used by different threads at once. */
+#ifndef KZ_UPSCALE_ANCHORS_H
+#define KZ_UPSCALE_ANCHORS_H
+
+#include "upscale/cells.h"
+
+/* Anchors of a cell: an A-B-A of mouths needs two, a blink in between a third. */
+enum { KZ_ANCHORS = 3 };
+
+typedef struct kz_anchors kz_anchors;
+
+/* For planes of luma as `in` and `out` are. `cells` outlives the anchors. 0 or KZ_ERROR_MEMORY. */
+int kz_anchors_open(kz_anchors **anchors, const kz_cells *cells, const kz_plane *in,
+                    const kz_plane *out);
+void kz_anchors_close(kz_anchors **anchors);
+size_t kz_anchors_memory(const kz_cells *cells, const kz_plane *in, const kz_plane *out);
+
+/* Forgets everything. */
+void kz_anchors_clear(kz_anchors *anchors);
+
+/* The latest anchor from whose input no sample that the cell reads differs by more than `tolerance`
+ * (code values of the plane's own depth; of a float plane values), or -1. `frame` grows from call
+ * to call for a cell, and marks the anchor as used. */
+int kz_anchors_find(kz_anchors *anchors, int cell, const kz_plane *in, double tolerance, int frame);
+
+/* Makes the cell's part of `in` and `out` an anchor, in place of `instead`, or of the longest
+ * unused where that is -1. */
+void kz_anchors_put(kz_anchors *anchors, int cell, const kz_plane *in, const kz_plane *out,
+                    int instead, int frame);
+
+/* Copies an anchor's output to its place in `out`. */
+void kz_anchors_copy(const kz_anchors *anchors, int cell, int anchor, const kz_plane *out);
+
+/* The plane that has the outputs of all cells' anchors of this number, each at its place. */
+const kz_plane *kz_anchors_output(const kz_anchors *anchors, int anchor);
+
+/* What `in` has become since the anchor, in code values (of a float plane in values): the samples
+ * of `part`, which lies within what the cell reads, row by row. Returns whether anything has. */
+bool kz_anchors_change(const kz_anchors *anchors, int cell, int anchor, const kz_plane *in,
+                       kz_rect part, float *change);
+
+#endif

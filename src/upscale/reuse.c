@@ -1,0 +1,364 @@
+#include "upscale/reuse.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "upscale/change.h"
+
+/* Samples of the input. Small cells follow closely what moves: docs/reuse.md. */
+enum { CELL = 32, HALO = 8 };
+
+/* Cells of a block are checked together, so that they share the halo they are computed with. */
+enum { BLOCK = 4 };
+
+/* Of all cells: with more of them to compute, the whole picture is no dearer. */
+#define MOST_MARKED 0.7
+
+struct state {
+    int anchor;   /* that it is like; -1: there is none, it has to be computed */
+    bool marked;  /* it is computed */
+    bool wrong;   /* it was checked, and took what was computed */
+    double error; /* it was checked: root mean square, code values of 8 bit */
+};
+
+struct kz_reuse {
+    kz_reuse_params params;
+    kz_cells cells;
+    kz_anchors *anchors;  /* NULL until the first picture */
+    kz_change change;     /* NEAR */
+    struct state *states; /* [count] */
+    bool *marked;         /* [count] */
+    kz_rect *regions;     /* [count] */
+    kz_tile *tiles;       /* [most_tiles] */
+    int most_tiles;
+    int frame;        /* since the segment's beginning, from 1 */
+    double tolerance; /* now */
+    float *scratch;   /* of all workers */
+    size_t scratch_floats;
+    kz_reuse_stats stats;
+};
+
+static bool is_near(const kz_reuse *r)
+{
+    return r->params.mode == KZ_REUSE_NEAR;
+}
+
+/* ---- life ---- */
+
+static int open_cells(kz_reuse *r)
+{
+    const kz_reuse_params *p = &r->params;
+    if (!is_near(r))
+        return kz_cells_of_tiles(&r->cells, &p->in, &p->out, p->tiles, p->columns, p->rows,
+                                 p->margin > 0);
+    int error = kz_change_open(&r->change, &p->in, &p->out);
+    if (!error)
+        error = kz_cells_even(&r->cells, &p->in, &p->out, CELL, HALO, r->change.resampler);
+    if (!error)
+        r->scratch_floats = (kz_change_scratch(&r->change, &r->cells) + 15) & ~(size_t)15;
+    return error;
+}
+
+/* A worker's scratch also holds a cell's output, as floats at most. */
+static size_t saved_floats(const kz_reuse *r)
+{
+    size_t most = 0;
+    for (int i = 0; i < r->cells.count && is_near(r); i++) {
+        kz_rect out = r->cells.cells[i].out;
+        size_t floats = (size_t)(out.x1 - out.x0) * (size_t)(out.y1 - out.y0);
+        most = floats > most ? floats : most;
+    }
+    return (most + 15) & ~(size_t)15;
+}
+
+static int allocate(kz_reuse *r)
+{
+    size_t count = (size_t)r->cells.count;
+    size_t threads = (size_t)r->params.backend->threads(r->params.device);
+    kz_rect all = {0, 0, r->params.in.width, r->params.in.height};
+    r->most_tiles = r->cells.count + kz_region_tiles(&r->params.costs, all, NULL, 0);
+    r->states = kz_alloc(count, sizeof(*r->states));
+    r->marked = kz_alloc(count, sizeof(*r->marked));
+    r->regions = kz_alloc(count, sizeof(*r->regions));
+    r->tiles = kz_alloc((size_t)r->most_tiles, sizeof(*r->tiles));
+    r->scratch_floats += saved_floats(r);
+    r->scratch = kz_alloc(r->scratch_floats * threads, sizeof(*r->scratch));
+    return r->states && r->marked && r->regions && r->tiles && r->scratch ? 0 : KZ_ERROR_MEMORY;
+}
+
+int kz_reuse_open(kz_reuse **reuse, const kz_reuse_params *params)
+{
+    kz_reuse *r = *reuse = kz_alloc(1, sizeof(*r));
+    if (!r)
+        return KZ_ERROR_MEMORY;
+    r->params = *params;
+    int error = open_cells(r);
+    if (!error)
+        error = allocate(r);
+    if (error)
+        kz_reuse_close(reuse);
+    else
+        kz_reuse_begin(r);
+    return error;
+}
+
+void kz_reuse_close(kz_reuse **reuse)
+{
+    kz_reuse *r = *reuse;
+    if (!r)
+        return;
+    kz_anchors_close(&r->anchors);
+    kz_change_close(&r->change);
+    kz_cells_close(&r->cells);
+    kz_free(r->states);
+    kz_free(r->marked);
+    kz_free(r->regions);
+    kz_free(r->tiles);
+    kz_free(r->scratch);
+    kz_free(r);
+    *reuse = NULL;
+}
+
+size_t kz_reuse_memory(const kz_reuse *r, int in_bytes, int out_bytes)
+{
+    size_t threads = (size_t)r->params.backend->threads(r->params.device);
+    kz_plane in = {.width = r->params.in.width, .height = r->params.in.height, .bytes = in_bytes};
+    kz_plane out = {
+        .width = r->params.out.width, .height = r->params.out.height, .bytes = out_bytes};
+    return kz_anchors_memory(&r->cells, &in, &out) + r->scratch_floats * threads * sizeof(float);
+}
+
+void kz_reuse_begin(kz_reuse *r)
+{
+    if (r->anchors)
+        kz_anchors_clear(r->anchors);
+    r->frame = 0;
+    r->tolerance = is_near(r) ? r->params.tolerance : 0;
+}
+
+/* ---- what to compute ---- */
+
+/* A code value of 8 bit, in the plane's. */
+static double unit(const kz_plane *plane)
+{
+    return plane->bytes == 4 ? 1.0 / 255 : 1 << (plane->depth - 8);
+}
+
+struct pass {
+    kz_reuse *reuse;
+    const kz_plane *in, *out;
+    bool kept;
+};
+
+static void find_anchor(void *context, int worker, int item)
+{
+    const struct pass *p = context;
+    kz_reuse *r = p->reuse;
+    (void)worker;
+    r->states[item] = (struct state){
+        .anchor = kz_anchors_find(r->anchors, item, p->in, r->tolerance * unit(p->in), r->frame)};
+}
+
+/* Spreads neighbouring numbers evenly: the end of MurmurHash3 (A. Appleby). */
+static uint32_t mix(uint32_t x)
+{
+    x = (x ^ x >> 16) * 0x85ebca6bu;
+    x = (x ^ x >> 13) * 0xc2b2ae35u;
+    return x ^ x >> 16;
+}
+
+static bool is_checked(const kz_reuse *r, int cell)
+{
+    uint32_t x = (uint32_t)(cell % r->cells.columns / BLOCK);
+    uint32_t y = (uint32_t)(cell / r->cells.columns / BLOCK);
+    return is_near(r) && mix(mix((uint32_t)r->frame) + (y << 16) + x) % 256 == 0;
+}
+
+/* Returns how many cells have to be computed. */
+static int mark_cells(kz_reuse *r)
+{
+    int marked = 0;
+    for (int i = 0; i < r->cells.count; i++) {
+        struct state *s = &r->states[i];
+        s->marked = r->marked[i] = s->anchor < 0 || is_checked(r, i);
+        marked += s->marked;
+        r->stats.new_cells += s->anchor < 0;
+        r->stats.checked_cells += s->marked && s->anchor >= 0;
+    }
+    r->stats.cells += r->cells.count;
+    return marked;
+}
+
+/* EXACT: the tiles as they are. */
+static int list_marked_tiles(kz_reuse *r)
+{
+    int n = 0;
+    for (int i = 0; i < r->cells.count; i++)
+        if (r->marked[i])
+            r->tiles[n++] = r->params.tiles[i];
+    return n;
+}
+
+static kz_rect with_margin(const kz_reuse *r, kz_rect region)
+{
+    const int more = r->params.margin;
+    const kz_upscale_side *in = &r->params.in;
+    return (kz_rect){region.x0 > more ? region.x0 - more : 0,
+                     region.y0 > more ? region.y0 - more : 0,
+                     region.x1 + more < in->width ? region.x1 + more : in->width,
+                     region.y1 + more < in->height ? region.y1 + more : in->height};
+}
+
+/* NEAR: -1 where the whole picture is no dearer. */
+static int list_regions(kz_reuse *r, int marked)
+{
+    const kz_region_costs *costs = &r->params.costs;
+    double sum = 0, whole = kz_region_cost(costs, (kz_rect){0, 0, costs->width, costs->height});
+    if (marked > MOST_MARKED * r->cells.count)
+        return -1;
+    int regions = kz_regions_find(r->regions, &r->cells, r->marked, costs), n = 0;
+    for (int i = 0; i < regions && n < r->most_tiles; i++) {
+        kz_rect region = with_margin(r, r->regions[i]);
+        sum += kz_region_cost(costs, region);
+        n += kz_region_tiles(costs, region, r->tiles + n, r->most_tiles - n);
+    }
+    return sum >= whole || n > r->most_tiles ? -1 : n;
+}
+
+static int list_tiles(kz_reuse *r, int marked)
+{
+    if (!marked)
+        return 0;
+    if (is_near(r))
+        return list_regions(r, marked);
+    return r->params.margin ? -1 : list_marked_tiles(r);
+}
+
+static void count_task(kz_reuse *r, const kz_reuse_task *task)
+{
+    for (int i = 0; i < task->n_tiles; i++)
+        r->stats.computed_pixels += (double)task->tiles[i].width * task->tiles[i].height;
+    for (int i = 0; i < r->params.columns * r->params.rows; i++)
+        r->stats.all_pixels += (double)r->params.tiles[i].width * r->params.tiles[i].height;
+    r->stats.frames++;
+}
+
+int kz_reuse_decide(kz_reuse *r, const kz_plane *in, const kz_plane *out, kz_reuse_task *task)
+{
+    struct pass pass = {.reuse = r, .in = in};
+    if (!r->anchors && kz_anchors_open(&r->anchors, &r->cells, in, out))
+        return KZ_ERROR_MEMORY;
+    r->frame++;
+    r->params.backend->each(r->params.device, r->cells.count, find_anchor, &pass);
+    int n = list_tiles(r, mark_cells(r));
+    *task = (kz_reuse_task){.tiles = r->tiles, .n_tiles = n};
+    if (n < 0)
+        *task = (kz_reuse_task){r->params.tiles, r->params.columns * r->params.rows};
+    count_task(r, task);
+    return 0;
+}
+
+/* ---- results ---- */
+
+static void save_output(const kz_cell *c, const kz_plane *plane, char *saved, bool back)
+{
+    size_t first = (size_t)c->out.x0 * (size_t)plane->bytes;
+    size_t count = (size_t)(c->out.x1 - c->out.x0) * (size_t)plane->bytes;
+    for (int y = c->out.y0; y < c->out.y1; y++, saved += count) {
+        char *row = (char *)kz_plane_row(plane, y) + first;
+        memcpy(back ? row : saved, back ? saved : row, count);
+    }
+}
+
+static double sample_of(const void *row, int bytes, int x)
+{
+    if (bytes == 1)
+        return ((const uint8_t *)row)[x];
+    return bytes == 2 ? ((const uint16_t *)row)[x] : (double)((const float *)row)[x];
+}
+
+/* Root mean square, code values of 8 bit. */
+static double error_of(const kz_cell *c, const kz_plane *plane, const char *saved)
+{
+    const int width = c->out.x1 - c->out.x0, height = c->out.y1 - c->out.y0;
+    double sum = 0;
+    for (int y = 0; y < height; y++) {
+        const char *row = (const char *)kz_plane_row(plane, c->out.y0 + y) +
+                          (size_t)c->out.x0 * (size_t)plane->bytes;
+        for (int x = 0; x < width; x++) {
+            double d = sample_of(row, plane->bytes, x) - sample_of(saved, plane->bytes, x);
+            sum += d * d;
+        }
+        saved += (size_t)width * (size_t)plane->bytes;
+    }
+    return width && height ? sqrt(sum / ((double)width * height)) / unit(plane) : 0;
+}
+
+static void render(const kz_reuse *r, int cell, const struct pass *p, float *scratch)
+{
+    kz_change_render(&r->change, r->anchors, &r->cells.cells[cell], cell, r->states[cell].anchor,
+                     p->in, p->out, scratch);
+}
+
+/* `out` has what was computed; it stays where the anchor is too far from it. Of a kept picture only
+ * the verdict is known: it has the anchor's output to the bit, or else what was computed. */
+static void check_cell(kz_reuse *r, int cell, const struct pass *p, float *scratch)
+{
+    const kz_cell *c = &r->cells.cells[cell];
+    struct state *s = &r->states[cell];
+    char *saved = (char *)scratch;
+    save_output(c, p->out, saved, false);
+    render(r, cell, p, scratch + saved_floats(r));
+    s->error = error_of(c, p->out, saved);
+    s->wrong = s->error > (p->kept ? 0 : KZ_REUSE_RMS);
+    if (!s->wrong)
+        return;
+    save_output(c, p->out, saved, true);
+    kz_anchors_put(r->anchors, cell, p->in, p->out, s->anchor, r->frame);
+}
+
+static void finish_cell(void *context, int worker, int item)
+{
+    const struct pass *p = context;
+    kz_reuse *r = p->reuse;
+    const struct state *s = &r->states[item];
+    float *scratch = r->scratch + r->scratch_floats * (size_t)worker;
+    if (s->anchor < 0)
+        kz_anchors_put(r->anchors, item, p->in, p->out, -1, r->frame);
+    else if (s->marked)
+        check_cell(r, item, p, scratch);
+    else if (!p->kept && is_near(r))
+        render(r, item, p, scratch);
+    else if (!p->kept)
+        kz_anchors_copy(r->anchors, item, s->anchor, p->out);
+}
+
+static void count_checks(kz_reuse *r, bool kept)
+{
+    bool wrong = false;
+    for (int i = 0; i < r->cells.count; i++) {
+        const struct state *s = &r->states[i];
+        wrong |= s->wrong;
+        if (kept || s->anchor < 0 || !s->marked)
+            continue;
+        r->stats.error_sum += s->error;
+        r->stats.worst_error = s->error > r->stats.worst_error ? s->error : r->stats.worst_error;
+        r->stats.wrong_cells += s->wrong;
+    }
+    if (wrong && r->tolerance > 0)
+        r->tolerance -= 1;
+}
+
+void kz_reuse_finish(kz_reuse *r, const kz_plane *in, const kz_plane *out, bool kept)
+{
+    struct pass pass = {.reuse = r, .in = in, .out = out, .kept = kept};
+    r->params.backend->each(r->params.device, r->cells.count, finish_cell, &pass);
+    count_checks(r, kept);
+}
+
+kz_reuse_stats kz_reuse_get_stats(const kz_reuse *r)
+{
+    return r->stats;
+}

@@ -1,0 +1,64 @@
+/* Nothing is computed twice: what of a picture need not go through the network, since that has seen
+ * it before.
+ *
+ * A picture is cut into cells. A cell keeps a few anchors: inputs (with what lies around) that its
+ * output was really computed from, and these outputs. EXACT: the cells are the tiles of the run,
+ * and an equal input gets the anchor's output: the bits are those of computing it. NEAR: small
+ * squares; where no sample differs from an anchor's by more than a tolerance, the output is the
+ * anchor's plus the difference of the inputs, enlarged. What is compared with is never a copy of a
+ * copy, so that nothing drifts however long a drawing is held.
+ *
+ * The tolerance bounds the input. What it means for the output is measured: of the blocks of cells
+ * that could be reused one in 256 is computed all the same, and a cell found wrong by more than
+ * KZ_REUSE_RMS takes what was computed, and makes the tolerance one less until the segment ends.
+ *
+ * All decisions follow from the pictures since kz_reuse_begin() alone; threads don't matter. */
+#ifndef KZ_UPSCALE_REUSE_H
+#define KZ_UPSCALE_REUSE_H
+
+#include "upscale/regions.h"
+
+/* Code values of 8 bit, root mean square over a cell. */
+#define KZ_REUSE_RMS 2.0
+
+typedef struct kz_reuse kz_reuse;
+
+typedef struct kz_reuse_params {
+    enum kz_reuse_mode mode; /* not OFF */
+    double tolerance;        /* NEAR: code values of 8 bit */
+    const kz_backend *backend;
+    kz_device *device; /* outlives it */
+    kz_upscale_side in, out;
+    const kz_tile *tiles; /* of a whole picture, `columns` in each of `rows`; outlive it */
+    int columns, rows;
+    int margin; /* input samples around a cell on which its output depends beyond what a tile
+                 * decides, since that is resampled; 0: it isn't */
+    kz_region_costs costs;
+} kz_reuse_params;
+
+/* 0 or KZ_ERROR_MEMORY. The memory for pictures is allocated with the first of them. */
+int kz_reuse_open(kz_reuse **reuse, const kz_reuse_params *params);
+void kz_reuse_close(kz_reuse **reuse);
+
+/* Bytes held, for pictures of so many bytes a sample. */
+size_t kz_reuse_memory(const kz_reuse *reuse, int in_bytes, int out_bytes);
+
+/* A segment begins: nothing before it is known any more. */
+void kz_reuse_begin(kz_reuse *reuse);
+
+/* What has to be computed of a picture. */
+typedef struct kz_reuse_task {
+    const kz_tile *tiles; /* the reuse's, until the next call */
+    int n_tiles;
+} kz_reuse_task;
+
+/* Looks at the next picture. 0 or KZ_ERROR_MEMORY. */
+int kz_reuse_decide(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, kz_reuse_task *task);
+
+/* The task is done: fills the rest of `out`, and remembers what was computed. `kept`: all of `out`
+ * is as a run before has left it, the task wasn't done, and there is only something to remember. */
+void kz_reuse_finish(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, bool kept);
+
+kz_reuse_stats kz_reuse_get_stats(const kz_reuse *reuse);
+
+#endif
