@@ -10,13 +10,12 @@ static enum kz_cpu_level wanted_level(const kz_job_options *options)
     return options->cpu_level ? (enum kz_cpu_level)(options->cpu_level - 1) : KZ_CPU_AMX;
 }
 
-/* Code values of 8 bit that a sample may have changed by, unless told; docs/reuse.md. */
-#define NEAR 3.0
-
-int kz_reuse_parse(enum kz_reuse_mode *mode, double *tolerance, const char *text, kz_log *log)
+/* `near` is the model's tolerance. */
+static int parse_reuse(enum kz_reuse_mode *mode, double *tolerance, const char *text, int near,
+                       kz_log *log)
 {
     char end;
-    *tolerance = NEAR;
+    *tolerance = near;
     *mode = KZ_REUSE_EXACT;
     if (!text || strcmp(text, "exact") == 0)
         return 0;
@@ -39,7 +38,7 @@ int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_di
     kz_device_params device = {.threads = options->threads, .level = wanted_level(options)};
     enum kz_reuse_mode mode;
     double tolerance;
-    int error = kz_reuse_parse(&mode, &tolerance, options->reuse, log);
+    int error = parse_reuse(&mode, &tolerance, options->reuse, 0, log);
     if (!error)
         error = kz_model_open(&engine->model, options->model, dirs->path, dirs->count, log);
     if (!error)
@@ -87,7 +86,8 @@ int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
         .network_tone = options->network_tone,
         .cancel = cancel,
     };
-    int error = kz_reuse_parse(&params.reuse, &params.reuse_tolerance, options->reuse, log);
+    int error = parse_reuse(&params.reuse, &params.reuse_tolerance, options->reuse,
+                            engine->model->info.near, log);
     if (error)
         return error;
     return kz_upscaler_open(upscaler, &params, log);

@@ -26,6 +26,7 @@ struct job {
     kz_decoder *decoder;
     kz_upscaler *upscaler;
     kz_output *output;
+    kz_sketch *reuse_map;
     kz_encoder_params encoder;
     kz_video_format out_format;
     size_t memory;
@@ -280,6 +281,9 @@ static int open_job(struct job *j)
         error = begin_resume(j);
     if (!error)
         error = open_output(j);
+    if (!error && j->options.reuse_map)
+        error = kz_sketch_open(&j->reuse_map, j->options.reuse_map, kz_decoder_format(j->decoder),
+                               j->log);
     return error;
 }
 
@@ -288,6 +292,7 @@ static void close_job(struct job *j)
     if (j->params->unfinished)
         j->params->unfinished(j->params->context, NULL);
     kz_output_close(&j->output);
+    kz_sketch_close(&j->reuse_map);
     kz_decoder_close(&j->decoder);
     kz_upscaler_close(&j->upscaler);
     kz_engine_close(&j->engine);
@@ -320,6 +325,7 @@ static int run_pipeline(struct job *j, kz_job_result *result)
                                  .frames_before =
                                      j->resume.again ? kz_journal_frames(j->resume.journal) : 0,
                                  .first = j->first,
+                                 .reuse_map = j->reuse_map,
                                  .spool_seconds = SPOOL_SECONDS,
                                  .strict = j->options.strict,
                                  .check = !j->options.no_verify,
@@ -327,6 +333,8 @@ static int run_pipeline(struct job *j, kz_job_result *result)
                                  .progress = j->params->progress,
                                  .context = j->params->context};
     int error = kz_pipeline_run(&params, &result->progress, j->log);
+    if (!error && j->reuse_map)
+        error = kz_sketch_finish(j->reuse_map);
     result->computed_again = computed_again(reached, &result->progress);
     return error;
 }

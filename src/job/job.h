@@ -38,10 +38,6 @@ typedef struct kz_engine {
     struct kz_model *model;
 } kz_engine;
 
-/* What --reuse says: `text` as in kz_job_options, the tolerance in code values of 8 bit. 0 or
- * KZ_ERROR_USAGE (reported). */
-int kz_reuse_parse(enum kz_reuse_mode *mode, double *tolerance, const char *text, kz_log *log);
-
 /* Loads the model and opens the device that the options name. */
 int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_dirs *dirs,
                    kz_log *log);

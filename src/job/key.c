@@ -28,9 +28,9 @@ void kz_key_close(kz_key *key)
 /* What the file's bytes don't depend on. A preset is what it sets. */
 static bool is_part(const char *option)
 {
-    static const char *const others[] = {"output",    "preset",    "threads",      "overwrite",
-                                         "restart",   "on-change", "no-overwrite", "progress",
-                                         "no-resume", "verbose",   "quiet",        "help"};
+    static const char *const others[] = {
+        "output",   "preset",    "threads",   "overwrite", "restart", "on-change", "no-overwrite",
+        "progress", "no-resume", "reuse-map", "verbose",   "quiet",   "help"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         if (strcmp(option, others[i]) == 0)
             return false;

@@ -55,7 +55,11 @@ static const kz_option rows[] = {
         .help = "pixels around a tile; -1: the model's measured one"),
     ROW("reuse", 0, STRING, reuse, .metavar = "off|exact|near[=T]",
         .help = "what stands still isn't computed again: exact, where nothing changed;\n"
-                "near, where no sample did by more than T of 255 [3]; [by the preset]"),
+                "near, where no sample did by more than T of 255 [the model's];\n"
+                "[by the preset]"),
+    ROW("reuse-map", 0, STRING, reuse_map, .metavar = "FILE",
+        .help = "an .mkv that shows what was computed: new parts red, checked ones blue,\n"
+                "reused ones dark; of a run that goes on only what it does"),
     ROW("threads", 0, INT, threads, .least = 0, .most = 1024, .metavar = "N", .initial = "0",
         .help = "threads of the network; 0: one for each processor"),
     ROW("cpu-level", 0, CHOICE, cpu_level,

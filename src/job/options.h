@@ -22,6 +22,7 @@ typedef struct kz_job_options {
     int precision; /* enum kz_precision */
     int tile, halo;
     char *reuse; /* off, exact, near or near=T; NULL: exact */
+    char *reuse_map;
     int threads;
     int cpu_level; /* 0: all this machine has; else enum kz_cpu_level + 1 */
     char *audio, *subs, *drop;

@@ -17,7 +17,10 @@
 #define PARAM_LIMIT ((size_t)4 << 20)
 #define BIN_LIMIT ((size_t)1 << 30)
 
-enum { FILE_MODEL_HALO = 32 }; /* for a file without a manifest: more than any model here needs */
+enum {
+    FILE_MODEL_HALO = 32, /* for a file without a manifest */
+    FILE_MODEL_NEAR = 2   /* likewise: as the most sensitive of the models here */
+};
 
 /* ---- manifests ---- */
 
@@ -104,6 +107,7 @@ static void fill_info(kz_model_info *info, struct manifest *m, const char *dir)
     info->source = take_text(m, m->root, "source");
     info->scale = take_number(m, "scale", 1, 8);
     info->halo = take_number(m, "halo", 0, 512);
+    info->near = take_number(m, "near", 0, 64);
     info->param = take_file(m, "param", dir, &info->param_sha256);
     info->bin = take_file(m, "bin", dir, &info->bin_sha256);
     info->installed = !m->error && access(info->param, R_OK) == 0 && access(info->bin, R_OK) == 0;
@@ -272,6 +276,7 @@ static int info_of_file(kz_model_info *info, const char *path, kz_log *log)
                             .licence = kz_strdup("unknown licence"),
                             .source = kz_strdup(path),
                             .halo = FILE_MODEL_HALO,
+                            .near = FILE_MODEL_NEAR,
                             .param = kz_strdup(path),
                             .bin = kz_asprintf("%.*s.bin", (int)stem, path),
                             .installed = true};

@@ -21,6 +21,7 @@
 #include "media/encode.h"
 #include "media/input.h"
 #include "media/output.h"
+#include "media/sketch.h"
 #include "pipeline/journal.h"
 #include "upscale/upscaler.h"
 
@@ -72,6 +73,7 @@ typedef struct kz_pipeline_params {
     kz_input *source;
     int64_t frames_before; /* of the journal's finished segments; the decoder stands behind them */
     const kz_frame *first; /* if so: what the input's first frame is like */
+    kz_sketch *reuse_map;  /* where what was computed is drawn; NULL: nowhere */
     double spool_seconds;  /* a frame that takes as long to compute is kept until its segment is */
     bool strict;           /* a damaged or cut input is a failure */
     bool check;            /* decode what the encoder makes */

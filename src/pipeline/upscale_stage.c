@@ -90,12 +90,24 @@ static int fill_frame(struct upscale *u, kz_frame *in, kz_frame *out)
     return error || !u->line->params->journal ? error : note_engine(u, out);
 }
 
+static int draw_map(const kz_pipeline_params *p, const kz_frame *in)
+{
+    kz_picture picture;
+    int error = kz_sketch_begin(p->reuse_map, in, &picture);
+    if (error)
+        return error;
+    kz_upscaler_draw(p->upscaler, &picture);
+    return kz_sketch_put(p->reuse_map);
+}
+
 static int upscale_frame(struct upscale *u, kz_frame *in)
 {
     kz_frame *out = NULL;
     int error = kz_frame_pool_get(u->pool, &out, in);
     if (!error)
         error = fill_frame(u, in, out);
+    if (!error && u->line->params->reuse_map)
+        error = draw_map(u->line->params, in);
     if (!error)
         error = kz_ring_push(u->line->upscaled, out, kz_frame_bytes(out));
     if (error) {

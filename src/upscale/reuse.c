@@ -37,6 +37,7 @@ struct kz_reuse {
     double tolerance; /* now */
     float *scratch;   /* of all workers */
     size_t scratch_floats;
+    kz_reuse_task task; /* the last */
     kz_reuse_stats stats;
 };
 
@@ -256,6 +257,7 @@ int kz_reuse_decide(kz_reuse *r, const kz_plane *in, const kz_plane *out, kz_reu
     *task = (kz_reuse_task){.tiles = r->tiles, .n_tiles = n};
     if (n < 0)
         *task = (kz_reuse_task){r->params.tiles, r->params.columns * r->params.rows};
+    r->task = *task;
     count_task(r, task);
     return 0;
 }
@@ -356,6 +358,24 @@ void kz_reuse_finish(kz_reuse *r, const kz_plane *in, const kz_plane *out, bool 
     struct pass pass = {.reuse = r, .in = in, .out = out, .kept = kept};
     r->params.backend->each(r->params.device, r->cells.count, finish_cell, &pass);
     count_checks(r, kept);
+}
+
+/* ---- for looking at ---- */
+
+enum kz_reuse_why kz_reuse_why(const kz_reuse *r, int cell)
+{
+    const struct state *s = &r->states[cell];
+    return s->anchor < 0 ? KZ_REUSE_NEW : s->marked ? KZ_REUSE_CHECKED : KZ_REUSED;
+}
+
+const kz_cells *kz_reuse_cells(const kz_reuse *r)
+{
+    return &r->cells;
+}
+
+const kz_reuse_task *kz_reuse_last_task(const kz_reuse *r)
+{
+    return &r->task;
 }
 
 kz_reuse_stats kz_reuse_get_stats(const kz_reuse *r)

@@ -59,6 +59,12 @@ int kz_reuse_decide(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, kz
  * is as a run before has left it, the task wasn't done, and there is only something to remember. */
 void kz_reuse_finish(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, bool kept);
 
+/* Of the last picture: */
+enum kz_reuse_why { KZ_REUSED, KZ_REUSE_NEW, KZ_REUSE_CHECKED };
+enum kz_reuse_why kz_reuse_why(const kz_reuse *reuse, int cell);
+const kz_cells *kz_reuse_cells(const kz_reuse *reuse);
+const kz_reuse_task *kz_reuse_last_task(const kz_reuse *reuse);
+
 kz_reuse_stats kz_reuse_get_stats(const kz_reuse *reuse);
 
 #endif

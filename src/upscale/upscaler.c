@@ -4,6 +4,7 @@
 #include "model/rewrite.h"
 #include "model/tone.h"
 #include "upscale/choose.h"
+#include "upscale/draw.h"
 #include "upscale/reuse.h"
 
 struct kz_upscaler {
@@ -280,6 +281,12 @@ int kz_upscaler_adopt(kz_upscaler *u, const kz_picture *in, const kz_picture *ou
         return kz_fail_memory(u->log, "reuse");
     kz_reuse_finish(u->reuse, &in->plane[0], &out->plane[0], true);
     return 0;
+}
+
+void kz_upscaler_draw(const kz_upscaler *u, const kz_picture *picture)
+{
+    if (u->reuse)
+        kz_reuse_draw(u->reuse, picture, &u->params.in);
 }
 
 kz_reuse_stats kz_upscaler_get_stats(const kz_upscaler *u)

@@ -67,6 +67,9 @@ void kz_upscaler_begin(kz_upscaler *upscaler);
  * (reported). */
 int kz_upscaler_adopt(kz_upscaler *upscaler, const kz_picture *in, const kz_picture *out);
 
+/* Draws what reuse did with the last picture over a copy of that: draw.h. Without reuse nothing. */
+void kz_upscaler_draw(const kz_upscaler *upscaler, const kz_picture *picture);
+
 /* All 0 without reuse. */
 kz_reuse_stats kz_upscaler_get_stats(const kz_upscaler *upscaler);
 
