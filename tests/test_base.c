@@ -1,14 +1,19 @@
+#include <ftw.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/option.h"
 #include "base/pool.h"
+#include "base/quota.h"
 #include "base/reader.h"
 #include "base/ring.h"
+#include "base/thread.h"
 #include "check.h"
 
 /* ---- ring ---- */
@@ -141,6 +146,136 @@ static void pool_runs_every_item_once(void)
     kz_pool_close(&pool);
 }
 
+/* ---- what the system tells ---- */
+
+/* A folder of made files, as Linux has them in /sys and /proc. */
+static char tree[] = "/tmp/kizuna-test-XXXXXX";
+
+static void put(const char *path, const char *text)
+{
+    char whole[256];
+    snprintf(whole, sizeof(whole), "%s/%s", tree, path);
+    for (char *slash = whole + strlen(tree) + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+        *slash = 0;
+        mkdir(whole, 0777);
+    }
+    FILE *file = fopen(whole, "w");
+    CHECK(file);
+    fputs(text, file);
+    CHECK(fclose(file) == 0);
+}
+
+static void begin_tree(void)
+{
+    strcpy(tree + strlen(tree) - 6, "XXXXXX");
+    CHECK(mkdtemp(tree));
+}
+
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st, (void)kind, (void)at;
+    return remove(path);
+}
+
+static void end_tree(void)
+{
+    CHECK(nftw(tree, remove_entry, 8, FTW_DEPTH | FTW_PHYS) == 0);
+}
+
+/* The first two processors that this process may use; the second is -1 where there is only one. */
+static void find_cpus(int cpus[2])
+{
+    cpu_set_t set;
+    int n = 0;
+    cpus[0] = cpus[1] = -1;
+    CHECK(sched_getaffinity(0, sizeof(set), &set) == 0);
+    for (int cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++)
+        if (CPU_ISSET(cpu, &set))
+            cpus[n++] = cpu;
+    if (n < 2)
+        printf("# one processor: not all is tested\n");
+}
+
+static int quota_with(const char *groups, const char *path, const char *text)
+{
+    begin_tree();
+    put("proc/self/cgroup", groups);
+    put("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    put("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "50000\n");
+    put(path, text);
+    int count = kz_cpu_quota(tree);
+    end_tree();
+    return count;
+}
+
+static void quota_of_version_2(void)
+{
+    static const char *const none[] = {"max 100000\n", "",         "200000",
+                                       "200000 0\n",   "nan nan",  "-1 100000",
+                                       "x y z",        "inf 1000", "1e300 1e-300"};
+    const char *top = "sys/fs/cgroup/cpu.max", *group = "sys/fs/cgroup/a/b/cpu.max";
+    CHECK(quota_with("0::/a/b\n", group, "200000 100000\n") == 2);
+    CHECK(quota_with("0::/a/b\n", group, "200001 100000\n") == 3);
+    CHECK(quota_with("0::/a/b\n", group, "1000 100000\n") == 1);
+    CHECK(quota_with("0::/a/b/c/d\n", group, "200000 100000\n") == 2); /* above it */
+    CHECK(quota_with("0::/a/b\n", top, "400000 100000\n") == 4);
+    CHECK(quota_with("0::/\n", top, "400000 100000\n") == 4);
+    CHECK(quota_with("0::/a\n", group, "200000 100000\n") == 0); /* below it */
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        if (quota_with("0::/a/b\n", group, none[i]))
+            check_failed("'%s' is a limit", none[i]);
+}
+
+static void quota_of_version_1(void)
+{
+    const char *top = "sys/fs/cgroup/cpu/cpu.cfs_quota_us";
+    const char *group = "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us";
+    CHECK(quota_with("4:cpu,cpuacct:/docker/x\n0::/\n", top, "300000\n") == 3);
+    CHECK(quota_with("5:memory:/\n4:cpuacct,cpu:/a\n", group, "300000\n") == 6);
+    CHECK(quota_with("4:cpu:/\n", top, "-1\n") == 0);
+    CHECK(quota_with("4:cpuset:/\n", top, "300000\n") == 0);
+    CHECK(quota_with("4:cpu\n::::\n\n:\n", top, "300000\n") == 0);
+    CHECK(kz_cpu_quota("/nowhere/at/all") == 0);
+}
+
+static void the_strictest_quota_counts(void)
+{
+    begin_tree();
+    put("proc/self/cgroup", "0::/a/b/c\n");
+    put("sys/fs/cgroup/a/b/c/cpu.max", "500000 100000\n");
+    put("sys/fs/cgroup/a/b/cpu.max", "250000 100000\n");
+    put("sys/fs/cgroup/a/cpu.max", "400000 100000\n");
+    put("sys/fs/cgroup/cpu.max", "max 100000\n");
+    CHECK(kz_cpu_quota(tree) == 3);
+    end_tree();
+}
+
+static void processors_are_those_allowed(void)
+{
+    cpu_set_t own, one;
+    int cpus[2];
+    CHECK(sched_getaffinity(0, sizeof(own), &own) == 0);
+    CHECK(kz_cpu_count() >= 1 && kz_cpu_count() <= CPU_COUNT(&own));
+    find_cpus(cpus);
+    CPU_ZERO(&one);
+    CPU_SET(cpus[0], &one);
+    CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+    int count = kz_cpu_count();
+    CHECK(sched_setaffinity(0, sizeof(own), &own) == 0);
+    CHECK(count == 1);
+}
+
+static void pseudo_files_have_no_size(void)
+{
+    char *text;
+    CHECK(kz_pseudo_file_read(&text, "/proc/self/stat", 64 << 10) == 0);
+    CHECK(text && strlen(text) > 10);
+    kz_free(text);
+    CHECK(kz_pseudo_file_read(&text, "/proc/self/stat", 10) == KZ_ERROR_FAILED && !text);
+    CHECK(kz_pseudo_file_read(&text, "/", 100) == KZ_ERROR_FAILED && !text);
+    CHECK(kz_pseudo_file_read(&text, "/dev/zero", 100) == KZ_ERROR_FAILED && !text);
+}
+
 /* ---- reader ---- */
 
 static void reader_stays_inside(void)
@@ -259,6 +394,11 @@ static const struct check_case cases[] = {
     {"ring passes an oversized item alone", ring_passes_an_oversized_item_alone},
     {"ring stop wakes the reader", ring_stop_wakes_the_reader},
     {"pool runs every item once", pool_runs_every_item_once},
+    {"quota of version 2", quota_of_version_2},
+    {"quota of version 1", quota_of_version_1},
+    {"the strictest quota counts", the_strictest_quota_counts},
+    {"processors are those allowed", processors_are_those_allowed},
+    {"pseudo-files have no size", pseudo_files_have_no_size},
     {"reader stays inside", reader_stays_inside},
     {"file read refuses what is no file", file_read_refuses_what_is_no_file},
     {"allocation refuses overflow", allocation_refuses_overflow},
