@@ -184,7 +184,8 @@ static int compile_march(kz_plan *p, const kz_graph *graph, const kz_plan_params
                          kz_log *log)
 {
     kz_march_params march = march_params(p->device, params);
-    int error = p->device->marches ? kz_march_open(&p->march, graph, &march) : KZ_ERROR_FAILED;
+    int error = p->device->marches ? kz_march_open(&p->march, graph, &march, p->device->pool)
+                                   : KZ_ERROR_FAILED;
     if (error == KZ_ERROR_MEMORY)
         return kz_fail_memory(log, "the network");
     if (error)
