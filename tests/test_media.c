@@ -1,9 +1,12 @@
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/thread.h"
 #include "media/internal.h"
 #include "media/order.h"
 #include "media_run.h"
@@ -469,6 +472,46 @@ static void test_pipes(void)
     notes_close(&closed.notes);
 }
 
+static int count_threads(void)
+{
+    DIR *folder = opendir("/proc/self/task");
+    int n = -2; /* "." and ".." */
+    CHECK(folder);
+    while (readdir(folder))
+        n++;
+    closedir(folder);
+    return n;
+}
+
+/* Threads that an encoder starts where the process may use `n` of its processors. */
+static int encoder_threads(int n)
+{
+    cpu_set_t own, some;
+    kz_encoder *encoder;
+    kz_video_format format = {.width = 256, .height = 256, .time_base = {1, 25}};
+    kz_encoder_params params = x265;
+    params.frame_threads = 1; /* others would count too */
+    CHECK(kz_format_by_name(&format, "yuv420p") == 0);
+    CHECK(sched_getaffinity(0, sizeof(own), &own) == 0);
+    some = own;
+    for (int cpu = 0; CPU_COUNT(&some) > n; cpu++)
+        CPU_CLR(cpu, &some);
+    CHECK(sched_setaffinity(0, sizeof(some), &some) == 0);
+    const int before = count_threads();
+    const int error = kz_encoder_open(&encoder, &params, &format, NULL, NULL);
+    const int threads = count_threads() - before;
+    CHECK(sched_setaffinity(0, sizeof(own), &own) == 0);
+    CHECK(!error);
+    kz_encoder_close(&encoder);
+    return threads;
+}
+
+static void test_encoder_threads(void)
+{
+    if (kz_cpu_count() > 1)
+        CHECK(encoder_threads(2) - encoder_threads(1) == 1);
+}
+
 static void test_hdr(void)
 {
     make("-f lavfi -i testsrc2=size=64x48:rate=25 -t 0.4 -pix_fmt yuv420p10le -c:v libx265 "
@@ -607,6 +650,7 @@ static const struct check_case cases[] = {
     {"cancel", test_cancel},
     {"cancel a silent pipe", test_cancel_stdin},
     {"pipes", test_pipes},
+    {"the encoder's threads", test_encoder_threads},
     {"HDR10", test_hdr},
     {"what encoders can't keep", test_losses},
     {"variable frame rate", test_variable_rate},

@@ -50,9 +50,10 @@ int kz_host_open(kz_device **device, const kz_device_params *params, const kz_ho
     d->bf16_is_slow = host->marches && host->level == KZ_CPU_AVX512_BF16 && !kz_cpu_has_fast_bf16();
     int threads = params->threads ? params->threads : kz_cpu_count();
     d->line = kz_asprintf("%s, %d thread%s", host->what, threads, threads == 1 ? "" : "s");
+    const kz_pool_params pool = {.threads = threads, .start = host->start};
     int error = d->line ? 0 : kz_fail_memory(log, "the device");
     if (!error)
-        error = kz_pool_open(&d->pool, threads, host->start, log);
+        error = kz_pool_open(&d->pool, &pool, log);
     if (error)
         kz_host_close(device);
     return error;
@@ -183,7 +184,8 @@ static int compile_march(kz_plan *p, const kz_graph *graph, const kz_plan_params
                          kz_log *log)
 {
     kz_march_params march = march_params(p->device, params);
-    int error = p->device->marches ? kz_march_open(&p->march, graph, &march) : KZ_ERROR_FAILED;
+    int error = p->device->marches ? kz_march_open(&p->march, graph, &march, p->device->pool)
+                                   : KZ_ERROR_FAILED;
     if (error == KZ_ERROR_MEMORY)
         return kz_fail_memory(log, "the network");
     if (error)

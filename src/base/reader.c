@@ -62,6 +62,23 @@ int kz_file_read(kz_bytes *bytes, const char *path, size_t limit, kz_log *log)
     return error;
 }
 
+int kz_pseudo_file_read(char **text, const char *path, size_t limit)
+{
+    kz_bytes bytes = {.data = kz_alloc_raw(limit + 1, 1), .size = limit};
+    *text = NULL;
+    if (!bytes.data)
+        return KZ_ERROR_MEMORY;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int error = fd < 0 || read_all(fd, &bytes) || bytes.size == limit ? KZ_ERROR_FAILED : 0;
+    if (fd >= 0)
+        close(fd);
+    if (error)
+        kz_free(bytes.data);
+    else
+        *text = (char *)bytes.data;
+    return error;
+}
+
 const uint8_t *kz_reader_take(kz_reader *reader, size_t count)
 {
     if (count > reader->size - reader->position)

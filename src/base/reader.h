@@ -17,6 +17,12 @@ typedef struct kz_bytes {
  * KZ_ERROR_FAILED or KZ_ERROR_MEMORY, and *bytes is empty. */
 int kz_file_read(kz_bytes *bytes, const char *path, size_t limit, kz_log *log);
 
+/* Reads a file of less than `limit` bytes that the system makes up as it is read (in /proc, in
+ * /sys), whose size therefore isn't told. *text ends with a zero byte; kz_free() it. 0,
+ * KZ_ERROR_FAILED or KZ_ERROR_MEMORY, not reported: such files may well be missing; then *text is
+ * NULL. */
+int kz_pseudo_file_read(char **text, const char *path, size_t limit);
+
 typedef struct kz_reader {
     const uint8_t *data;
     size_t size;

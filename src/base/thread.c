@@ -3,6 +3,8 @@
 #include <sched.h>
 #include <time.h>
 
+#include "base/quota.h"
+
 static double seconds(clockid_t clock)
 {
     struct timespec t;
@@ -20,11 +22,17 @@ double kz_cpu_seconds(void)
     return seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+/* A set for 1024 processors, as the C library has it, is too small for the largest machines. */
+static int allowed_count(void)
+{
+    cpu_set_t set[8];
+    if (sched_getaffinity(0, sizeof(set), set))
+        return 1;
+    return CPU_COUNT_S(sizeof(set), set);
+}
+
 int kz_cpu_count(void)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set))
-        return 1;
-    int count = CPU_COUNT(&set);
-    return count > 0 ? count : 1;
+    int count = allowed_count(), quota = kz_cpu_quota("");
+    return quota && quota < count ? quota : count;
 }

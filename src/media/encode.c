@@ -6,8 +6,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "media/internal.h"
 
 /* More frames than any encoder holds back. */
@@ -191,14 +193,24 @@ static void hdr_params(const AVFrame *like, char *text, size_t size)
                  light->MaxFALL);
 }
 
+/* x265 counts the machine's processors, and this process may have fewer. 0: its own count. */
+static int x265_pool(const kz_encoder_params *params)
+{
+    const int ours = kz_cpu_count();
+    if (params->threads > 0 || ours >= sysconf(_SC_NPROCESSORS_ONLN))
+        return params->threads;
+    return ours;
+}
+
 /* The encoder's remark of its own settings holds thread counts, which would make equal pictures
  * unequal files. Threads become a pool: as frame threads they would be limited to 16. */
 static char *x265_params(const kz_encoder_params *params, const AVFrame *like)
 {
     char hdr[300], pools[40] = "", frames[40] = "";
     hdr_params(like, hdr, sizeof(hdr));
-    if (params->threads > 0)
-        snprintf(pools, sizeof(pools), ":pools=%d", params->threads);
+    const int pool = x265_pool(params);
+    if (pool > 0)
+        snprintf(pools, sizeof(pools), ":pools=%d", pool);
     if (params->frame_threads > 0)
         snprintf(frames, sizeof(frames), ":frame-threads=%d", params->frame_threads);
     const char *own = params->x265_params && params->x265_params[0] ? params->x265_params : NULL;

@@ -14,11 +14,12 @@ typedef struct kz_encoder_params {
     double crf;              /* constant quality in the encoder's units (its crf or cq option),
                               * < 0: its default */
     const char *x265_params; /* key=value:key=value, or NULL; libx265 only */
-    int threads;             /* 0: the encoder's choice; for libx265 the size of its pool */
-    int frame_threads;       /* frames that are encoded at a time, on which the result depends; 0:
-                              * the encoder's choice */
-    bool global_header;      /* kz_output_needs_global_header() */
-    kz_choice choice;        /* what may be lost: captions, hdr10plus, dovi */
+    int threads;        /* 0: the encoder's choice; for libx265 the size of its pool, 0: as many
+                         * as there are processors for this process */
+    int frame_threads;  /* frames that are encoded at a time, on which the result depends; 0:
+                         * the encoder's choice */
+    bool global_header; /* kz_output_needs_global_header() */
+    kz_choice choice;   /* what may be lost: captions, hdr10plus, dovi */
 } kz_encoder_params;
 
 /* Only checks that the encoder exists and can take the pixel format. KZ_ERROR_USAGE with the

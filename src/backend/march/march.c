@@ -21,19 +21,23 @@ struct kz_march {
     kz_march_room room;
     size_t memory; /* bytes */
     char *weights, *planes, *zeros;
-    char *own; /* the workers' rings and scratch */
+    char *own;   /* the workers' rings and scratch */
+    char *notes; /* the workers' rects, next and seconds */
     struct worker *workers;
-    kz_march_rect *rects; /* the workers' */
-    int *next;
-    double *seconds;
     long runs;
 };
 
 /* ---- life ---- */
 
+/* Whole cache lines: no two workers write into the same one. */
+static size_t lines(size_t bytes)
+{
+    return (bytes + KZ_ALIGNMENT - 1) & -(size_t)KZ_ALIGNMENT;
+}
+
 static size_t worker_bytes(const kz_march_room *room)
 {
-    return (room->ring_bytes + room->scratch_bytes + KZ_ALIGNMENT - 1) & -(size_t)KZ_ALIGNMENT;
+    return lines(room->ring_bytes + room->scratch_bytes);
 }
 
 static size_t memory_of(const kz_march_shape *s, const kz_march_room *room)
@@ -61,31 +65,71 @@ static int pack_kernels(kz_march *m, const kz_graph *graph)
     return 0;
 }
 
+static void place_worker(kz_march *m, struct worker *w, size_t index, char *notes)
+{
+    const kz_march_shape *s = &m->shape;
+    w->rings = m->own + index * worker_bytes(&m->room);
+    w->scratch = w->rings + m->room.ring_bytes;
+    w->rects = (kz_march_rect *)(void *)notes;
+    notes += lines((size_t)s->n_values * sizeof(*w->rects));
+    w->next = (int *)(void *)notes;
+    notes += lines((size_t)s->n_nodes * sizeof(*w->next));
+    w->seconds = (double *)(void *)notes;
+}
+
 static int allocate(kz_march *m)
 {
     const kz_march_shape *s = &m->shape;
     const kz_march_room *room = &m->room;
+    const struct worker *w = NULL;
     size_t threads = (size_t)s->params.threads;
-    m->planes = kz_alloc(room->plane_bytes, 1);
+    size_t note_bytes = lines((size_t)s->n_values * sizeof(*w->rects)) +
+                        lines((size_t)s->n_nodes * sizeof(*w->next)) +
+                        lines((size_t)s->n_nodes * sizeof(*w->seconds));
+    m->planes = kz_alloc_raw(room->plane_bytes, 1);
     m->zeros = kz_alloc(room->zero_bytes, 1);
-    m->own = kz_alloc(worker_bytes(room), threads);
+    m->own = kz_alloc_raw(worker_bytes(room), threads); /* written by its worker first */
+    m->notes = kz_alloc(note_bytes, threads);
     m->workers = kz_alloc(threads, sizeof(*m->workers));
-    m->rects = kz_alloc(threads * (size_t)s->n_values, sizeof(*m->rects));
-    m->next = kz_alloc(threads * (size_t)s->n_nodes, sizeof(*m->next));
-    m->seconds = kz_alloc(threads * (size_t)s->n_nodes, sizeof(*m->seconds));
-    if (!m->seconds || !m->planes || !m->zeros || !m->own || !m->workers || !m->rects || !m->next)
+    if (!m->planes || !m->zeros || !m->own || !m->notes || !m->workers)
         return KZ_ERROR_MEMORY;
     for (size_t i = 0; i < threads; i++)
-        m->workers[i] =
-            (struct worker){.rings = m->own + i * worker_bytes(room),
-                            .scratch = m->own + i * worker_bytes(room) + room->ring_bytes,
-                            .rects = m->rects + i * (size_t)s->n_values,
-                            .next = m->next + i * (size_t)s->n_nodes,
-                            .seconds = m->seconds + i * (size_t)s->n_nodes};
+        place_worker(m, &m->workers[i], i, m->notes + i * note_bytes);
     return 0;
 }
 
-int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params *params)
+/* Planes that share their memory have one shape, and so the same place. */
+static bool is_cleared(const kz_march_shape *s, int value)
+{
+    for (int v = 0; v < value; v++)
+        if (s->values[v].offset == s->values[value].offset)
+            return true;
+    return !s->values[value].stored;
+}
+
+/* A band of rows of every plane: by the worker that will have about the same part of the picture,
+ * so that the memory lies near it. */
+static void clear_band(void *context, int worker, int item)
+{
+    const kz_march *m = context;
+    const kz_march_shape *s = &m->shape;
+    (void)worker;
+    for (int v = 0; v < s->n_values; v++) {
+        const kz_march_value *value = &s->values[v];
+        if (is_cleared(s, v))
+            continue;
+        size_t row = (size_t)kz_march_plane_pitch(s, value) * kz_march_pixel(value);
+        long height = (long)s->params.height * value->scale;
+        size_t y0 = (size_t)(height * item / s->params.threads);
+        size_t y1 = (size_t)(height * (item + 1) / s->params.threads);
+        for (int b = 0; b < value->blocks; b++)
+            memset(m->planes + value->offset + ((size_t)b * (size_t)height + y0) * row, 0,
+                   (y1 - y0) * row);
+    }
+}
+
+int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params *params,
+                  kz_pool *pool)
 {
     kz_march *m = *march = kz_alloc(1, sizeof(*m));
     if (!m)
@@ -98,6 +142,8 @@ int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params
     if (!error)
         error = allocate(m);
     m->memory = memory_of(&m->shape, &m->room);
+    if (!error)
+        kz_pool_run(pool, params->threads, clear_band, m);
     if (error)
         kz_march_close(march);
     return error;
@@ -113,10 +159,8 @@ void kz_march_close(kz_march **march)
     kz_free(m->planes);
     kz_free(m->zeros);
     kz_free(m->own);
+    kz_free(m->notes);
     kz_free(m->workers);
-    kz_free(m->rects);
-    kz_free(m->next);
-    kz_free(m->seconds);
     kz_free(m);
     *march = NULL;
 }

@@ -32,10 +32,11 @@ typedef struct kz_march_params {
     int threads;
 } kz_march_params;
 
-/* Packs weights and lays out memory; the graph may be closed afterwards. 0, KZ_ERROR_MEMORY, or
- * KZ_ERROR_FAILED when our kernels lack something that the network needs at this level; neither is
- * reported. */
-int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params *params);
+/* Packs weights and lays out memory; the graph may be closed afterwards. The planes are cleared on
+ * `pool`, of params->threads, on which the march then runs. 0, KZ_ERROR_MEMORY, or KZ_ERROR_FAILED
+ * when our kernels lack something that the network needs at this level; neither is reported. */
+int kz_march_open(kz_march **march, const kz_graph *graph, const kz_march_params *params,
+                  kz_pool *pool);
 void kz_march_close(kz_march **march); /* NULL is legal */
 
 /* Bytes held while open; kz_march_need() is the same without opening, with the same errors. */
@@ -48,8 +49,8 @@ double kz_march_macs(const kz_march *march);
 /* As kz_backend's layers(). */
 int kz_march_layers(const kz_march *march, kz_layer *layers, int most);
 
-/* Runs a tile of at most the size given at opening on the pool's threads. 0, KZ_ERROR_CANCELLED,
- * KZ_ERROR_MEMORY, or KZ_ERROR_FAILED (a larger tile). */
+/* Runs a tile of at most the size given at opening on the threads of the pool it was opened with.
+ * 0, KZ_ERROR_CANCELLED, KZ_ERROR_MEMORY, or KZ_ERROR_FAILED (a larger tile). */
 int kz_march_run(kz_march *march, kz_pool *pool, const kz_run *run, kz_tile tile);
 
 #endif
