@@ -25,7 +25,8 @@ struct reuse_bench {
 };
 
 struct frame_figures {
-    double share, seconds, full_seconds, square; /* mean square error, of black to white */
+    double share, seconds, full_seconds,
+        square; /* mean square error; the largest code value is 1 */
 };
 
 static double decibels(double square)
@@ -33,9 +34,10 @@ static double decibels(double square)
     return square > 0 ? fmin(-10 * log10(square), 999) : 999; /* equal: no number in JSON either */
 }
 
-/* Mean square difference of the luma planes, black to white being 1. */
-static double square_of(const kz_plane *a, const kz_plane *b, kz_levels levels)
+/* Mean square difference of the luma planes. */
+static double square_of(const kz_plane *a, const kz_plane *b)
 {
+    const kz_levels levels = {0, (float)((1 << a->depth) - 1)};
     double sum = 0;
     float one[64], other[64];
     for (int y = 0; y < a->height; y++)
@@ -74,8 +76,7 @@ static int measure(struct reuse_bench *b, const kz_frame *in, struct frame_figur
         const kz_picture one = kz_frame_picture(reused), other = kz_frame_picture(full);
         f->share = (after.computed_pixels - before.computed_pixels) /
                    (after.all_pixels - before.all_pixels);
-        f->square = square_of(&one.plane[0], &other.plane[0],
-                              kz_luma_levels(b->out_format.depth, b->out_format.full_range));
+        f->square = square_of(&one.plane[0], &other.plane[0]);
     }
     kz_frame_close(&full);
     kz_frame_close(&reused);
