@@ -102,6 +102,12 @@ need_python() {
   printf '%s\n' "$ncnn $*" >"$dir/.packages"
 }
 
+# The engines that kizuna is compared with, in build/peers. torch brings GPU libraries with it, some
+# 3 GiB, which it doesn't start without.
+need_peers() {
+  need_python peers numpy==2.4.6 onnx==1.23.2 openvino==2026.4.1 onnxruntime==1.31.1 torch==2.15.0 onnx2torch==1.5.15
+}
+
 # The project's own files, one a line: what git knows or would add, or everything outside a clone.
 project_files() {
   (
