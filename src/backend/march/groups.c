@@ -10,27 +10,46 @@ enum { MOST_LAYERS = 6 };
 /* Pixels of the picture across a cell, at most; fewer where the group enlarges it. */
 enum { WIDTH = 320, TAIL_WIDTH = 80 };
 
-/* Bytes per pixel of the picture that go through memory when the nodes are cut before `node`. */
-static double crossing(const kz_march_shape *s, int node)
+static bool is_read(const kz_march_shape *s, int value, int first, int end)
+{
+    for (int n = first; n < end; n++)
+        if (kz_march_has_input(&s->nodes[n], value) || kz_march_has_residual(&s->nodes[n], value))
+            return true;
+    return false;
+}
+
+/* Bytes per pixel of the picture that a group of these nodes reads of earlier groups' values and
+ * writes for later ones. */
+static double passing(const kz_march_shape *s, int first, int end)
 {
     double bytes = 0;
     for (int v = 0; v < s->n_values; v++) {
         const kz_march_value *value = &s->values[v];
-        if (value->producer < node && value->last_reader >= node)
+        bool reads = value->producer < first && is_read(s, v, first, end);
+        bool writes =
+            value->producer >= first && value->producer < end && value->last_reader >= end;
+        if (reads || writes)
             bytes += (double)(value->scale * value->scale * value->blocks) *
                      (double)kz_march_pixel(value);
     }
     return bytes;
 }
 
-/* The longest group from `first` whose end lets the least through. */
-static int find_end(const kz_march_shape *s, int first, int most)
+/* The way to cut all nodes behind a node for which the least passes through memory. */
+struct rest {
+    double bytes;
+    int end; /* of the first group */
+};
+
+/* rest[n_nodes + 1], from the last node to the first. Of equals the longest group. */
+static void find_ends(const kz_march_shape *s, struct rest *rest)
 {
-    int best = first + 1;
-    for (int end = first + 1; end <= s->n_nodes && end <= first + most; end++)
-        if (crossing(s, end) <= crossing(s, best))
-            best = end;
-    return best;
+    for (int first = s->n_nodes - 1; first >= 0; first--)
+        for (int end = first + 1; end <= s->n_nodes && end <= first + MOST_LAYERS; end++) {
+            double bytes = passing(s, first, end) + rest[end].bytes;
+            if (!rest[first].end || bytes <= rest[first].bytes)
+                rest[first] = (struct rest){bytes, end};
+        }
 }
 
 static int greatest_common(int a, int b)
@@ -74,13 +93,18 @@ static void mark_values(kz_march_shape *s, int group)
 
 int kz_march_group_nodes(kz_march_shape *s)
 {
+    struct rest *rest = kz_alloc((size_t)s->n_nodes + 1, sizeof(*rest));
+    if (!rest)
+        return KZ_ERROR_MEMORY;
+    find_ends(s, rest);
     s->values[0].stored = true;
-    for (int first = 0; first < s->n_nodes; first = s->groups[s->n_groups - 1].end) {
+    for (int first = 0; first < s->n_nodes; first = rest[first].end) {
         kz_march_group *g = &s->groups[s->n_groups];
-        *g = (kz_march_group){.first = first, .end = find_end(s, first, MOST_LAYERS)};
+        *g = (kz_march_group){.first = first, .end = rest[first].end};
         cut_cells(s, g, largest_scale(s, g) > 1 ? TAIL_WIDTH : WIDTH);
         mark_values(s, s->n_groups++);
     }
+    kz_free(rest);
     return 0;
 }
 
