@@ -264,7 +264,7 @@ static void cpu_fp32_equals_the_reference(void)
     compare_cpu(folded(random_srvgg(2, 32, 2, 14)), 3, 2, KZ_PRECISION_FP32);
 }
 
-/* Random weights amplify rounding, which real ones don't (scripts/compare-ncnn): direct
+/* Random weights amplify rounding, which real ones don't (scripts/compare-engines): direct
  * convolutions reach 48 dB on the first of these, F(2×2) has (5/3)² times their noise, 4.4 dB. */
 static void cpu_bf16_is_near_the_reference(void)
 {
