@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What takes longer than scripts/test.sh may: the real networks on the reference, memory over 2,000
-# frames, every allocation failing, a hundred interrupted runs, the reader fuzzed by the million. Run scripts/test.sh first. Last line: passed, failed, skipped.
+# What takes longer than scripts/test.sh may: the real networks on the reference, whole frames against
+# other engines, memory over 2,000 frames, every allocation failing, a hundred interrupted runs, the reader
+# fuzzed by the million. Run scripts/test.sh first. Last line: passed, failed, skipped.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$root/scripts/tap.sh"
@@ -94,6 +95,7 @@ build_release
 for model in animevideov3 anime-6b x4plus; do
   tap_stage "reference" tap_check "$model in plain C" reference "$model"
 done
+tap_stage "other engines" tap_run "whole frames against ncnn and OpenVINO" "$root/scripts/compare-engines" "$kizuna"
 tap_stage "memory" tap_check "memory at 200 and 2000 frames" memory
 tap_stage "allocations" tap_run "every allocation fails" "$root/tests/fail_alloc.sh" "$kizuna" \
   "$root/build/release/tests/libfail_alloc.so"

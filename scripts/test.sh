@@ -67,7 +67,8 @@ tap_stage "nothing is lost" tap_run "fidelity" "$root/tests/fidelity/run.py" "$r
 tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$root/build/release/kizuna" \
   "$root/build/release/tests/libfault.so"
 tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$root/build/release/kizuna"
-tap_stage "another engine" tap_run "against ncnn" "$root/scripts/compare-ncnn" "$root/build/release/kizuna"
+tap_stage "other engines" tap_run "against ncnn and OpenVINO" "$root/scripts/compare-engines" \
+  "$root/build/release/kizuna" cuts
 tap_stage "allocations" tap_run "allocations fail" "$root/tests/fail_alloc.sh" \
   "$root/build/release/kizuna" "$root/build/release/tests/libfail_alloc.so" 7
 tap_stage "valgrind" tap_run "valgrind" "$root/tests/valgrind.sh" "$root/build/release/kizuna"

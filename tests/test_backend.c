@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
+#include "backend/march/shape.h"
 #include "backend/schedule.h"
 #include "backend/split.h"
 #include "base/mem.h"
@@ -169,6 +170,25 @@ static void split_cuts_before_the_enlargement(void)
     kz_graph_close(&graph);
 }
 
+/* ---- groups of the march ---- */
+
+/* Only its output leaves a dense block; a cut inside would let more through. */
+static void dense_blocks_are_groups(void)
+{
+    static const int layers[] = {6, 5, 5, 5, 5, 6, 4};
+    kz_graph *graph = folded(random_rrdb(2, 64, 32, 7));
+    kz_march_params params = {100, 80, KZ_PRECISION_FP32, level(), 2};
+    kz_march_shape s;
+    if (level() >= KZ_CPU_AVX2) {
+        CHECK(kz_march_shape_open(&s, graph, &params) == 0);
+        CHECK(s.n_groups == 7);
+        for (int g = 0; g < s.n_groups; g++)
+            CHECK(s.groups[g].end - s.groups[g].first == layers[g]);
+        kz_march_shape_close(&s);
+    }
+    kz_graph_close(&graph);
+}
+
 /* ---- the reference against the definition ---- */
 
 static void compare_reference(kz_graph *graph, int width, int height, unsigned seed)
@@ -253,7 +273,7 @@ static void cpu_fp32_equals_the_reference(void)
     compare_cpu(folded(random_srvgg(2, 32, 2, 14)), 3, 2, KZ_PRECISION_FP32);
 }
 
-/* Random weights amplify rounding, which real ones don't (scripts/compare-ncnn): direct
+/* Random weights amplify rounding, which real ones don't (scripts/compare-engines): direct
  * convolutions reach 48 dB on the first of these, F(2×2) has (5/3)² times their noise, 4.4 dB. */
 static void cpu_bf16_is_near_the_reference(void)
 {
@@ -481,6 +501,7 @@ static const struct check_case cases[] = {
     {"dense blocks are slices of one buffer", dense_blocks_are_slices_of_one_buffer},
     {"buffers alive together don't overlap", buffers_alive_together_dont_overlap},
     {"split cuts before the enlargement", split_cuts_before_the_enlargement},
+    {"dense blocks are groups", dense_blocks_are_groups},
     {"reference equals the definition", reference_equals_the_definition},
     {"response is that of a flat picture", response_is_that_of_a_flat_picture},
     {"cpu fp32 equals the reference", cpu_fp32_equals_the_reference},

@@ -74,6 +74,27 @@ static void test_mp4(void)
     CHECK(strstr(text, "hvc1") != NULL);
 }
 
+/* Time 0 of Unix, which libavformat reads and never writes. */
+static void test_creation_times(void)
+{
+    char text[400];
+    make(VIDEO "-t 0.2 " X264 "-metadata creation_time=1970-01-01T00:00:01Z one.mp4");
+    shell(text, sizeof(text),
+          "LC_ALL=C sed 's/\\x7c\\x25\\xb0\\x81/\\x7c\\x25\\xb0\\x80/g' one.mp4 > zero.mp4; "
+          "ffprobe -v error -show_entries format_tags=creation_time -of csv=p=0 zero.mp4");
+    CHECK(strncmp(text, "1970-01-01T00:00:00", 19) == 0);
+    struct run zero = {.in = in_scratch("zero.mp4"), .out = in_scratch("z.mp4"), .encoder = x265};
+    check_run(&zero, 5);
+    CHECK(strstr(zero.notes.text, "can't hold these tags, a .mkv file can: creation_time"));
+    notes_close(&zero.notes);
+    struct run one = {.in = in_scratch("one.mp4"), .out = in_scratch("o.mp4"), .encoder = x265};
+    check_run(&one, 5);
+    CHECK(!strstr(one.notes.text, "creation_time"));
+    notes_close(&one.notes);
+    check_same("ffprobe -v error -show_entries format_tags=creation_time -of csv=p=0 $F", "one.mp4",
+               "o.mp4");
+}
+
 /* Transport streams begin late; the output begins at 0, its streams as far apart as before. */
 static void test_ts(void)
 {
@@ -635,6 +656,7 @@ static const struct check_case cases[] = {
     {"parameters about the whole video", test_parameters_of_the_whole},
     {"everything in a Matroska file is kept", test_everything_kept},
     {"mp4 to mp4", test_mp4},
+    {"creation times", test_creation_times},
     {"transport stream", test_ts},
     {"start and duration are exact", test_start_duration},
     {"chapters are cut too", test_chapters_cut},

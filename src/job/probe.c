@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "pipeline/source.h"
 
 kz_cost kz_cost_begin(void)
 {
@@ -17,19 +18,10 @@ kz_cost kz_cost_since(kz_cost began)
 
 /* ---- decode ---- */
 
-/* One packet on, or the end of the file into the decoder. */
-static int read_one(kz_input *input, kz_decoder *decoder, int64_t *copied)
+static int count_bytes(void *context, kz_packet *packet)
 {
-    kz_packet *packet = NULL;
-    int error = kz_input_read(input, &packet);
-    if (error == KZ_END)
-        return kz_decoder_send(decoder, NULL);
-    if (error)
-        return error;
-    if (kz_packet_is_video(packet))
-        return kz_decoder_send(decoder, packet);
-    if (copied)
-        *copied += (int64_t)kz_packet_bytes(packet);
+    int64_t *bytes = context;
+    *bytes += (int64_t)kz_packet_bytes(packet);
     kz_packet_close(&packet);
     return 0;
 }
@@ -39,11 +31,9 @@ int kz_probe_decode(kz_input *input, kz_decoder *decoder, kz_frame **frames, int
 {
     int error = 0;
     while (!error && *count < most) {
-        error = kz_decoder_receive(decoder, &frames[*count]);
-        if (!error)
-            ++*count;
-        else if (error == KZ_AGAIN)
-            error = read_one(input, decoder, copied);
+        error =
+            kz_source_next(input, decoder, copied ? count_bytes : NULL, copied, &frames[*count]);
+        *count += !error;
     }
     return error == KZ_END ? 0 : error;
 }

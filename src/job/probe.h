@@ -21,7 +21,7 @@ kz_cost kz_cost_since(kz_cost began);
 
 /* Decodes until `frames` holds `most`, or the input ends; *count are there already, and are
  * counted on. *copied (may be NULL) grows by the bytes of the other streams' packets that were met.
- * 0, or what kz_input_read(), kz_decoder_send() and kz_decoder_receive() return but KZ_END. */
+ * 0, or what kz_source_next() returns but KZ_END. */
 int kz_probe_decode(kz_input *input, kz_decoder *decoder, kz_frame **frames, int most, int *count,
                     int64_t *copied);
 

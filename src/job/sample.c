@@ -68,7 +68,9 @@ static double share_within(double seconds)
     return PIECE_SECONDS / (PIECES * MOST_FRAMES * seconds);
 }
 
-/* The largest part for which there is time, then fewer frames of the smallest. */
+/* The largest part for which there is time, then fewer frames of the smallest; as many pieces as
+ * these are enough for, since what a picture holds differs more from place to place than from frame
+ * to frame. */
 static double choose_share(struct sampler *s)
 {
     const kz_sample_params *p = s->params;
@@ -80,7 +82,7 @@ static double choose_share(struct sampler *s)
     share = share < least || least >= 1 ? least : share;
     if (share * frames * seconds > PIECE_SECONDS)
         frames = PIECE_SECONDS / (share * seconds);
-    s->pieces = within(ceil(frames / MOST_FRAMES), 1, PIECES);
+    s->pieces = within(frames / LEAST_FRAMES, 1, PIECES);
     s->frames = within(frames / s->pieces, LEAST_FRAMES / 2, MOST_FRAMES);
     return share;
 }
@@ -115,12 +117,14 @@ static void choose(struct sampler *s, double share)
         s->pieces = p->frames ? within((double)p->frames / s->frames, 1, s->pieces) : 1;
 }
 
-/* The pieces take turns with the quarters of the picture. */
+/* The pieces take turns with the quarters of the picture; a second one is diagonal to the first:
+ * above is often sky. */
 static void place_region(struct sampler *s, int piece)
 {
     const kz_video_format *in = &s->params->in;
-    const int x = (in->width / 2 - s->region.width) / 2 + piece % 2 * in->width / 2;
-    const int y = (in->height / 2 - s->region.height) / 2 + piece / 2 % 2 * in->height / 2;
+    const int right = (piece + piece / 2) % 2, below = piece % 2;
+    const int x = (in->width / 2 - s->region.width) / 2 + right * in->width / 2;
+    const int y = (in->height / 2 - s->region.height) / 2 + below * in->height / 2;
     s->region.x = within(x, 0, in->width - s->region.width) / STEP * STEP;
     s->region.y = within(y, 0, in->height - s->region.height) / STEP * STEP;
 }

@@ -108,7 +108,7 @@ static void list_tags(AVBPrint *text, const AVDictionary *tags, const AVOutputFo
     while ((tag = av_dict_get(tags, "", tag, AV_DICT_IGNORE_SUFFIX))) {
         if (kz_carry_is_stale(tag->key, encoded, true) ||
             (stream < 0 && kz_carry_is_of_the_file(tag->key)) ||
-            kz_container_keeps_tag(format, stream >= 0, tag->key))
+            kz_container_keeps_tag(format, stream >= 0, tag))
             continue;
         if (stream < 0)
             av_bprintf(text, "%s%s", text->len ? ", " : "", tag->key);

@@ -41,7 +41,7 @@ static const char *missing_tag(const AVDictionary *want, const AVDictionary *got
 {
     const AVDictionaryEntry *tag = NULL;
     while ((tag = av_dict_get(want, "", tag, AV_DICT_IGNORE_SUFFIX)))
-        if (!says_nothing(tag) && kz_container_keeps_tag(format, of_stream, tag->key) &&
+        if (!says_nothing(tag) && kz_container_keeps_tag(format, of_stream, tag) &&
             !has_tag(got, tag->key, tag->value))
             return tag->key;
     return NULL;

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <libavutil/parseutils.h>
+
 static bool is_one_of(const char *word, const char *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -170,19 +172,30 @@ static bool mov_keeps(const char *key)
     return IS_ONE_OF(key, keys);
 }
 
-bool kz_container_keeps_tag(const AVOutputFormat *format, bool of_stream, const char *key)
+/* libavformat writes such a time as it writes none. */
+static bool is_time_zero(const AVDictionaryEntry *tag)
+{
+    int64_t microseconds;
+    return strcasecmp(tag->key, "creation_time") == 0 &&
+           av_parse_time(&microseconds, tag->value, 0) == 0 && microseconds / 1000000 == 0;
+}
+
+bool kz_container_keeps_tag(const AVOutputFormat *format, bool of_stream,
+                            const AVDictionaryEntry *tag)
 {
     static const char *const of_mov_streams[] = {"language", "handler_name", "creation_time",
                                                  "timecode"};
     if (kz_container_is_video_only(format))
         return false;
     if (strcmp(format->name, "mpegts") == 0)
-        return of_stream && strcasecmp(key, "language") == 0;
-    if (kz_container_is_mov(format) && of_stream)
-        return IS_ONE_OF(key, of_mov_streams);
-    if (kz_container_is_mov(format))
-        return strcmp(format->name, "mp4") == 0 ? mp4_keeps(key) : mov_keeps(key);
-    return true;
+        return of_stream && strcasecmp(tag->key, "language") == 0;
+    if (!kz_container_is_mov(format))
+        return true;
+    if (is_time_zero(tag))
+        return false;
+    if (of_stream)
+        return IS_ONE_OF(tag->key, of_mov_streams);
+    return strcmp(format->name, "mp4") == 0 ? mp4_keeps(tag->key) : mov_keeps(tag->key);
 }
 
 int kz_container_marks(const AVOutputFormat *format)

@@ -2,9 +2,15 @@
 #include "pipeline/stages.h"
 #include "pixel/cut.h"
 
-static kz_output *copied_to(const kz_line *line)
+/* In a run of segments what is copied is read once more at the end. */
+static bool copies(const kz_line *line)
 {
-    return line->params->journal ? NULL : line->params->output;
+    return !line->params->journal;
+}
+
+static int copy_packet(void *context, kz_packet *packet)
+{
+    return kz_output_copy(context, packet);
 }
 
 /* Notes the frame for the check at the end; in a run of segments also where one begins. */
@@ -31,7 +37,8 @@ static int forward_frames(kz_line *line, kz_cutter *cutter)
         kz_frame *frame;
         if (p->max_frames && given >= p->max_frames)
             return KZ_END;
-        int error = kz_source_next(p->input, p->decoder, copied_to(line), &frame);
+        int error = kz_source_next(p->input, p->decoder, copies(line) ? copy_packet : NULL,
+                                   p->output, &frame);
         if (error)
             return error;
         error = note_frame(line, cutter, frame, given);
@@ -74,7 +81,7 @@ void kz_stage_decode(kz_line *line)
     pthread_mutex_unlock(&line->lock);
     if (error != KZ_END)
         kz_line_fail(line, error);
-    if (copied_to(line))
+    if (copies(line))
         kz_output_copy_end(line->params->output);
     kz_ring_finish(line->decoded);
 }

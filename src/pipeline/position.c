@@ -27,7 +27,7 @@ static int read_marks(struct way *way)
 /* KZ_AGAIN: it is another frame than the marks say. */
 static int next_frame(struct way *way, kz_frame **frame, size_t index)
 {
-    int error = kz_source_next(way->position->input, way->position->decoder, NULL, frame);
+    int error = kz_source_next(way->position->input, way->position->decoder, NULL, NULL, frame);
     if (error)
         return error == KZ_END ? KZ_AGAIN : error;
     if (kz_frame_examine(*frame) != 0)
@@ -63,7 +63,7 @@ static int seek_last(struct way *way)
     bool found = false;
     int error = kz_decoder_seek(way->position->decoder, way->position->input, begin->time);
     while (!error && !found) {
-        error = kz_source_next(way->position->input, way->position->decoder, NULL, &frame);
+        error = kz_source_next(way->position->input, way->position->decoder, NULL, NULL, &frame);
         if (error)
             return error == KZ_END ? KZ_AGAIN : error;
         if (kz_frame_examine(frame) != 0)

@@ -3,11 +3,15 @@
 #define KZ_PIPELINE_SOURCE_H
 
 #include "media/decode.h"
-#include "media/output.h"
 
-/* The next frame; reads as much as that takes. Packets of other streams go to `copied`, or nowhere
- * when that is NULL. KZ_END after the last. Errors as kz_input_read(), kz_decoder_receive() and
- * kz_output_copy() have them. */
-int kz_source_next(kz_input *input, kz_decoder *decoder, kz_output *copied, kz_frame **frame);
+/* What becomes of a packet of another stream than the video (ownership in every case). An error
+ * ends the reading. */
+typedef int kz_take_packet(void *context, kz_packet *packet);
+
+/* The next frame; reads as much as that takes. Packets of other streams go to take(context, …), or
+ * nowhere when that is NULL. KZ_END after the last. Errors as kz_input_read(),
+ * kz_decoder_receive() and take() have them. */
+int kz_source_next(kz_input *input, kz_decoder *decoder, kz_take_packet *take, void *context,
+                   kz_frame **frame);
 
 #endif

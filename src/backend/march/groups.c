@@ -10,27 +10,46 @@ enum { MOST_LAYERS = 6 };
 /* Pixels of the picture across a cell, at most; fewer where the group enlarges it. */
 enum { WIDTH = 320, TAIL_WIDTH = 80 };
 
-/* Bytes per pixel of the picture that go through memory when the nodes are cut before `node`. */
-static double crossing(const kz_march_shape *s, int node)
+static bool is_read(const kz_march_shape *s, int value, int first, int end)
+{
+    for (int n = first; n < end; n++)
+        if (kz_march_has_input(&s->nodes[n], value) || kz_march_has_residual(&s->nodes[n], value))
+            return true;
+    return false;
+}
+
+/* Bytes per pixel of the picture that a group of these nodes reads of earlier groups' values and
+ * writes for later ones. */
+static double passing(const kz_march_shape *s, int first, int end)
 {
     double bytes = 0;
     for (int v = 0; v < s->n_values; v++) {
         const kz_march_value *value = &s->values[v];
-        if (value->producer < node && value->last_reader >= node)
+        bool reads = value->producer < first && is_read(s, v, first, end);
+        bool writes =
+            value->producer >= first && value->producer < end && value->last_reader >= end;
+        if (reads || writes)
             bytes += (double)(value->scale * value->scale * value->blocks) *
                      (double)kz_march_pixel(value);
     }
     return bytes;
 }
 
-/* The longest group from `first` whose end lets the least through. */
-static int find_end(const kz_march_shape *s, int first, int most)
+/* The way to cut all nodes behind a node for which the least passes through memory. */
+struct rest {
+    double bytes;
+    int end; /* of the first group */
+};
+
+/* rest[n_nodes + 1], from the last node to the first. Of equals the longest group. */
+static void find_ends(const kz_march_shape *s, struct rest *rest)
 {
-    int best = first + 1;
-    for (int end = first + 1; end <= s->n_nodes && end <= first + most; end++)
-        if (crossing(s, end) <= crossing(s, best))
-            best = end;
-    return best;
+    for (int first = s->n_nodes - 1; first >= 0; first--)
+        for (int end = first + 1; end <= s->n_nodes && end <= first + MOST_LAYERS; end++) {
+            double bytes = passing(s, first, end) + rest[end].bytes;
+            if (!rest[first].end || bytes <= rest[first].bytes)
+                rest[first] = (struct rest){bytes, end};
+        }
 }
 
 static int greatest_common(int a, int b)
@@ -81,24 +100,29 @@ static void mark_values(kz_march_shape *s, int group)
 
 int kz_march_group_nodes(kz_march_shape *s)
 {
+    struct rest *rest = kz_alloc((size_t)s->n_nodes + 1, sizeof(*rest));
+    if (!rest)
+        return KZ_ERROR_MEMORY;
+    find_ends(s, rest);
     s->values[0].stored = true;
-    for (int first = 0; first < s->n_nodes; first = s->groups[s->n_groups - 1].end) {
+    for (int first = 0; first < s->n_nodes; first = rest[first].end) {
         kz_march_group *g = &s->groups[s->n_groups];
-        *g = (kz_march_group){.first = first, .end = find_end(s, first, MOST_LAYERS)};
+        *g = (kz_march_group){.first = first, .end = rest[first].end};
         mark_values(s, s->n_groups++);
     }
+    kz_free(rest);
     return 0;
 }
 
 /* ---- cells ---- */
 
-kz_march_rect kz_march_cell(const kz_march_group *g, int index)
+kz_rect kz_march_cell(const kz_march_group *g, int index)
 {
     int x = g->needed.x0 + index % g->columns * g->cell_width;
     int y = g->needed.y0 + index / g->columns * g->cell_height;
     int x1 = x + g->cell_width, y1 = y + g->cell_height;
-    return (kz_march_rect){x, y, x1 < g->needed.x1 ? x1 : g->needed.x1,
-                           y1 < g->needed.y1 ? y1 : g->needed.y1};
+    return (kz_rect){x, y, x1 < g->needed.x1 ? x1 : g->needed.x1,
+                     y1 < g->needed.y1 ? y1 : g->needed.y1};
 }
 
 static int round_down(int x, int step)
@@ -111,7 +135,7 @@ static int round_up(int x, int step)
     return (x + step - 1) / step * step;
 }
 
-static void unite(kz_march_rect *to, kz_march_rect r)
+static void unite(kz_rect *to, kz_rect r)
 {
     if (to->x1 <= to->x0) {
         *to = r;
@@ -123,31 +147,29 @@ static void unite(kz_march_rect *to, kz_march_rect r)
     to->y1 = r.y1 > to->y1 ? r.y1 : to->y1;
 }
 
-static kz_march_rect clip(const kz_march_shape *s, const kz_march_value *v, kz_march_rect r)
+static kz_rect clip(const kz_march_shape *s, const kz_march_value *v, kz_rect r)
 {
     int width = s->params.width * v->scale, height = s->params.height * v->scale;
-    return (kz_march_rect){r.x0 > 0 ? r.x0 : 0, r.y0 > 0 ? r.y0 : 0, r.x1 < width ? r.x1 : width,
-                           r.y1 < height ? r.y1 : height};
+    return (kz_rect){r.x0 > 0 ? r.x0 : 0, r.y0 > 0 ? r.y0 : 0, r.x1 < width ? r.x1 : width,
+                     r.y1 < height ? r.y1 : height};
 }
 
-void kz_march_needs(const kz_march_shape *s, const kz_march_group *g, kz_march_rect cell,
-                    kz_march_rect *rects)
+void kz_march_needs(const kz_march_shape *s, const kz_march_group *g, kz_rect cell, kz_rect *rects)
 {
     for (int v = 0; v < s->n_values; v++)
-        rects[v] = (kz_march_rect){0};
+        rects[v] = (kz_rect){0};
     for (int n = g->end - 1; n >= g->first; n--) {
         const kz_march_node *node = &s->nodes[n];
         const kz_march_value *out = &s->values[node->output];
-        kz_march_rect *r = &rects[node->output];
+        kz_rect *r = &rects[node->output];
         if (out->stored || node->output == s->result)
-            unite(r, (kz_march_rect){cell.x0 * out->scale, cell.y0 * out->scale,
-                                     cell.x1 * out->scale, cell.y1 * out->scale});
+            unite(r, (kz_rect){cell.x0 * out->scale, cell.y0 * out->scale, cell.x1 * out->scale,
+                               cell.y1 * out->scale});
         int grain = kz_march_grain(node), rows = kz_march_out_rows(node), f = node->factor;
-        kz_march_rect whole = {round_down(r->x0, grain), round_down(r->y0, rows),
-                               round_up(r->x1, grain), round_up(r->y1, rows)};
-        kz_march_rect read = {
-            whole.x0 / f - kz_march_reach(node), whole.y0 / f - kz_march_reach(node),
-            whole.x1 / f + kz_march_reach(node), whole.y1 / f + kz_march_reach(node)};
+        kz_rect whole = {round_down(r->x0, grain), round_down(r->y0, rows), round_up(r->x1, grain),
+                         round_up(r->y1, rows)};
+        kz_rect read = {whole.x0 / f - kz_march_reach(node), whole.y0 / f - kz_march_reach(node),
+                        whole.x1 / f + kz_march_reach(node), whole.y1 / f + kz_march_reach(node)};
         *r = clip(s, out, whole);
         for (int i = 0; i < node->n_inputs; i++)
             unite(&rects[node->inputs[i]], clip(s, &s->values[node->inputs[i]], read));
@@ -157,16 +179,15 @@ void kz_march_needs(const kz_march_shape *s, const kz_march_group *g, kz_march_r
 }
 
 /* The picture's part that a part of a value takes. */
-static kz_march_rect in_picture(const kz_march_value *v, kz_march_rect r)
+static kz_rect in_picture(const kz_march_value *v, kz_rect r)
 {
-    return (kz_march_rect){r.x0 / v->scale, r.y0 / v->scale, (r.x1 + v->scale - 1) / v->scale,
-                           (r.y1 + v->scale - 1) / v->scale};
+    return (kz_rect){r.x0 / v->scale, r.y0 / v->scale, (r.x1 + v->scale - 1) / v->scale,
+                     (r.y1 + v->scale - 1) / v->scale};
 }
 
 /* From the result backwards: `read` is what later groups read of each value, pixels of the picture.
  * All that a group makes is made for the same cells. */
-static void find_needed(kz_march_shape *s, kz_march_group *g, kz_march_rect *read,
-                        kz_march_rect *rects)
+static void find_needed(kz_march_shape *s, kz_march_group *g, kz_rect *read, kz_rect *rects)
 {
     for (int n = g->first; n < g->end; n++)
         if (read[s->nodes[n].output].x1 > read[s->nodes[n].output].x0)
@@ -181,14 +202,14 @@ static void find_needed(kz_march_shape *s, kz_march_group *g, kz_march_rect *rea
 
 int kz_march_cut_groups(kz_march_shape *s)
 {
-    kz_march_rect *rects = kz_alloc((size_t)s->n_values * 2, sizeof(*rects));
-    kz_march_rect *read = rects + s->n_values;
+    kz_rect *rects = kz_alloc((size_t)s->n_values * 2, sizeof(*rects));
+    kz_rect *read = rects + s->n_values;
     if (!rects)
         return KZ_ERROR_MEMORY;
     read[s->result] = s->own;
     for (int i = s->n_groups - 1; i >= 0; i--) {
         kz_march_group *g = &s->groups[i];
-        g->needed = (kz_march_rect){0};
+        g->needed = (kz_rect){0};
         find_needed(s, g, read, rects);
         cut_cells(s, g);
     }
@@ -196,7 +217,7 @@ int kz_march_cut_groups(kz_march_shape *s)
     return 0;
 }
 
-void kz_march_rows_read(const kz_march_node *node, int value, int y, const kz_march_rect *rects,
+void kz_march_rows_read(const kz_march_node *node, int value, int y, const kz_rect *rects,
                         int *first, int *end)
 {
     bool input = kz_march_has_input(node, value);

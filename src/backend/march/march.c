@@ -11,9 +11,9 @@ enum { MOST_ROWS = 8 }; /* of one call */
 /* What one thread has for itself. */
 struct worker {
     char *rings, *scratch;
-    kz_march_rect *rects; /* [n_values] */
-    int *next;            /* [n_nodes] */
-    double *seconds;      /* [n_nodes] in all runs */
+    kz_rect *rects;  /* [n_values] */
+    int *next;       /* [n_nodes] */
+    double *seconds; /* [n_nodes] in all runs */
 };
 
 struct kz_march {
@@ -70,7 +70,7 @@ static void place_worker(kz_march *m, struct worker *w, size_t index, char *note
     const kz_march_shape *s = &m->shape;
     w->rings = m->own + index * worker_bytes(&m->room);
     w->scratch = w->rings + m->room.ring_bytes;
-    w->rects = (kz_march_rect *)(void *)notes;
+    w->rects = (kz_rect *)(void *)notes;
     notes += lines((size_t)s->n_values * sizeof(*w->rects));
     w->next = (int *)(void *)notes;
     notes += lines((size_t)s->n_nodes * sizeof(*w->next));
@@ -210,7 +210,7 @@ struct cell_run {
     const struct worker *worker;
     const kz_march_group *group;
     kz_tile tile;
-    kz_march_rect cell;
+    kz_rect cell;
 };
 
 /* Row y of a block at column x, in the ring or in the plane. Column x may be KZ_MARCH_LEFT left of
@@ -320,7 +320,7 @@ static int call_kernel(void *context, int n, int y)
     const struct cell_run *c = context;
     const kz_march_shape *s = &c->march->shape;
     const kz_march_node *node = &s->nodes[n];
-    const kz_march_rect *rect = &c->worker->rects[node->output];
+    const kz_rect *rect = &c->worker->rects[node->output];
     struct pointers to;
     int rows = rect->y1 - y < kz_march_out_rows(node) ? rect->y1 - y : kz_march_out_rows(node);
     if (c->run->cancel && atomic_load(c->run->cancel))
@@ -411,7 +411,7 @@ static void clear_margins(kz_march *m)
 static int fit_tile(kz_march *m, kz_tile t)
 {
     kz_march_shape *s = &m->shape;
-    kz_march_rect own = {t.own_x0 - t.x, t.own_y0 - t.y, t.own_x1 - t.x, t.own_y1 - t.y};
+    kz_rect own = {t.own_x0 - t.x, t.own_y0 - t.y, t.own_x1 - t.x, t.own_y1 - t.y};
     if (s->params.width == t.width && s->params.height == t.height &&
         memcmp(&own, &s->own, sizeof(own)) == 0)
         return 0;

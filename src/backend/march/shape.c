@@ -372,7 +372,7 @@ static void reset_layout(kz_march_shape *s)
         s->groups[i].ring_bytes = 0;
 }
 
-int kz_march_shape_resize(kz_march_shape *s, int width, int height, kz_march_rect own)
+int kz_march_shape_resize(kz_march_shape *s, int width, int height, kz_rect own)
 {
     s->params.width = width;
     s->params.height = height;
@@ -394,7 +394,7 @@ static void cut_widest_cell(const kz_march_shape *s, kz_march_group *g)
 {
     const int width = s->params.width, most = kz_march_cell_width(s, g);
     const int x = width > most ? (width - most) / 2 / KZ_TILE_STEP * KZ_TILE_STEP : 0;
-    g->needed = (kz_march_rect){x, 0, width > most ? x + most : width, s->params.height};
+    g->needed = (kz_rect){x, 0, width > most ? x + most : width, s->params.height};
     g->columns = g->rows = 1;
     g->cell_width = most;
     g->cell_height = s->params.height;
@@ -403,7 +403,7 @@ static void cut_widest_cell(const kz_march_shape *s, kz_march_group *g)
 /* Planes are the larger the picture is, rings the wider the cell. */
 int kz_march_find_room(kz_march_room *room, kz_march_shape *s)
 {
-    const kz_march_rect all = {0, 0, s->params.width, s->params.height};
+    const kz_rect all = {0, 0, s->params.width, s->params.height};
     *room = (kz_march_room){s->plane_bytes, s->ring_bytes, s->scratch_bytes, s->zero_bytes};
     reset_layout(s);
     for (int i = 0; i < s->n_groups; i++)
@@ -430,7 +430,7 @@ int kz_march_shape_open(kz_march_shape *s, const kz_graph *graph, const kz_march
         error = kz_march_group_nodes(s);
     if (!error)
         error = kz_march_shape_resize(s, params->width, params->height,
-                                      (kz_march_rect){0, 0, params->width, params->height});
+                                      (kz_rect){0, 0, params->width, params->height});
     if (error)
         kz_march_shape_close(s);
     return error;

@@ -11,10 +11,6 @@ enum { KZ_MARCH_LEFT = 2, KZ_MARCH_RIGHT = 24 };
 /* Blocks that a kernel reads or writes at most. */
 enum { KZ_MARCH_BLOCKS = 24 };
 
-typedef struct kz_march_rect {
-    int x0, y0, x1, y1; /* ends excluded; in pixels of the value it is about */
-} kz_march_rect;
-
 typedef struct kz_march_value {
     int channels, scale, blocks;
     bool planar, bf16;         /* bf16: of blocks */
@@ -42,7 +38,7 @@ typedef struct kz_march_node {
 
 typedef struct kz_march_group {
     int first, end;              /* nodes */
-    kz_march_rect needed;        /* of what it makes, picture pixels: what its cells cover */
+    kz_rect needed;              /* of what it makes, picture pixels: what its cells cover */
     int columns, rows;           /* of cells */
     int cell_width, cell_height; /* picture pixels, multiples of KZ_MARCH_CELL but for the last */
     size_t ring_bytes;
@@ -53,7 +49,7 @@ enum { KZ_MARCH_CELL = 16 };
 
 typedef struct kz_march_shape {
     kz_march_params params;
-    kz_march_rect own; /* pixels of the picture whose result is wanted */
+    kz_rect own; /* pixels of the picture whose result is wanted */
     int n_values, n_nodes, n_groups;
     int result; /* value */
     kz_march_value *values;
@@ -70,7 +66,7 @@ void kz_march_shape_close(kz_march_shape *shape);
 
 /* Lays everything out anew for a picture of another size, and a part of it whose result is wanted.
  * After kz_march_shape_open() all of it is. 0 or KZ_ERROR_MEMORY. */
-int kz_march_shape_resize(kz_march_shape *shape, int width, int height, kz_march_rect own);
+int kz_march_shape_resize(kz_march_shape *shape, int width, int height, kz_rect own);
 
 /* Memory that is enough for the shape's picture, for every smaller one, and for parts of them. */
 typedef struct kz_march_room {
@@ -105,15 +101,15 @@ int kz_march_cut_groups(kz_march_shape *shape);
 int kz_march_cell_width(const kz_march_shape *shape, const kz_march_group *group);
 
 /* Cell `index` of a group, in pixels of the picture. */
-kz_march_rect kz_march_cell(const kz_march_group *group, int index);
+kz_rect kz_march_cell(const kz_march_group *group, int index);
 
 /* For each value that the group makes or reads what is needed of it for a cell: rects[n_values]. */
-void kz_march_needs(const kz_march_shape *shape, const kz_march_group *group, kz_march_rect cell,
-                    kz_march_rect *rects);
+void kz_march_needs(const kz_march_shape *shape, const kz_march_group *group, kz_rect cell,
+                    kz_rect *rects);
 
 /* Rows of `value`, an input or a residual, that the node reads to make rows `y` … of its output;
  * the end is clipped to what is needed of the value at all. */
-void kz_march_rows_read(const kz_march_node *node, int value, int y, const kz_march_rect *rects,
+void kz_march_rows_read(const kz_march_node *node, int value, int y, const kz_rect *rects,
                         int *first, int *end);
 
 /* ---- walk.c ---- */
@@ -122,8 +118,8 @@ void kz_march_rows_read(const kz_march_node *node, int value, int y, const kz_ma
 typedef struct kz_march_walk {
     const kz_march_shape *shape;
     const kz_march_group *group;
-    const kz_march_rect *rects; /* of this cell */
-    int *next;                  /* [n_nodes] */
+    const kz_rect *rects; /* of this cell */
+    int *next;            /* [n_nodes] */
 } kz_march_walk;
 
 /* Calls call(context, node, y) for every call of a kernel, in order: it makes rows y … of the

@@ -28,7 +28,7 @@ static int step_node(kz_march_walk *w, int n, int (*call)(void *context, int nod
                      void *context)
 {
     const kz_march_node *node = &w->shape->nodes[n];
-    const kz_march_rect *rect = &w->rects[node->output];
+    const kz_rect *rect = &w->rects[node->output];
     int stop = w->next[n] + STRIDE * w->shape->values[node->output].scale;
     while (w->next[n] < rect->y1 && w->next[n] < stop && is_ready(w, node, w->next[n])) {
         int error = call(context, n, w->next[n]);
@@ -96,7 +96,7 @@ static int note_call(void *context, int n, int y)
     return 0;
 }
 
-static void note_widths(kz_march_shape *s, const kz_march_group *g, const kz_march_rect *rects)
+static void note_widths(kz_march_shape *s, const kz_march_group *g, const kz_rect *rects)
 {
     for (int v = 0; v < s->n_values; v++) {
         int pitch = rects[v].x1 - rects[v].x0 + KZ_MARCH_LEFT + KZ_MARCH_RIGHT;
@@ -138,11 +138,11 @@ static double executed_taps(const kz_march_node *node)
     return (double)(ops->positions * ops->positions) / (ops->out_rows * ops->out_rows);
 }
 
-static void count_macs(kz_march_shape *s, const kz_march_group *g, const kz_march_rect *rects)
+static void count_macs(kz_march_shape *s, const kz_march_group *g, const kz_rect *rects)
 {
     for (int n = g->first; n < g->end; n++) {
         kz_march_node *node = &s->nodes[n];
-        const kz_march_rect *r = &rects[node->output];
+        const kz_rect *r = &rects[node->output];
         double pixels = (double)(r->x1 - r->x0) * (r->y1 - r->y0);
         int channels = 0;
         for (int i = 0; i < node->n_inputs; i++)
@@ -157,7 +157,7 @@ static void count_macs(kz_march_shape *s, const kz_march_group *g, const kz_marc
 
 int kz_march_size_rings(kz_march_shape *s)
 {
-    kz_march_rect *rects = kz_alloc((size_t)s->n_values, sizeof(*rects));
+    kz_rect *rects = kz_alloc((size_t)s->n_values, sizeof(*rects));
     int *next = kz_alloc((size_t)s->n_nodes, sizeof(*next));
     for (int i = 0; i < s->n_groups && rects && next; i++) {
         kz_march_group *g = &s->groups[i];
