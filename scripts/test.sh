@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$root/scripts/tap.sh"
 trap 'tap_end $?' EXIT
 export KIZUNA_DATA_DIR=$root
-programs=(test_base test_pixel test_model test_kernels test_backend test_media test_pipeline)
+programs=(test_base test_pixel test_model test_kernels test_backend test_reuse test_media test_pipeline)
 
 checks() {
   local check
@@ -32,6 +32,7 @@ threads() {
   tap_check "build with TSan" build tsan --buildtype=debugoptimized -Db_sanitize=thread \
     -Db_lundef=false || return 0
   tap_run "tsan test_base" "$root/build/tsan/tests/test_base"
+  tap_run "tsan test_reuse" "$root/build/tsan/tests/test_reuse"
   tap_run "tsan test_pipeline" "$root/build/tsan/tests/test_pipeline"
 }
 
@@ -50,6 +51,8 @@ cpu_levels() {
       env KIZUNA_CPU_LEVEL="$level" "$root/build/release/tests/test_kernels"
     tap_run "test_backend at level $level" \
       env KIZUNA_CPU_LEVEL="$level" "$root/build/release/tests/test_backend"
+    tap_run "test_reuse at level $level" \
+      env KIZUNA_CPU_LEVEL="$level" "$root/build/release/tests/test_reuse"
   done
 }
 

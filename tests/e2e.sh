@@ -237,6 +237,47 @@ json_lines() {
 }
 check "progress as JSON" json_lines
 
+# ---- reuse ----
+# A drawing held for 20 frames, in which a corner changes on twos; lossy, so that nothing repeats.
+make_held() {
+  ffmpeg -v error -y -i episode.mkv -frames:v 1 -vf crop=320:192 still.png || return 1
+  ffmpeg -v error -y -loop 1 -framerate 10 -t 2 -i still.png -f lavfi -i testsrc2=size=40x40:rate=5 -filter_complex "[0][1]overlay=20:20:shortest=1" -frames:v 20 \
+    -c:v libx264 -crf 23 -pix_fmt yuv420p held.mkv && [[ $(frames held.mkv) == 20 ]]
+}
+check "a held drawing" make_held
+reused() {
+  "$kizuna" upscale held.mkv -y -o reused.mkv -m ./copy.param -s 2 -e ffv1 --reuse near --progress json 2>reused.txt || return 1
+  grep '^{' reused.txt | tail -1 | python3 -c 'import json,sys; d=json.loads(sys.stdin.read()); assert 0 < d["computed"] < 0.8, d' || return 1
+  grep -q '^kizuna: *reuse  *[0-9.]* % of the pixels were computed' reused.txt || { cat reused.txt; return 1; }
+  [[ $(frames reused.mkv) == 20 ]]
+}
+check "near computes what changed, and says how much" reused
+# digest ARGUMENTS…: of the decoded result
+digest() {
+  "$kizuna" upscale held.mkv -y -o digest.mkv -s 2 -e ffv1 --progress off "$@" && ffmpeg -v error -i digest.mkv -f md5 -
+}
+reuse_bytes() {
+  local off exact one two
+  off=$(digest -m ./copy.param --reuse off) && exact=$(digest -m ./copy.param --reuse exact) || return 1
+  [[ $off == "$exact" ]] || { echo "exact differs"; return 1; }
+  one=$(digest -m ./copy.param --reuse near --threads 1) && two=$(digest -m ./copy.param --reuse near --threads 3) || return 1
+  [[ $one == "$two" && $one != "$off" ]] || { echo "threads differ"; return 1; }
+}
+check "exact is off to the bit, near the same for any threads" reuse_bytes
+mapped() {
+  "$kizuna" upscale held.mkv -y -o reused.mkv -m ./copy.param -s 2 "${fast[@]}" --reuse near --reuse-map map.mkv || return 1
+  [[ $(frames map.mkv) == 20 && $(probe stream=width,height map.mkv) == 320,192 && ! -e map.mkv.part ]]
+}
+check "a map of what was computed" mapped
+bench_reuse() {
+  "$kizuna" bench --json --reuse near=4 -m ./copy.param -s 2 --frames 8 held.mkv >bench.json || return 1
+  python3 -c 'import json; d=[json.loads(l) for l in open("bench.json")]; assert len(d)==9 and d[0]["psnr"]==999 and d[-1]["computed"]<1 and d[-1]["worst_psnr"]>40, d'
+}
+check "bench compares reuse with computing everything" bench_reuse
+check "a policy that isn't one" refuses 2 "--reuse: 'nearly' is none of off, exact, near and near=T" held.mkv -o x.mkv --reuse nearly
+check "a tolerance that isn't one" refuses 2 "--reuse: 'near=-1' is none of" held.mkv -o x.mkv --reuse near=-1
+check "a map where nothing can be written" refuses 1 "no/where.mkv" held.mkv -o x.mkv -m ./copy.param "${fast[@]}" --reuse-map no/where.mkv
+
 # ---- pipes ----
 make_rich() {
   printf '1\n00:00:00,100 --> 00:00:00,500\nHello\n' >s.srt
@@ -461,6 +502,12 @@ check "a plan as JSON" plan_json "
   and [s['stage'] for s in p['stages']] == ['decode', 'network', 'encode', 'check']
   and all(0 < s['cpu_seconds_per_frame'] and 0 < s['seconds_per_frame'] < 1.01 * p['seconds_per_frame'] for s in p['stages'])
   and p['sampled_frames'] >= 8 and 0 < p['sampled_share'] <= 1 and p['probe_seconds'] > 0" episode.mkv --encoder-preset ultrafast
+plan_reuse() {
+  cp held.mkv planned/
+  plan_json "p['computed'] == 1" held.mkv -s 2 -m ./copy.param "${fast[@]}" --reuse off &&
+    plan_json "0 < p['computed'] < 0.8" held.mkv -s 2 -m ./copy.param "${fast[@]}" --reuse near
+}
+check "a plan counts what is reused" plan_reuse
 check "a plan honours the options" plan_json "
   p['frames'] == 7 and p['media_seconds'] == 0.28 and p['to']['width'] == 1280 and p['output'] == 'x.nut'
   and (p['encoder'], p['crf'], p['precision']) == ('ffv1', None, 'fp32') and p['stages'][3]['cpu_seconds_per_frame'] == 0" \
@@ -497,7 +544,10 @@ check "plan: an encoder's unknown option" refuses 2 "foo" rich.mkv -m ./copy.par
 tool=upscale
 
 # ---- the rest of the commands ----
-says() { "$kizuna" "${@:2}" 2>&1 | grep -qF -- "$1"; }
+says() {
+  "$kizuna" "${@:2}" >says.txt 2>&1
+  grep -qF -- "$1" says.txt
+}
 check "models are listed" says anime-6b models
 check "versions are named" says oneDNN --version
 check "upscale has help" says --x265-params upscale --help

@@ -128,6 +128,48 @@ static void resampling_doesnt_depend_on_bands(void)
     }
 }
 
+/* A part, from no more of the source than it reads. */
+static void check_part(const float *noise, int w, int h, const float *all)
+{
+    enum { WIDTH = 31, HEIGHT = 37 };
+    kz_resample_params params = centred(WIDTH, HEIGHT, w, h);
+    kz_resampler *r;
+    CHECK(kz_resample_open(&r, &params) == 0);
+    float *scratch = kz_alloc(kz_resample_scratch(r), sizeof(float));
+    kz_rect part = {w / 3, h / 4, w / 3 + (w + 1) / 2, h / 4 + (h + 1) / 2};
+    kz_rect reads = kz_resample_reads(r, part);
+    int width = reads.x1 - reads.x0, height = reads.y1 - reads.y0, out = part.x1 - part.x0;
+    CHECK(reads.x0 >= 0 && reads.y0 >= 0 && reads.x1 <= WIDTH && reads.y1 <= HEIGHT);
+    float *from = kz_alloc((size_t)width * (size_t)height, sizeof(float));
+    float *to = kz_alloc((size_t)out * (size_t)(part.y1 - part.y0), sizeof(float));
+    CHECK(scratch && from && to);
+    for (int y = 0; y < height; y++)
+        memcpy(from + y * width, noise + (reads.y0 + y) * WIDTH + reads.x0,
+               (size_t)width * sizeof(float));
+    kz_resample_part(r, from, width, reads, part, to, scratch);
+    for (int y = part.y0; y < part.y1; y++)
+        CHECK(memcmp(to + (y - part.y0) * out, all + y * w + part.x0,
+                     (size_t)out * sizeof(float)) == 0);
+    kz_free(scratch);
+    kz_free(from);
+    kz_free(to);
+    kz_resample_close(&r);
+}
+
+static void a_part_is_as_in_the_whole(void)
+{
+    float noise[31 * 37];
+    for (int i = 0; i < 31 * 37; i++)
+        noise[i] = (float)(i * 7919 % 1013) / 1013;
+    static const int sizes[][2] = {{124, 148}, {71, 90}, {31, 37}, {17, 9}};
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        int w = sizes[s][0], h = sizes[s][1];
+        float *all = resampled(noise, centred(31, 37, w, h), 1);
+        check_part(noise, w, h, all);
+        kz_free(all);
+    }
+}
+
 static void resampling_takes_one_pixel(void)
 {
     float one = 0.25f;
@@ -284,6 +326,7 @@ static const struct check_case cases[] = {
     {"dither is fixed to the position", dither_is_fixed_to_the_position},
     {"resampling keeps flat and ramp", resampling_keeps_flat_and_ramp},
     {"resampling doesn't depend on bands", resampling_doesnt_depend_on_bands},
+    {"a part is as in the whole", a_part_is_as_in_the_whole},
     {"resampling takes one pixel", resampling_takes_one_pixel},
     {"chroma stays on its site", chroma_stays_on_its_site},
     {"tiles cover every pixel once", tiles_cover_every_pixel_once},

@@ -86,6 +86,8 @@ static void print_text(const kz_estimate *e, const char *output)
     print_time(e);
     print_size(e);
     printf("memory   %.0f MiB\n", (double)kz_memory_total(&e->memory) / (1 << 20));
+    if (e->computed < 1)
+        printf("reuse    %.0f %% of the pixels are computed\n", 100 * e->computed);
     print_stages(e);
     printf("from     %d frames, %.0f %% of each picture, in %.1f s\n", e->sampled, 100 * e->share,
            e->probed);
@@ -152,6 +154,7 @@ static int print_json(const kz_estimate *e, const char *input, const char *outpu
     put_stages(e);
     printf(",\"sampled_frames\":%d", e->sampled);
     put_number("sampled_share", e->share, true);
+    put_number("computed", e->computed, true);
     put_number("probe_seconds", e->probed, true);
     printf("}\n");
     return error;

@@ -1,5 +1,6 @@
 #include "job/estimate.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,6 +16,11 @@ enum {
 
 #define RUN_SECONDS 6.0 /* for the network alone, and for all its runs */
 
+/* Of the network, a frame: a picture that is computed, and one that reuse knows. */
+struct network {
+    kz_cost all, still;
+};
+
 struct work {
     const kz_estimate_params *params;
     kz_log *log;
@@ -23,6 +29,7 @@ struct work {
     kz_decoder *decoder;
     kz_engine engine;
     kz_upscaler *upscaler;
+    struct network network;
 };
 
 /* ---- open ---- */
@@ -133,25 +140,35 @@ static int open_canvas(struct canvas *c, const kz_video_format *in, const kz_vid
     return error;
 }
 
+static int time_run(kz_upscaler *upscaler, const struct canvas *c, kz_cost *cost)
+{
+    const kz_picture from = kz_frame_picture(c->in), to = kz_frame_picture(c->out);
+    const kz_cost start = kz_cost_begin();
+    const int error = kz_upscaler_run(upscaler, &from, &to);
+    *cost = kz_cost_since(start);
+    return error;
+}
+
 /* Of a few runs the fastest: what disturbs one makes it slower. The first counts only where there
  * is no time for more. */
 static int time_upscaler(kz_upscaler *upscaler, const kz_video_format *in,
-                         const kz_video_format *out, kz_cost *cost, kz_log *log)
+                         const kz_video_format *out, struct network *cost, kz_log *log)
 {
     struct canvas c = {0};
     const double began = kz_now();
     int error = open_canvas(&c, in, out, log);
     for (int i = 0; i <= MOST_RUNS && !error; i++) {
-        const kz_picture from = kz_frame_picture(c.in), to = kz_frame_picture(c.out);
+        kz_cost run;
         kz_upscaler_begin(upscaler); /* or it would know the picture */
-        const kz_cost start = kz_cost_begin();
-        error = kz_upscaler_run(upscaler, &from, &to);
-        const kz_cost run = kz_cost_since(start);
-        if (i <= 1 || run.seconds < cost->seconds)
-            *cost = run;
+        error = time_run(upscaler, &c, &run);
+        if (i <= 1 || run.seconds < cost->all.seconds)
+            cost->all = run;
         if (kz_now() - began + run.seconds > RUN_SECONDS)
             break;
     }
+    cost->still = cost->all;
+    if (!error && kz_upscaler_get_stats(upscaler).frames)
+        error = time_run(upscaler, &c, &cost->still);
     close_canvas(&c);
     return error;
 }
@@ -183,7 +200,7 @@ static int like(int out, int part, int whole)
 }
 
 /* Times the network on a smaller picture and tells from it what a whole one takes. */
-static int time_part(struct work *w, int divisor, kz_cost *cost)
+static int time_part(struct work *w, int divisor, struct network *cost)
 {
     kz_video_format in = w->estimate->in, out = w->estimate->out;
     kz_upscaler *upscaler = NULL;
@@ -197,8 +214,10 @@ static int time_part(struct work *w, int divisor, kz_cost *cost)
         error = time_upscaler(upscaler, &in, &out, cost, w->log);
     if (!error) {
         const struct load part = load_of(upscaler), whole = load_of(w->upscaler);
-        cost->seconds *= whole.busiest / part.busiest;
-        cost->cpu *= whole.all / part.all;
+        cost->all.seconds *= whole.busiest / part.busiest;
+        cost->all.cpu *= whole.all / part.all;
+        cost->still.seconds *= whole.all / part.all; /* about as its area */
+        cost->still.cpu *= whole.all / part.all;
     }
     kz_upscaler_close(&upscaler);
     return error;
@@ -207,14 +226,24 @@ static int time_part(struct work *w, int divisor, kz_cost *cost)
 /* A small part first: a whole picture may take minutes. */
 static int time_network(struct work *w)
 {
-    kz_estimate *e = w->estimate;
-    kz_cost *cost = &e->stage[KZ_STAGE_UPSCALE];
+    const kz_estimate *e = w->estimate;
+    struct network *cost = &w->network;
     int error = time_part(w, 8, cost);
-    if (!error && cost->seconds * 2 < RUN_SECONDS)
+    const double seconds = cost->all.seconds;
+    if (!error && seconds * 2 < RUN_SECONDS)
         error = time_upscaler(w->upscaler, &e->in, &e->out, cost, w->log);
-    else if (!error && cost->seconds / 16 * 2 < RUN_SECONDS)
-        error = time_part(w, cost->seconds / 4 * 2 < RUN_SECONDS ? 2 : 4, cost);
+    else if (!error && seconds / 16 * 2 < RUN_SECONDS)
+        error = time_part(w, seconds / 4 * 2 < RUN_SECONDS ? 2 : 4, cost);
     return error;
+}
+
+/* What reuse leaves of the network's time. */
+static kz_cost mixed(const struct network *n, double computed)
+{
+    return (kz_cost){
+        n->still.seconds + computed * fmax(n->all.seconds - n->still.seconds, 0),
+        n->still.cpu + computed * fmax(n->all.cpu - n->still.cpu, 0),
+    };
 }
 
 /* ---- the rest ---- */
@@ -230,11 +259,14 @@ static int sample(struct work *w, kz_sample *s)
                                      .in = e->in,
                                      .out = e->out,
                                      .encoder = e->encoder,
-                                     .network_seconds = e->stage[KZ_STAGE_UPSCALE].seconds,
+                                     .upscaler = w->upscaler,
+                                     .network_seconds = w->network.all.seconds,
                                      .frames = e->frames};
     int error = kz_sample_take(s, &params, w->log);
     if (error)
         return error;
+    e->computed = s->computed;
+    e->stage[KZ_STAGE_UPSCALE] = mixed(&w->network, s->computed);
     e->stage[KZ_STAGE_DECODE] = s->decode;
     e->stage[KZ_STAGE_ENCODE] = s->encode;
     e->stage[KZ_STAGE_CHECK] = s->check;

@@ -33,9 +33,10 @@ typedef struct kz_estimate {
     double seconds;
     int64_t bytes; /* of the output */
     kz_memory memory;
-    double probed; /* seconds that this took */
-    int sampled;   /* frames that were enlarged and encoded for it */
-    double share;  /* of each picture that was */
+    double computed; /* of the pixels, by the network: what reuse leaves */
+    double probed;   /* seconds that this took */
+    int sampled;     /* frames that were enlarged and encoded for it */
+    double share;    /* of each picture that was */
 } kz_estimate;
 
 /* A pipe would be read empty: KZ_ERROR_USAGE, reported. A file that isn't there is left to opening

@@ -22,12 +22,14 @@ struct sum {
     int timed, encoded, pieces; /* frames decoded by the clock, encoded; videos encoded */
     kz_cost decode, encode, check;
     int64_t first, other, copied; /* bytes */
+    double computed, all;         /* pixels for the network, with reuse and without */
 };
 
 struct sampler {
     const kz_sample_params *params;
     kz_log *log;
     int pieces, frames;   /* wanted, and of each */
+    int looked;           /* of each, at what reuse would do */
     kz_region region;     /* of the input; its place is the piece's */
     kz_video_format part; /* the output's, of the region */
     bool whole;
@@ -104,6 +106,7 @@ static void choose(struct sampler *s, double share)
     const kz_sample_params *p = s->params;
     const double factor = sqrt(share);
     s->frames = within(MOST_BYTES / frame_bytes(&p->in), 2, s->frames);
+    s->looked = within(MOST_BYTES / frame_bytes(&p->in), s->frames, MOST_FRAMES);
     s->region.width = part_of(p->in.width, factor);
     s->region.height = part_of(p->in.height, factor);
     s->part = p->out;
@@ -180,11 +183,31 @@ static int decode_piece(struct piece *piece, struct sampler *s)
     if (error || !piece->count)
         return error;
     const kz_cost began = kz_cost_begin();
-    error = decode_more(piece, s, s->frames, &s->sum.copied);
+    error = decode_more(piece, s, s->looked, &s->sum.copied);
     const kz_cost cost = kz_cost_since(began);
     s->sum.decode.seconds += cost.seconds;
     s->sum.decode.cpu += cost.cpu;
     s->sum.timed += piece->count - 1;
+    return error;
+}
+
+/* At a segment's beginning nothing is known, and at first little: its later frames are what most
+ * are like. */
+static int look_at_piece(struct sampler *s, int count)
+{
+    kz_upscaler *upscaler = s->params->upscaler;
+    kz_reuse_stats before = {0};
+    int error = 0;
+    kz_upscaler_begin(upscaler);
+    for (int i = 0; i < count && !error; i++) {
+        const kz_picture picture = kz_frame_picture(s->decoded[i]);
+        if (i == count / 2)
+            before = kz_upscaler_get_stats(upscaler);
+        error = kz_upscaler_look(upscaler, &picture);
+    }
+    const kz_reuse_stats after = kz_upscaler_get_stats(upscaler);
+    s->sum.computed += after.computed_pixels - before.computed_pixels;
+    s->sum.all += after.all_pixels - before.all_pixels;
     return error;
 }
 
@@ -232,10 +255,14 @@ static int take_piece(struct sampler *s, int index, double start, kz_log *log)
         error = 0;
     place_region(s, index);
     if (!error && piece.count)
+        error = look_at_piece(s, piece.count);
+    const int count = piece.count < s->frames ? piece.count : s->frames;
+    kz_upscaler_begin(s->upscaler);
+    if (!error && count)
         error = kz_probe_upscale(s->upscaler, s->pool, &s->params->in, &s->region, s->decoded,
-                                 s->upscaled, piece.count);
-    if (!error && piece.count)
-        error = encode_piece(s, piece.count);
+                                 s->upscaled, count);
+    if (!error && count)
+        error = encode_piece(s, count);
     drop_frames(s);
     return error;
 }
@@ -300,6 +327,7 @@ static void conclude(kz_sample *sample, const struct sampler *s)
     const int others = s->sum.encoded - s->sum.pieces;
     *sample = (kz_sample){.frames = s->sum.encoded,
                           .share = share,
+                          .computed = s->sum.all > 0 ? s->sum.computed / s->sum.all : 1,
                           .decode = each(s->sum.decode, s->sum.timed),
                           .encode = each(s->sum.encode, share * s->sum.encoded),
                           .check = each(s->sum.check, share * s->sum.encoded),

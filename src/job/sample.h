@@ -14,17 +14,19 @@ typedef struct kz_sample_params {
     const kz_engine *engine;
     kz_video_format in, out;
     kz_encoder_params encoder;
+    kz_upscaler *upscaler;  /* of whole pictures, to learn what reuse leaves to compute */
     double network_seconds; /* that a whole picture takes */
     int64_t frames;         /* of the run, 0: unknown; then all pieces are of its beginning */
 } kz_sample_params;
 
 typedef struct kz_sample {
-    int frames;     /* that were enlarged and encoded */
-    double share;   /* of the picture's area that was */
-    kz_cost decode; /* a frame, as the next two; whole pictures */
-    kz_cost encode; /* of a part of the picture the seconds can't be told: 0 */
-    kz_cost check;  /* on one thread; zero where nothing is checked */
-    double first;   /* bytes of a video's first frame, and the mean of those after it */
+    int frames;      /* that were enlarged and encoded */
+    double share;    /* of the picture's area that was */
+    double computed; /* of whole pictures' pixels, by the network, after a segment's beginning */
+    kz_cost decode;  /* a frame, as the next two; whole pictures */
+    kz_cost encode;  /* of a part of the picture the seconds can't be told: 0 */
+    kz_cost check;   /* on one thread; zero where nothing is checked */
+    double first;    /* bytes of a video's first frame, and the mean of those after it */
     double other;
     double copied; /* bytes of the other streams for each frame */
 } kz_sample;

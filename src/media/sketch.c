@@ -16,7 +16,8 @@ struct kz_sketch {
     AVCodecContext *encoder;
     AVFrame *frame;
     AVPacket *packet;
-    bool begun, finished;
+    bool begun;             /* the header is written */
+    bool written, finished; /* all of the file; and it has its name */
 };
 
 static int failed(const kz_sketch *s, const char *what, int code)
@@ -54,16 +55,21 @@ static int open_encoder(kz_sketch *s)
                     : 0;
 }
 
-static int open_file(kz_sketch *s)
+static int write_header(kz_sketch *s)
 {
-    int code = avformat_alloc_output_context2(&s->file, NULL, "matroska", s->part);
-    AVStream *stream = code < 0 ? NULL : avformat_new_stream(s->file, NULL);
+    AVStream *stream = avformat_new_stream(s->file, NULL);
     if (!stream || avcodec_parameters_from_context(stream->codecpar, s->encoder) < 0)
         return kz_fail_memory(s->log, s->path);
     stream->time_base = s->encoder->time_base;
-    code = avio_open(&s->file->pb, s->part, AVIO_FLAG_WRITE);
-    if (code >= 0)
-        code = avformat_write_header(s->file, NULL);
+    const int code = avformat_write_header(s->file, NULL);
+    return code < 0 ? failed(s, "cannot write", code) : 0;
+}
+
+static int open_file(kz_sketch *s)
+{
+    if (avformat_alloc_output_context2(&s->file, NULL, "matroska", s->part) < 0)
+        return kz_fail_memory(s->log, s->path);
+    const int code = avio_open(&s->file->pb, s->part, AVIO_FLAG_WRITE);
     return code < 0 ? failed(s, "cannot write", code) : 0;
 }
 
@@ -78,10 +84,11 @@ int kz_sketch_open(kz_sketch **sketch, const char *path, const kz_video_format *
     s->part = kz_asprintf("%s.part", path);
     s->frame = av_frame_alloc();
     s->packet = av_packet_alloc();
-    if (s->path && s->part && s->frame && s->packet)
-        return 0;
-    kz_sketch_close(sketch);
-    return kz_fail_memory(log, path);
+    int error =
+        s->path && s->part && s->frame && s->packet ? open_file(s) : kz_fail_memory(log, path);
+    if (error)
+        kz_sketch_close(sketch);
+    return error;
 }
 
 void kz_sketch_close(kz_sketch **sketch)
@@ -89,13 +96,14 @@ void kz_sketch_close(kz_sketch **sketch)
     kz_sketch *s = *sketch;
     if (!s)
         return;
-    if (s->file && s->file->pb)
+    const bool left = s->file && s->file->pb;
+    if (left)
         avio_closep(&s->file->pb);
     avformat_free_context(s->file);
     avcodec_free_context(&s->encoder);
     av_frame_free(&s->frame);
     av_packet_free(&s->packet);
-    if (s->begun && !s->finished)
+    if (left || (s->written && !s->finished))
         unlink(s->part);
     kz_free(s->path);
     kz_free(s->part);
@@ -103,15 +111,12 @@ void kz_sketch_close(kz_sketch **sketch)
     *sketch = NULL;
 }
 
-/* The file is made with the first frame, which tells the time base and the tags. */
+/* The first frame tells the time base and the tags. */
 static int begin_file(kz_sketch *s)
 {
-    int error = open_encoder(s);
-    if (!error) {
-        s->begun = true;
-        error = open_file(s);
-    }
-    return error;
+    const int error = open_encoder(s);
+    s->begun = true;
+    return error ? error : write_header(s);
 }
 
 int kz_sketch_begin(kz_sketch *s, const kz_frame *frame, kz_picture *picture)
@@ -154,6 +159,7 @@ int kz_sketch_finish(kz_sketch *s)
 {
     if (!s->begun)
         return 0;
+    s->written = true;
     int code = avcodec_send_frame(s->encoder, NULL);
     int error = code < 0 ? failed(s, "H.264", code) : write_packets(s);
     if (error)

@@ -186,7 +186,8 @@ void kz_anchors_put(kz_anchors *a, int cell, const kz_plane *in, const kz_plane 
     size_t width = (size_t)(c->read.x1 - c->read.x0) * (size_t)in->bytes;
     for (int y = c->read.y0; y < c->read.y1; y++, row += width)
         memcpy(row, at(in, c->read.x0, y), width);
-    copy_output(c, out, &a->outputs[anchor]);
+    if (out)
+        copy_output(c, out, &a->outputs[anchor]);
 }
 
 void kz_anchors_copy(const kz_anchors *a, int cell, int anchor, const kz_plane *out)

@@ -24,8 +24,8 @@ void kz_anchors_clear(kz_anchors *anchors);
  * to call for a cell, and marks the anchor as used. */
 int kz_anchors_find(kz_anchors *anchors, int cell, const kz_plane *in, double tolerance, int frame);
 
-/* Makes the cell's part of `in` and `out` an anchor, in place of `instead`, or of the longest
- * unused where that is -1. */
+/* Makes the cell's part of `in` and `out` (NULL: of no interest) an anchor, in place of `instead`,
+ * or of the longest unused where that is -1. */
 void kz_anchors_put(kz_anchors *anchors, int cell, const kz_plane *in, const kz_plane *out,
                     int instead, int frame);
 

@@ -18,7 +18,7 @@ enum { BLOCK = 4 };
 
 struct state {
     int anchor;   /* that it is like; -1: there is none, it has to be computed */
-    bool marked;  /* it is computed */
+    bool marked;  /* it is computed for its own sake */
     bool wrong;   /* it was checked, and took what was computed */
     double error; /* it was checked: root mean square, code values of 8 bit */
 };
@@ -38,6 +38,7 @@ struct kz_reuse {
     float *scratch;   /* of all workers */
     size_t scratch_floats;
     kz_reuse_task task; /* the last */
+    bool whole;         /* it was the whole picture: what could be reused is there for nothing */
     kz_reuse_stats stats;
 };
 
@@ -186,7 +187,6 @@ static int mark_cells(kz_reuse *r)
         s->marked = r->marked[i] = s->anchor < 0 || is_checked(r, i);
         marked += s->marked;
         r->stats.new_cells += s->anchor < 0;
-        r->stats.checked_cells += s->marked && s->anchor >= 0;
     }
     r->stats.cells += r->cells.count;
     return marked;
@@ -255,7 +255,8 @@ int kz_reuse_decide(kz_reuse *r, const kz_plane *in, const kz_plane *out, kz_reu
     r->params.backend->each(r->params.device, r->cells.count, find_anchor, &pass);
     int n = list_tiles(r, mark_cells(r));
     *task = (kz_reuse_task){.tiles = r->tiles, .n_tiles = n};
-    if (n < 0)
+    r->whole = n < 0;
+    if (r->whole)
         *task = (kz_reuse_task){r->params.tiles, r->params.columns * r->params.rows};
     r->task = *task;
     count_task(r, task);
@@ -327,9 +328,9 @@ static void finish_cell(void *context, int worker, int item)
     kz_reuse *r = p->reuse;
     const struct state *s = &r->states[item];
     float *scratch = r->scratch + r->scratch_floats * (size_t)worker;
-    if (s->anchor < 0)
-        kz_anchors_put(r->anchors, item, p->in, p->out, -1, r->frame);
-    else if (s->marked)
+    if (s->anchor < 0 || r->whole)
+        kz_anchors_put(r->anchors, item, p->in, p->out, s->anchor, r->frame);
+    else if (s->marked && p->out)
         check_cell(r, item, p, scratch);
     else if (!p->kept && is_near(r))
         render(r, item, p, scratch);
@@ -343,8 +344,9 @@ static void count_checks(kz_reuse *r, bool kept)
     for (int i = 0; i < r->cells.count; i++) {
         const struct state *s = &r->states[i];
         wrong |= s->wrong;
-        if (kept || s->anchor < 0 || !s->marked)
+        if (kept || r->whole || s->anchor < 0 || !s->marked)
             continue;
+        r->stats.checked_cells++;
         r->stats.error_sum += s->error;
         r->stats.worst_error = s->error > r->stats.worst_error ? s->error : r->stats.worst_error;
         r->stats.wrong_cells += s->wrong;
@@ -365,7 +367,7 @@ void kz_reuse_finish(kz_reuse *r, const kz_plane *in, const kz_plane *out, bool 
 enum kz_reuse_why kz_reuse_why(const kz_reuse *r, int cell)
 {
     const struct state *s = &r->states[cell];
-    return s->anchor < 0 ? KZ_REUSE_NEW : s->marked ? KZ_REUSE_CHECKED : KZ_REUSED;
+    return s->anchor < 0 || r->whole ? KZ_REUSE_NEW : s->marked ? KZ_REUSE_CHECKED : KZ_REUSED;
 }
 
 const kz_cells *kz_reuse_cells(const kz_reuse *r)

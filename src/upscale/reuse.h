@@ -56,7 +56,8 @@ typedef struct kz_reuse_task {
 int kz_reuse_decide(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, kz_reuse_task *task);
 
 /* The task is done: fills the rest of `out`, and remembers what was computed. `kept`: all of `out`
- * is as a run before has left it, the task wasn't done, and there is only something to remember. */
+ * is as a run before has left it, the task wasn't done, and there is only something to remember;
+ * `out` may then be NULL: only what the next pictures would need is of interest. */
 void kz_reuse_finish(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, bool kept);
 
 /* Of the last picture: */

@@ -19,6 +19,8 @@ struct kz_upscaler {
     bool has_tone;               /* the network shifts brightness */
     kz_resampler *luma, *chroma; /* NULL where the size is right as it is */
     kz_reuse *reuse;             /* NULL: off */
+    float *cell_scratch;         /* of all workers, where cells are scaled by themselves */
+    size_t cell_floats;          /* of one */
     kz_plane canvas;             /* fp32 at the network's scale, where luma needs resampling */
 };
 
@@ -97,6 +99,24 @@ static int canvas_margin(const kz_upscaler *u)
     return (taps + u->scale - 1) / u->scale + 1;
 }
 
+/* A cell's output, and what scaling it needs. */
+static int open_cell_scratch(kz_upscaler *u)
+{
+    const kz_cells *cells = kz_reuse_cells(u->reuse);
+    size_t most = 0;
+    for (int i = 0; i < cells->count && cells->count > 1; i++) {
+        const kz_rect out = cells->cells[i].out;
+        const size_t area = (size_t)(out.x1 - out.x0) * (size_t)(out.y1 - out.y0);
+        most = area > most ? area : most;
+    }
+    if (!u->luma || !most)
+        return 0;
+    u->cell_floats = (most + kz_resample_scratch(u->luma) + 15) & ~(size_t)15;
+    u->cell_scratch = kz_alloc_raw(
+        u->cell_floats * (size_t)u->params.backend->threads(u->params.device), sizeof(float));
+    return u->cell_scratch ? 0 : KZ_ERROR_MEMORY;
+}
+
 static int open_reuse(kz_upscaler *u)
 {
     const kz_upscaler_params *p = &u->params;
@@ -120,7 +140,9 @@ static int open_reuse(kz_upscaler *u)
                                        .tile_width = u->tiling.tile_width,
                                        .tile_height = u->tiling.tile_height,
                                        .any_size = plan.any_size}};
-    return kz_reuse_open(&u->reuse, &reuse) ? kz_fail_memory(u->log, "reuse") : 0;
+    if (kz_reuse_open(&u->reuse, &reuse) || open_cell_scratch(u))
+        return kz_fail_memory(u->log, "reuse");
+    return 0;
 }
 
 static int chroma_length(int length, int shift)
@@ -177,6 +199,7 @@ void kz_upscaler_close(kz_upscaler **upscaler)
     kz_resample_close(&u->chroma);
     kz_free(u->canvas.data);
     kz_free(u->tiles);
+    kz_free(u->cell_scratch);
     kz_free(u);
     *upscaler = NULL;
 }
@@ -198,17 +221,46 @@ static int run_network(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
     return p->backend->run(u->plan, &run);
 }
 
-/* Of a canvas all is scaled, although only the cells that were computed are new in it: the others
- * are filled in later. */
-static int compute_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
-                        const kz_reuse_task *task)
+struct cells_run {
+    const kz_upscaler *upscaler;
+    const kz_plane *out;
+};
+
+/* A cell's part of the canvas to the output, if it is new there. */
+static void scale_cell(void *context, int worker, int item)
+{
+    const struct cells_run *c = context;
+    const kz_upscaler *u = c->upscaler;
+    const kz_levels levels = kz_luma_levels(u->params.out.depth, u->params.out.full_range);
+    const kz_rect part = kz_reuse_cells(u->reuse)->cells[item].out;
+    const kz_rect all = {0, 0, u->canvas.width, u->canvas.height};
+    const int width = part.x1 - part.x0, height = part.y1 - part.y0;
+    if (kz_reuse_why(u->reuse, item) == KZ_REUSED || width <= 0 || height <= 0)
+        return;
+    float *row = u->cell_scratch + u->cell_floats * (size_t)worker;
+    kz_resample_part(u->luma, u->canvas.data, u->canvas.width, all, part, row,
+                     row + (size_t)width * (size_t)height);
+    for (int y = part.y0; y < part.y1; y++, row += width)
+        kz_levels_store(levels, c->out, part.x0, y, width, row);
+}
+
+/* From the canvas: all of it, or the cells that were computed. */
+static int scale_luma(kz_upscaler *u, const kz_plane *out, const kz_reuse_task *task)
 {
     const kz_upscaler_params *p = &u->params;
     const kz_levels levels = kz_luma_levels(p->out.depth, p->out.full_range);
+    struct cells_run cells = {u, out};
+    if (task->tiles == u->tiles)
+        return p->backend->scale(p->device, u->luma, &u->canvas, levels, out, levels);
+    p->backend->each(p->device, kz_reuse_cells(u->reuse)->count, scale_cell, &cells);
+    return 0;
+}
+
+static int compute_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
+                        const kz_reuse_task *task)
+{
     int error = task->n_tiles ? run_network(u, in, out, task) : 0;
-    if (!error && u->luma && task->n_tiles)
-        error = p->backend->scale(p->device, u->luma, &u->canvas, levels, out, levels);
-    return error;
+    return error || !u->luma || !task->n_tiles ? error : scale_luma(u, out, task);
 }
 
 static int run_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out)
@@ -283,6 +335,21 @@ int kz_upscaler_adopt(kz_upscaler *u, const kz_picture *in, const kz_picture *ou
     return 0;
 }
 
+int kz_upscaler_look(kz_upscaler *u, const kz_picture *in)
+{
+    const kz_plane out = {.width = u->params.out.width,
+                          .height = u->params.out.height,
+                          .bytes = sample_bytes(u->params.out.depth),
+                          .depth = u->params.out.depth};
+    kz_reuse_task task;
+    if (!u->reuse)
+        return 0;
+    if (kz_reuse_decide(u->reuse, &in->plane[0], &out, &task))
+        return kz_fail_memory(u->log, "reuse");
+    kz_reuse_finish(u->reuse, &in->plane[0], NULL, true);
+    return 0;
+}
+
 void kz_upscaler_draw(const kz_upscaler *u, const kz_picture *picture)
 {
     if (u->reuse)
@@ -308,7 +375,8 @@ kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *u)
     return (kz_upscaler_info){
         .precision = plan.precision,
         .tiling = u->tiling,
-        .memory = plan.memory + canvas + scratch * sizeof(float) * (size_t)threads +
+        .memory = plan.memory + canvas +
+                  (scratch + u->cell_floats) * sizeof(float) * (size_t)threads +
                   (u->reuse ? kz_reuse_memory(u->reuse, sample_bytes(u->params.in.depth),
                                               sample_bytes(u->params.out.depth))
                             : 0),

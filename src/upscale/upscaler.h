@@ -67,6 +67,10 @@ void kz_upscaler_begin(kz_upscaler *upscaler);
  * (reported). */
 int kz_upscaler_adopt(kz_upscaler *upscaler, const kz_picture *in, const kz_picture *out);
 
+/* Counts what kz_upscaler_run() would compute of the picture, without computing: for plans, on
+ * their own after kz_upscaler_begin(). 0 or KZ_ERROR_MEMORY (reported). */
+int kz_upscaler_look(kz_upscaler *upscaler, const kz_picture *in);
+
 /* Draws what reuse did with the last picture over a copy of that: draw.h. Without reuse nothing. */
 void kz_upscaler_draw(const kz_upscaler *upscaler, const kz_picture *picture);
 
