@@ -12,7 +12,7 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KIZUNA = ROOT / "build/release/kizuna"
-CLIPS = ["held", "held-low", "pan", "fade", "grain", "bunny"]
+CLIPS = ["held", "held-low", "held-abr", "pan", "fade", "grain", "bunny"]
 WIDTH, HEIGHT, SCALE, CELL = 854, 480, 4, 32
 
 

@@ -94,6 +94,7 @@ static struct run open_run(const struct setting *s, enum kz_reuse_mode mode, dou
                                  .precision = s->precision,
                                  .tile = s->tile,
                                  .halo = 6,
+                                 .reuse_halo = 6,
                                  .reuse = mode,
                                  .reuse_tolerance = tolerance};
     CHECK(kz_upscaler_open(&r.upscaler, &params, NULL) == 0);

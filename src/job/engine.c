@@ -83,6 +83,7 @@ int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
         .columns = options->columns,
         .rows = options->rows,
         .halo = options->halo >= 0 ? options->halo : engine->model->info.halo,
+        .reuse_halo = options->halo >= 0 ? options->halo : engine->model->info.near_halo,
         .network_tone = options->network_tone,
         .cancel = cancel,
     };

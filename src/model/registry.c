@@ -108,6 +108,7 @@ static void fill_info(kz_model_info *info, struct manifest *m, const char *dir)
     info->scale = take_number(m, "scale", 1, 8);
     info->halo = take_number(m, "halo", 0, 512);
     info->near = take_number(m, "near", 0, 64);
+    info->near_halo = take_number(m, "near_halo", 0, 512);
     info->param = take_file(m, "param", dir, &info->param_sha256);
     info->bin = take_file(m, "bin", dir, &info->bin_sha256);
     info->installed = !m->error && access(info->param, R_OK) == 0 && access(info->bin, R_OK) == 0;
@@ -277,6 +278,7 @@ static int info_of_file(kz_model_info *info, const char *path, kz_log *log)
                             .source = kz_strdup(path),
                             .halo = FILE_MODEL_HALO,
                             .near = FILE_MODEL_NEAR,
+                            .near_halo = FILE_MODEL_HALO,
                             .param = kz_strdup(path),
                             .bin = kz_asprintf("%.*s.bin", (int)stem, path),
                             .installed = true};

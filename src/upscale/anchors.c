@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -114,6 +115,21 @@ static bool is_near(const void *a, const void *b, int bytes, int count, double t
     return bytes == 1 ? near_bytes(a, b, count, tolerance) : near_words(a, b, count, tolerance);
 }
 
+static double row_distance(const void *a, const void *b, int bytes, int count)
+{
+    double sum = 0;
+    if (bytes == 4) {
+        for (int i = 0; i < count; i++)
+            sum += fabsf(((const float *)a)[i] - ((const float *)b)[i]);
+        return sum;
+    }
+    uint32_t whole = 0;
+    for (int i = 0; i < count; i++)
+        whole += (uint32_t)(bytes == 1 ? abs(((const uint8_t *)a)[i] - ((const uint8_t *)b)[i])
+                                       : abs(((const uint16_t *)a)[i] - ((const uint16_t *)b)[i]));
+    return whole;
+}
+
 static const char *input_of(const kz_anchors *a, int cell, int anchor, const kz_plane *in)
 {
     return a->inputs + a->offsets[cell] + (size_t)anchor * input_bytes(&a->cells->cells[cell], in);
@@ -147,15 +163,36 @@ static int latest(const int used[KZ_ANCHORS], int before)
     return best;
 }
 
+/* Sum of absolute differences. */
+static double distance(const kz_anchors *a, int cell, int anchor, const kz_plane *in)
+{
+    kz_rect r = a->cells->cells[cell].read;
+    const char *row = input_of(a, cell, anchor, in);
+    int width = r.x1 - r.x0;
+    double sum = 0;
+    for (int y = r.y0; y < r.y1; y++) {
+        sum += row_distance(at(in, r.x0, y), row, in->bytes, width);
+        row += (size_t)width * (size_t)in->bytes;
+    }
+    return sum;
+}
+
 int kz_anchors_find(kz_anchors *a, int cell, const kz_plane *in, double tolerance, int frame)
 {
-    int *used = a->used[cell];
-    for (int i = latest(used, frame); i >= 0; i = latest(used, used[i]))
-        if (matches(a, cell, i, in, tolerance)) {
-            used[i] = frame;
-            return i;
+    int *used = a->used[cell], best = -1;
+    double least = 0;
+    for (int i = latest(used, frame); i >= 0; i = latest(used, used[i])) {
+        if (!matches(a, cell, i, in, tolerance))
+            continue;
+        double d = tolerance > 0 ? distance(a, cell, i, in) : 0;
+        if (best < 0 || d < least) {
+            best = i;
+            least = d;
         }
-    return -1;
+    }
+    if (best >= 0)
+        used[best] = frame;
+    return best;
 }
 
 /* ---- contents ---- */

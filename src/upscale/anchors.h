@@ -19,8 +19,9 @@ size_t kz_anchors_memory(const kz_cells *cells, const kz_plane *in, const kz_pla
 /* Forgets everything. */
 void kz_anchors_clear(kz_anchors *anchors);
 
-/* The latest anchor from whose input no sample that the cell reads differs by more than `tolerance`
- * (code values of the plane's own depth; of a float plane values), or -1. `frame` grows from call
+/* An anchor from whose input no sample that the cell reads differs by more than `tolerance` (code
+ * values of the plane's own depth; of a float plane values), the nearest of them in the mean, the
+ * latest of equals; or -1. `frame` grows from call
  * to call for a cell, and marks the anchor as used. */
 int kz_anchors_find(kz_anchors *anchors, int cell, const kz_plane *in, double tolerance, int frame);
 

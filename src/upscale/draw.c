@@ -47,7 +47,7 @@ void kz_reuse_draw(const kz_reuse *r, const kz_picture *picture, const kz_upscal
         const enum kz_reuse_why why = kz_reuse_why(r, i);
         if (why == KZ_REUSED)
             pull(&picture->plane[0], own, 0, 0, 16);
-        else if (picture->planes == 3)
+        else if (picture->planes == 3 && why != KZ_REUSE_BESIDE)
             pull(&picture->plane[why == KZ_REUSE_NEW ? 2 : 1], own, in->shift_x, in->shift_y, 255);
     }
     for (int i = 0; i < task->n_tiles; i++) {

@@ -13,8 +13,7 @@ typedef struct kz_region_costs {
     bool any_size;               /* smaller tiles run too; else only that one */
 } kz_region_costs;
 
-/* Pixels that the network runs on for a part of the picture, and as many more as the start of a
- * tile costs. */
+/* What the network takes for a part of the picture, in pixels of large pictures. */
 double kz_region_cost(const kz_region_costs *costs, kz_rect part);
 
 /* Covers the marked cells with rectangles, as cheaply as cuts right through the picture allow, and

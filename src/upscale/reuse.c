@@ -17,10 +17,11 @@ enum { BLOCK = 4 };
 #define MOST_MARKED 0.7
 
 struct state {
-    int anchor;   /* that it is like; -1: there is none, it has to be computed */
-    bool marked;  /* it is computed for its own sake */
-    bool wrong;   /* it was checked, and took what was computed */
-    double error; /* it was checked: root mean square, code values of 8 bit */
+    int anchor;    /* that it is like; -1: there is none, it has to be computed */
+    bool checked;  /* it has one and is computed to see how far that is off */
+    bool computed; /* for its own sake, or since it lies in a region with such cells */
+    bool wrong;    /* it was checked, and is too far off */
+    double error;  /* it was checked: root mean square, code values of 8 bit */
 };
 
 struct kz_reuse {
@@ -38,7 +39,6 @@ struct kz_reuse {
     float *scratch;   /* of all workers */
     size_t scratch_floats;
     kz_reuse_task task; /* the last */
-    bool whole;         /* it was the whole picture: what could be reused is there for nothing */
     kz_reuse_stats stats;
 };
 
@@ -184,8 +184,9 @@ static int mark_cells(kz_reuse *r)
     int marked = 0;
     for (int i = 0; i < r->cells.count; i++) {
         struct state *s = &r->states[i];
-        s->marked = r->marked[i] = s->anchor < 0 || is_checked(r, i);
-        marked += s->marked;
+        s->checked = s->anchor >= 0 && is_checked(r, i);
+        s->computed = r->marked[i] = s->anchor < 0 || s->checked;
+        marked += r->marked[i];
         r->stats.new_cells += s->anchor < 0;
     }
     r->stats.cells += r->cells.count;
@@ -200,6 +201,16 @@ static int list_marked_tiles(kz_reuse *r)
         if (r->marked[i])
             r->tiles[n++] = r->params.tiles[i];
     return n;
+}
+
+/* What lies in a region is there for nothing. */
+static void take_region(kz_reuse *r, const kz_rect *region)
+{
+    for (int i = 0; i < r->cells.count; i++) {
+        const kz_rect *own = &r->cells.cells[i].own;
+        r->states[i].computed |= own->x0 >= region->x0 && own->x1 <= region->x1 &&
+                                 own->y0 >= region->y0 && own->y1 <= region->y1;
+    }
 }
 
 static kz_rect with_margin(const kz_reuse *r, kz_rect region)
@@ -222,6 +233,7 @@ static int list_regions(kz_reuse *r, int marked)
     int regions = kz_regions_find(r->regions, &r->cells, r->marked, costs), n = 0;
     for (int i = 0; i < regions && n < r->most_tiles; i++) {
         kz_rect region = with_margin(r, r->regions[i]);
+        take_region(r, &r->regions[i]);
         sum += kz_region_cost(costs, region);
         n += kz_region_tiles(costs, region, r->tiles + n, r->most_tiles - n);
     }
@@ -249,14 +261,16 @@ static void count_task(kz_reuse *r, const kz_reuse_task *task)
 int kz_reuse_decide(kz_reuse *r, const kz_plane *in, const kz_plane *out, kz_reuse_task *task)
 {
     struct pass pass = {.reuse = r, .in = in};
+    const kz_rect all = {0, 0, in->width, in->height};
     if (!r->anchors && kz_anchors_open(&r->anchors, &r->cells, in, out))
         return KZ_ERROR_MEMORY;
     r->frame++;
     r->params.backend->each(r->params.device, r->cells.count, find_anchor, &pass);
     int n = list_tiles(r, mark_cells(r));
     *task = (kz_reuse_task){.tiles = r->tiles, .n_tiles = n};
-    r->whole = n < 0;
-    if (r->whole)
+    if (n < 0)
+        take_region(r, &all);
+    if (n < 0)
         *task = (kz_reuse_task){r->params.tiles, r->params.columns * r->params.rows};
     r->task = *task;
     count_task(r, task);
@@ -305,8 +319,7 @@ static void render(const kz_reuse *r, int cell, const struct pass *p, float *scr
                      p->in, p->out, scratch);
 }
 
-/* `out` has what was computed; it stays where the anchor is too far from it. Of a kept picture only
- * the verdict is known: it has the anchor's output to the bit, or else what was computed. */
+/* `out` has what was computed, and keeps it. */
 static void check_cell(kz_reuse *r, int cell, const struct pass *p, float *scratch)
 {
     const kz_cell *c = &r->cells.cells[cell];
@@ -315,11 +328,8 @@ static void check_cell(kz_reuse *r, int cell, const struct pass *p, float *scrat
     save_output(c, p->out, saved, false);
     render(r, cell, p, scratch + saved_floats(r));
     s->error = error_of(c, p->out, saved);
-    s->wrong = s->error > (p->kept ? 0 : KZ_REUSE_RMS);
-    if (!s->wrong)
-        return;
+    s->wrong = s->error > KZ_REUSE_RMS;
     save_output(c, p->out, saved, true);
-    kz_anchors_put(r->anchors, cell, p->in, p->out, s->anchor, r->frame);
 }
 
 static void finish_cell(void *context, int worker, int item)
@@ -328,28 +338,28 @@ static void finish_cell(void *context, int worker, int item)
     kz_reuse *r = p->reuse;
     const struct state *s = &r->states[item];
     float *scratch = r->scratch + r->scratch_floats * (size_t)worker;
-    if (s->anchor < 0 || r->whole)
-        kz_anchors_put(r->anchors, item, p->in, p->out, s->anchor, r->frame);
-    else if (s->marked && p->out)
+    if (s->checked && p->out)
         check_cell(r, item, p, scratch);
+    if (s->computed)
+        kz_anchors_put(r->anchors, item, p->in, p->out, s->anchor, r->frame);
     else if (!p->kept && is_near(r))
         render(r, item, p, scratch);
     else if (!p->kept)
         kz_anchors_copy(r->anchors, item, s->anchor, p->out);
 }
 
-static void count_checks(kz_reuse *r, bool kept)
+static void count_checks(kz_reuse *r)
 {
     bool wrong = false;
     for (int i = 0; i < r->cells.count; i++) {
         const struct state *s = &r->states[i];
-        wrong |= s->wrong;
-        if (kept || r->whole || s->anchor < 0 || !s->marked)
+        if (!s->checked)
             continue;
+        wrong |= s->wrong;
         r->stats.checked_cells++;
-        r->stats.error_sum += s->error;
-        r->stats.worst_error = s->error > r->stats.worst_error ? s->error : r->stats.worst_error;
         r->stats.wrong_cells += s->wrong;
+        r->stats.error_sum += s->error;
+        r->stats.worst_error = fmax(r->stats.worst_error, s->error);
     }
     if (wrong && r->tolerance > 0)
         r->tolerance -= 1;
@@ -359,7 +369,8 @@ void kz_reuse_finish(kz_reuse *r, const kz_plane *in, const kz_plane *out, bool 
 {
     struct pass pass = {.reuse = r, .in = in, .out = out, .kept = kept};
     r->params.backend->each(r->params.device, r->cells.count, finish_cell, &pass);
-    count_checks(r, kept);
+    if (out)
+        count_checks(r);
 }
 
 /* ---- for looking at ---- */
@@ -367,7 +378,10 @@ void kz_reuse_finish(kz_reuse *r, const kz_plane *in, const kz_plane *out, bool 
 enum kz_reuse_why kz_reuse_why(const kz_reuse *r, int cell)
 {
     const struct state *s = &r->states[cell];
-    return s->anchor < 0 || r->whole ? KZ_REUSE_NEW : s->marked ? KZ_REUSE_CHECKED : KZ_REUSED;
+    return s->anchor < 0 ? KZ_REUSE_NEW
+           : s->checked  ? KZ_REUSE_CHECKED
+           : s->computed ? KZ_REUSE_BESIDE
+                         : KZ_REUSED;
 }
 
 const kz_cells *kz_reuse_cells(const kz_reuse *r)

@@ -61,7 +61,7 @@ int kz_reuse_decide(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, kz
 void kz_reuse_finish(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, bool kept);
 
 /* Of the last picture: */
-enum kz_reuse_why { KZ_REUSED, KZ_REUSE_NEW, KZ_REUSE_CHECKED };
+enum kz_reuse_why { KZ_REUSED, KZ_REUSE_NEW, KZ_REUSE_CHECKED, KZ_REUSE_BESIDE };
 enum kz_reuse_why kz_reuse_why(const kz_reuse *reuse, int cell);
 const kz_cells *kz_reuse_cells(const kz_reuse *reuse);
 const kz_reuse_task *kz_reuse_last_task(const kz_reuse *reuse);

@@ -136,7 +136,7 @@ static int open_reuse(kz_upscaler *u)
                              .margin = canvas_margin(u),
                              .costs = {.width = p->in.width,
                                        .height = p->in.height,
-                                       .halo = p->halo,
+                                       .halo = p->reuse == KZ_REUSE_NEAR ? p->reuse_halo : p->halo,
                                        .tile_width = u->tiling.tile_width,
                                        .tile_height = u->tiling.tile_height,
                                        .any_size = plan.any_size}};

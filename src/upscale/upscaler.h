@@ -45,6 +45,7 @@ typedef struct kz_upscaler_params {
     size_t memory_limit; /* for tile 0; 0: 960 MiB */
     enum kz_reuse_mode reuse;
     double reuse_tolerance;    /* NEAR: code values of 8 bit */
+    int reuse_halo;            /* NEAR: around a part that is computed by itself */
     bool network_tone;         /* leave the brightness as the network makes it */
     const atomic_bool *cancel; /* ends a run soon after it is set; NULL: never */
 } kz_upscaler_params;
