@@ -12,6 +12,24 @@ static int least(int a, int b)
 
 /* ---- tiles ---- */
 
+/* What a tile must be able to decide, in each direction. */
+enum { LEAST_PIECE = 32 };
+
+static bool fits(int tile, int picture, int halo)
+{
+    return tile >= picture || tile - 2 * (halo + KZ_TILE_STEP) >= LEAST_PIECE;
+}
+
+bool kz_regions_fit(const kz_region_costs *c)
+{
+    return fits(c->tile_width, c->width, c->halo) && fits(c->tile_height, c->height, c->halo);
+}
+
+double kz_tile_cost(const kz_tile *tile)
+{
+    return (double)(tile->width + EDGE) * (tile->height + EDGE);
+}
+
 /* Pieces of a length that tiles of at most `tile` can decide, each with its halo. */
 static int pieces(int length, int picture, int tile, int halo)
 {
@@ -61,7 +79,7 @@ double kz_region_cost(const kz_region_costs *c, kz_rect part)
 {
     kz_tile tile;
     int count = kz_region_tiles(c, part, &tile, 1);
-    return (double)count * (tile.width + EDGE) * (tile.height + EDGE);
+    return count * kz_tile_cost(&tile);
 }
 
 /* ---- regions ---- */

@@ -13,6 +13,13 @@ typedef struct kz_region_costs {
     bool any_size;               /* smaller tiles run too; else only that one */
 } kz_region_costs;
 
+/* Whether tiles are so much larger than their halo that parts of the picture are worth a thought.
+ */
+bool kz_regions_fit(const kz_region_costs *costs);
+
+/* What the network takes for a tile. */
+double kz_tile_cost(const kz_tile *tile);
+
 /* What the network takes for a part of the picture, in pixels of large pictures. */
 double kz_region_cost(const kz_region_costs *costs, kz_rect part);
 

@@ -80,7 +80,9 @@ static int allocate(kz_reuse *r)
     size_t count = (size_t)r->cells.count;
     size_t threads = (size_t)r->params.backend->threads(r->params.device);
     kz_rect all = {0, 0, r->params.in.width, r->params.in.height};
-    r->most_tiles = r->cells.count + kz_region_tiles(&r->params.costs, all, NULL, 0);
+    r->most_tiles = r->cells.count;
+    if (is_near(r) && kz_regions_fit(&r->params.costs))
+        r->most_tiles += kz_region_tiles(&r->params.costs, all, NULL, 0);
     r->states = kz_alloc(count, sizeof(*r->states));
     r->marked = kz_alloc(count, sizeof(*r->marked));
     r->regions = kz_alloc(count, sizeof(*r->regions));
@@ -227,9 +229,11 @@ static kz_rect with_margin(const kz_reuse *r, kz_rect region)
 static int list_regions(kz_reuse *r, int marked)
 {
     const kz_region_costs *costs = &r->params.costs;
-    double sum = 0, whole = kz_region_cost(costs, (kz_rect){0, 0, costs->width, costs->height});
-    if (marked > MOST_MARKED * r->cells.count)
+    double sum = 0, whole = 0;
+    if (marked > MOST_MARKED * r->cells.count || !kz_regions_fit(costs))
         return -1;
+    for (int i = 0; i < r->params.columns * r->params.rows; i++)
+        whole += kz_tile_cost(&r->params.tiles[i]);
     int regions = kz_regions_find(r->regions, &r->cells, r->marked, costs), n = 0;
     for (int i = 0; i < regions && n < r->most_tiles; i++) {
         kz_rect region = with_margin(r, r->regions[i]);
