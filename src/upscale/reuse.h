@@ -9,8 +9,9 @@
  * copy, so that nothing drifts however long a drawing is held.
  *
  * The tolerance bounds the input. What it means for the output is measured: of the blocks of cells
- * that could be reused one in 256 is computed all the same, and a cell found wrong by more than
- * KZ_REUSE_RMS takes what was computed, and makes the tolerance one less until the segment ends.
+ * that could be reused one in 256 is computed all the same, and where a cell would have been wrong
+ * by more than KZ_REUSE_RMS, the tolerance is one less until the segment ends. Cells that are
+ * computed, for whatever reason, take what comes out.
  *
  * All decisions follow from the pictures since kz_reuse_begin() alone; threads don't matter. */
 #ifndef KZ_UPSCALE_REUSE_H
