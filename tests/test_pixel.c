@@ -88,11 +88,6 @@ static float *resampled(const float *src, kz_resample_params params, int bands)
     return dst;
 }
 
-static kz_resample_params centred(int sw, int sh, int dw, int dh)
-{
-    return (kz_resample_params){sw, sh, dw, dh, 0.5, 0.5, 0.5, 0.5};
-}
-
 static void resampling_keeps_flat_and_ramp(void)
 {
     float ramp[40 * 30];
@@ -101,7 +96,7 @@ static void resampling_keeps_flat_and_ramp(void)
     static const int sizes[][2] = {{160, 120}, {80, 60}, {53, 41}, {20, 15}, {13, 11}, {40, 30}};
     for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
         int w = sizes[s][0], h = sizes[s][1];
-        float *out = resampled(ramp, centred(40, 30, w, h), 1);
+        float *out = resampled(ramp, kz_resample_centred(40, 30, w, h), 1);
         for (int y = h / 4; y < h * 3 / 4; y++)
             for (int x = w / 4; x < w * 3 / 4; x++) {
                 double sx = (x + 0.5) * 40 / w - 0.5, sy = (y + 0.5) * 30 / h - 0.5;
@@ -120,8 +115,8 @@ static void resampling_doesnt_depend_on_bands(void)
     static const int sizes[][2] = {{124, 148}, {31, 37}, {17, 9}, {1, 1}};
     for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
         int w = sizes[s][0], h = sizes[s][1];
-        float *one = resampled(noise, centred(31, 37, w, h), 1);
-        float *many = resampled(noise, centred(31, 37, w, h), h < 7 ? h : 7);
+        float *one = resampled(noise, kz_resample_centred(31, 37, w, h), 1);
+        float *many = resampled(noise, kz_resample_centred(31, 37, w, h), h < 7 ? h : 7);
         CHECK(memcmp(one, many, (size_t)(w * h) * sizeof(*one)) == 0);
         kz_free(one);
         kz_free(many);
@@ -132,7 +127,7 @@ static void resampling_doesnt_depend_on_bands(void)
 static void check_part(const float *noise, int w, int h, const float *all)
 {
     enum { WIDTH = 31, HEIGHT = 37 };
-    kz_resample_params params = centred(WIDTH, HEIGHT, w, h);
+    kz_resample_params params = kz_resample_centred(WIDTH, HEIGHT, w, h);
     kz_resampler *r;
     CHECK(kz_resample_open(&r, &params) == 0);
     float *scratch = kz_alloc(kz_resample_scratch(r), sizeof(float));
@@ -164,7 +159,7 @@ static void a_part_is_as_in_the_whole(void)
     static const int sizes[][2] = {{124, 148}, {71, 90}, {31, 37}, {17, 9}};
     for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
         int w = sizes[s][0], h = sizes[s][1];
-        float *all = resampled(noise, centred(31, 37, w, h), 1);
+        float *all = resampled(noise, kz_resample_centred(31, 37, w, h), 1);
         check_part(noise, w, h, all);
         kz_free(all);
     }
@@ -173,7 +168,7 @@ static void a_part_is_as_in_the_whole(void)
 static void resampling_takes_one_pixel(void)
 {
     float one = 0.25f;
-    float *out = resampled(&one, centred(1, 1, 5, 3), 1);
+    float *out = resampled(&one, kz_resample_centred(1, 1, 5, 3), 1);
     for (int i = 0; i < 15; i++)
         CHECK_NEAR(out[i], 0.25, 1e-6);
     kz_free(out);

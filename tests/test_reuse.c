@@ -443,7 +443,7 @@ static void regions_hold_all_that_changed(void)
                                             {500, 301, 18, 130, 120, false}};
     kz_upscale_side in = {500, 301, 1, 0, 0, 8, false, KZ_SITE_LEFT}, out = in;
     kz_resampler *resampler;
-    kz_resample_params params = {500, 301, 500, 301, 0.5, 0.5, 0.5, 0.5};
+    kz_resample_params params = kz_resample_centred(500, 301, 500, 301);
     kz_cells cells;
     unsigned seed = seed_of(61);
     CHECK(kz_resample_open(&resampler, &params) == 0);
@@ -460,7 +460,7 @@ static void regions_leave_out_what_is_still(void)
     kz_upscale_side in = {640, 640, 1, 0, 0, 8, false, KZ_SITE_LEFT}, out = in;
     kz_region_costs costs = {640, 640, 8, 640, 640, true};
     kz_resampler *resampler;
-    kz_resample_params params = {640, 640, 640, 640, 0.5, 0.5, 0.5, 0.5};
+    kz_resample_params params = kz_resample_centred(640, 640, 640, 640);
     kz_cells cells;
     bool marked[400] = {0};
     kz_rect regions[400];

@@ -25,8 +25,8 @@ struct reuse_bench {
 };
 
 struct frame_figures {
-    double share, seconds, full_seconds,
-        square; /* mean square error; the largest code value is 1 */
+    double share, seconds, full_seconds;
+    double square; /* mean square error; the largest code value is 1 */
 };
 
 static double decibels(double square)
@@ -103,9 +103,8 @@ static void report_frame(struct reuse_bench *b, const struct frame_figures *f)
 static void report(const struct reuse_bench *b)
 {
     const kz_reuse_stats s = kz_upscaler_get_stats(b->reusing);
-    const double share = s.all_pixels > 0 ? s.computed_pixels / s.all_pixels : 1;
+    const double share = kz_reuse_share(&s), checked = kz_reuse_error(&s);
     const double cells = s.cells ? (double)s.new_cells / (double)s.cells : 1;
-    const double checked = s.checked_cells ? s.error_sum / (double)s.checked_cells : 0;
     const double mean = decibels(b->squares / b->frames), worst = decibels(b->worst);
     if (b->options->json)
         printf("{\"frames\":%d,\"computed\":%.4f,\"new_cells\":%.4f,\"seconds\":%.3f,"

@@ -92,12 +92,6 @@ static double remaining(const kz_progress *p)
                                                    : -1;
 }
 
-/* Of the pixels that the network would run on without reuse. */
-static double computed_share(const kz_reuse_stats *reuse)
-{
-    return reuse->all_pixels > 0 ? reuse->computed_pixels / reuse->all_pixels : 1;
-}
-
 const char *kz_clock_text(char *text, size_t size, double seconds)
 {
     long s = (long)(seconds + 0.5);
@@ -142,7 +136,7 @@ static void show_bar(kz_progress_view *view, const kz_progress *p)
             draw_bar(bar, columns >= 120 ? 30 : 16, (double)done_frames(p) / (double)p->expected);
     }
     if (p->reuse.frames)
-        snprintf(share, sizeof(share), "  %.0f %% computed", 100 * computed_share(&p->reuse));
+        snprintf(share, sizeof(share), "  %.0f %% computed", 100 * kz_reuse_share(&p->reuse));
     snprintf(line, sizeof(line), "%s%lld/%s  %.2f fps  %.3fx  ETA %s  %.0f kb/s  %s-bound%s", bar,
              (long long)done_frames(p), total, frames_per_second(p), real_time(p),
              kz_clock_text(eta, sizeof(eta), remaining(p)), kilobits(p),
@@ -160,7 +154,7 @@ static void show_json(kz_progress_view *view, const kz_progress *p, const char *
             "\"computed\":%.4f,\"progress\":\"%s\"}\n",
             (long long)done_frames(p), (long long)p->expected, frames_per_second(p), real_time(p),
             remaining(p), kilobits(p), p->media_time, (long long)p->bytes,
-            kz_stage_name(bottleneck(p)), computed_share(&p->reuse), state);
+            kz_stage_name(bottleneck(p)), kz_reuse_share(&p->reuse), state);
     fflush(view->stream);
     view->last = p->seconds;
 }
@@ -211,11 +205,10 @@ static void say_reuse(const kz_reuse_stats *r, kz_log *log)
         snprintf(checked, sizeof(checked),
                  "; %lld reusable cells computed to check: off by %.2f of 255 on average, %.2f at "
                  "most",
-                 (long long)r->checked_cells, r->error_sum / (double)r->checked_cells,
-                 r->worst_error);
+                 (long long)r->checked_cells, kz_reuse_error(r), r->worst_error);
     if (r->frames)
         kz_log_line(log, KZ_LOG_INFO, "reuse   %.1f %% of the pixels were computed%s",
-                    100 * computed_share(r), checked);
+                    100 * kz_reuse_share(r), checked);
 }
 
 void kz_progress_summary(const kz_job_result *result, const char *output, kz_log *log)

@@ -61,6 +61,11 @@ static int axis_open(struct axis *axis, int src, int dst, double src_origin, dou
     return 0;
 }
 
+kz_resample_params kz_resample_centred(int src_width, int src_height, int dst_width, int dst_height)
+{
+    return (kz_resample_params){src_width, src_height, dst_width, dst_height, 0.5, 0.5, 0.5, 0.5};
+}
+
 int kz_resample_open(kz_resampler **resampler, const kz_resample_params *params)
 {
     kz_resampler *r = *resampler = kz_alloc(1, sizeof(*r));

@@ -18,6 +18,10 @@ typedef struct kz_resample_params {
     double dst_origin_x, dst_origin_y; /* of the destination */
 } kz_resample_params;
 
+/* Of two planes whose samples lie in the middle of their places, as luma's do. */
+kz_resample_params kz_resample_centred(int src_width, int src_height, int dst_width,
+                                       int dst_height);
+
 /* Returns 0 or KZ_ERROR_MEMORY. */
 int kz_resample_open(kz_resampler **resampler, const kz_resample_params *params);
 void kz_resample_close(kz_resampler **resampler);

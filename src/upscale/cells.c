@@ -31,6 +31,15 @@ static kz_rect enlarged(const kz_rect *r, const kz_upscale_side *in, const kz_up
         (int)((long)r->x1 * out->width / in->width), (int)((long)r->y1 * out->height / in->height)};
 }
 
+static void find_most_out(kz_cells *c)
+{
+    for (int i = 0; i < c->count; i++) {
+        const kz_rect out = c->cells[i].out;
+        const size_t samples = (size_t)(out.x1 - out.x0) * (size_t)(out.y1 - out.y0);
+        c->most_out = samples > c->most_out ? samples : c->most_out;
+    }
+}
+
 static int allocate(kz_cells *c, int columns, int rows)
 {
     *c = (kz_cells){.columns = columns, .rows = rows, .count = columns * rows};
@@ -52,6 +61,7 @@ int kz_cells_even(kz_cells *c, const kz_upscale_side *in, const kz_upscale_side 
         if (cell->out.x1 > cell->out.x0 && cell->out.y1 > cell->out.y0)
             cell->read = united(cell->read, kz_resample_reads(change, cell->out));
     }
+    find_most_out(c);
     return 0;
 }
 
@@ -69,6 +79,7 @@ int kz_cells_of_tiles(kz_cells *c, const kz_upscale_side *in, const kz_upscale_s
             cell->own = cell->read = (kz_rect){0, 0, in->width, in->height};
         cell->out = enlarged(&cell->own, in, out);
     }
+    find_most_out(c);
     return 0;
 }
 

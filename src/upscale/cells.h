@@ -13,7 +13,8 @@ typedef struct kz_cell {
 
 typedef struct kz_cells {
     int columns, rows, count;
-    kz_cell *cells; /* row by row */
+    kz_cell *cells;  /* row by row */
+    size_t most_out; /* samples of the output that a cell has at most */
 } kz_cells;
 
 /* Squares of `size` samples that look `halo` around; `change` enlarges their changes, and what it

@@ -2,14 +2,8 @@
 
 int kz_change_open(kz_change *c, const kz_upscale_side *in, const kz_upscale_side *out)
 {
-    kz_resample_params params = {.src_width = in->width,
-                                 .src_height = in->height,
-                                 .dst_width = out->width,
-                                 .dst_height = out->height,
-                                 .origin_x = 0.5,
-                                 .origin_y = 0.5,
-                                 .dst_origin_x = 0.5,
-                                 .dst_origin_y = 0.5};
+    const kz_resample_params params =
+        kz_resample_centred(in->width, in->height, out->width, out->height);
     *c = (kz_change){.in_span = kz_luma_levels(in->depth, in->full_range).span,
                      .out_span = kz_luma_levels(out->depth, out->full_range).span};
     return kz_resample_open(&c->resampler, &params);

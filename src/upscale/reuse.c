@@ -63,16 +63,10 @@ static int open_cells(kz_reuse *r)
     return error;
 }
 
-/* A worker's scratch also holds a cell's output, as floats at most. */
+/* A worker's scratch also holds a checked cell's output, as floats at most. */
 static size_t saved_floats(const kz_reuse *r)
 {
-    size_t most = 0;
-    for (int i = 0; i < r->cells.count && is_near(r); i++) {
-        kz_rect out = r->cells.cells[i].out;
-        size_t floats = (size_t)(out.x1 - out.x0) * (size_t)(out.y1 - out.y0);
-        most = floats > most ? floats : most;
-    }
-    return (most + 15) & ~(size_t)15;
+    return is_near(r) ? (r->cells.most_out + 15) & ~(size_t)15 : 0;
 }
 
 static int allocate(kz_reuse *r)

@@ -68,14 +68,7 @@ static int open_canvas(kz_upscaler *u)
     int width = in->width * u->scale, height = in->height * u->scale;
     if (width == out->width && height == out->height)
         return 0;
-    kz_resample_params resample = {.src_width = width,
-                                   .src_height = height,
-                                   .dst_width = out->width,
-                                   .dst_height = out->height,
-                                   .origin_x = 0.5,
-                                   .origin_y = 0.5,
-                                   .dst_origin_x = 0.5,
-                                   .dst_origin_y = 0.5};
+    const kz_resample_params resample = kz_resample_centred(width, height, out->width, out->height);
     u->canvas = (kz_plane){.data = kz_alloc_raw((size_t)width * (size_t)height, sizeof(float)),
                            .stride = (ptrdiff_t)width * (ptrdiff_t)sizeof(float),
                            .width = width,
@@ -103,15 +96,9 @@ static int canvas_margin(const kz_upscaler *u)
 static int open_cell_scratch(kz_upscaler *u)
 {
     const kz_cells *cells = kz_reuse_cells(u->reuse);
-    size_t most = 0;
-    for (int i = 0; i < cells->count && cells->count > 1; i++) {
-        const kz_rect out = cells->cells[i].out;
-        const size_t area = (size_t)(out.x1 - out.x0) * (size_t)(out.y1 - out.y0);
-        most = area > most ? area : most;
-    }
-    if (!u->luma || !most)
+    if (!u->luma || cells->count == 1)
         return 0;
-    u->cell_floats = (most + kz_resample_scratch(u->luma) + 15) & ~(size_t)15;
+    u->cell_floats = (cells->most_out + kz_resample_scratch(u->luma) + 15) & ~(size_t)15;
     u->cell_scratch = kz_alloc_raw(
         u->cell_floats * (size_t)u->params.backend->threads(u->params.device), sizeof(float));
     return u->cell_scratch ? 0 : KZ_ERROR_MEMORY;

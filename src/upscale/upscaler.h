@@ -32,6 +32,18 @@ typedef struct kz_reuse_stats {
                                          * values of 8 bit */
 } kz_reuse_stats;
 
+/* Of the pixels that the network would run on without reuse. */
+static inline double kz_reuse_share(const kz_reuse_stats *stats)
+{
+    return stats->all_pixels > 0 ? stats->computed_pixels / stats->all_pixels : 1;
+}
+
+/* What checked cells could have reused was off by so much on average. */
+static inline double kz_reuse_error(const kz_reuse_stats *stats)
+{
+    return stats->checked_cells ? stats->error_sum / (double)stats->checked_cells : 0;
+}
+
 typedef struct kz_upscaler_params {
     const kz_backend *backend;
     kz_device *device;     /* outlives the upscaler */
