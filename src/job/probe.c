@@ -45,10 +45,9 @@ static void cut(kz_picture *picture, const kz_video_format *format, const kz_reg
     for (int i = 0; i < picture->planes; i++) {
         kz_plane *plane = &picture->plane[i];
         const int sx = i ? format->shift_x : 0, sy = i ? format->shift_y : 0;
-        plane->data = (char *)kz_plane_row(plane, region->y >> sy) +
-                      (ptrdiff_t)(region->x >> sx) * plane->bytes;
-        plane->width = (region->width + (1 << sx) - 1) >> sx;
-        plane->height = (region->height + (1 << sy) - 1) >> sy;
+        const int x = region->x >> sx, y = region->y >> sy;
+        *plane = kz_plane_part(plane, (kz_rect){x, y, x + ((region->width + (1 << sx) - 1) >> sx),
+                                                y + ((region->height + (1 << sy) - 1) >> sy)});
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 typedef struct kz_plane {
     void *data;       /* first sample */
@@ -13,6 +14,10 @@ typedef struct kz_plane {
     int bytes;        /* per sample: 1 or 2 unsigned integer (host order), 4 float */
     int depth;        /* significant low bits of an integer sample, 8 to 16 */
 } kz_plane;
+
+typedef struct kz_rect {
+    int x0, y0, x1, y1; /* ends excluded */
+} kz_rect;
 
 /* Where chroma samples lie relative to luma, as H.273 names them; `left` is the usual 4:2:0. */
 enum kz_chroma_site {
@@ -39,6 +44,24 @@ typedef struct kz_picture {
 static inline void *kz_plane_row(const kz_plane *plane, int y)
 {
     return (char *)plane->data + y * plane->stride;
+}
+
+/* A view of a part of the plane. */
+static inline kz_plane kz_plane_part(const kz_plane *plane, kz_rect part)
+{
+    kz_plane view = *plane;
+    view.data = (char *)kz_plane_row(plane, part.y0) + (ptrdiff_t)part.x0 * plane->bytes;
+    view.width = part.x1 - part.x0;
+    view.height = part.y1 - part.y0;
+    return view;
+}
+
+/* Between planes of one size and one kind of sample. */
+static inline void kz_plane_copy(const kz_plane *from, const kz_plane *to)
+{
+    for (int y = 0; y < from->height; y++)
+        memcpy(kz_plane_row(to, y), kz_plane_row(from, y),
+               (size_t)from->width * (size_t)from->bytes);
 }
 
 #endif

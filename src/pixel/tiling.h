@@ -4,11 +4,7 @@
 #ifndef KZ_PIXEL_TILING_H
 #define KZ_PIXEL_TILING_H
 
-#include <stdbool.h>
-
-typedef struct kz_rect {
-    int x0, y0, x1, y1; /* ends excluded */
-} kz_rect;
+#include "pixel/plane.h"
 
 typedef struct kz_tiling {
     int width, height;           /* of the picture */

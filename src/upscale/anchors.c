@@ -197,12 +197,10 @@ int kz_anchors_find(kz_anchors *a, int cell, const kz_plane *in, double toleranc
 
 /* ---- contents ---- */
 
-static void copy_output(const kz_cell *c, const kz_plane *from, const kz_plane *to)
+static void copy_part(kz_rect part, const kz_plane *from, const kz_plane *to)
 {
-    size_t first = (size_t)c->out.x0 * (size_t)to->bytes;
-    size_t count = (size_t)(c->out.x1 - c->out.x0) * (size_t)to->bytes;
-    for (int y = c->out.y0; y < c->out.y1; y++)
-        memcpy((char *)kz_plane_row(to, y) + first, (char *)kz_plane_row(from, y) + first, count);
+    const kz_plane source = kz_plane_part(from, part), target = kz_plane_part(to, part);
+    kz_plane_copy(&source, &target);
 }
 
 static int longest_unused(const int used[KZ_ANCHORS])
@@ -219,17 +217,18 @@ void kz_anchors_put(kz_anchors *a, int cell, const kz_plane *in, const kz_plane 
     const kz_cell *c = &a->cells->cells[cell];
     int anchor = instead >= 0 ? instead : longest_unused(a->used[cell]);
     a->used[cell][anchor] = frame;
-    char *row = a->inputs + a->offsets[cell] + (size_t)anchor * input_bytes(c, in);
-    size_t width = (size_t)(c->read.x1 - c->read.x0) * (size_t)in->bytes;
-    for (int y = c->read.y0; y < c->read.y1; y++, row += width)
-        memcpy(row, at(in, c->read.x0, y), width);
+    const kz_plane now = kz_plane_part(in, c->read);
+    kz_plane kept = now;
+    kept.data = a->inputs + a->offsets[cell] + (size_t)anchor * input_bytes(c, in);
+    kept.stride = (ptrdiff_t)now.width * now.bytes;
+    kz_plane_copy(&now, &kept);
     if (out)
-        copy_output(c, out, &a->outputs[anchor]);
+        copy_part(c->out, out, &a->outputs[anchor]);
 }
 
 void kz_anchors_copy(const kz_anchors *a, int cell, int anchor, const kz_plane *out)
 {
-    copy_output(&a->cells->cells[cell], &a->outputs[anchor], out);
+    copy_part(a->cells->cells[cell].out, &a->outputs[anchor], out);
 }
 
 const kz_plane *kz_anchors_output(const kz_anchors *a, int anchor)

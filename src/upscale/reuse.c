@@ -277,16 +277,6 @@ int kz_reuse_decide(kz_reuse *r, const kz_plane *in, const kz_plane *out, kz_reu
 
 /* ---- results ---- */
 
-static void save_output(const kz_cell *c, const kz_plane *plane, char *saved, bool back)
-{
-    size_t first = (size_t)c->out.x0 * (size_t)plane->bytes;
-    size_t count = (size_t)(c->out.x1 - c->out.x0) * (size_t)plane->bytes;
-    for (int y = c->out.y0; y < c->out.y1; y++, saved += count) {
-        char *row = (char *)kz_plane_row(plane, y) + first;
-        memcpy(back ? row : saved, back ? saved : row, count);
-    }
-}
-
 static double sample_of(const void *row, int bytes, int x)
 {
     if (bytes == 1)
@@ -295,20 +285,16 @@ static double sample_of(const void *row, int bytes, int x)
 }
 
 /* Root mean square, code values of 8 bit. */
-static double error_of(const kz_cell *c, const kz_plane *plane, const char *saved)
+static double error_of(const kz_plane *a, const kz_plane *b)
 {
-    const int width = c->out.x1 - c->out.x0, height = c->out.y1 - c->out.y0;
     double sum = 0;
-    for (int y = 0; y < height; y++) {
-        const char *row = (const char *)kz_plane_row(plane, c->out.y0 + y) +
-                          (size_t)c->out.x0 * (size_t)plane->bytes;
-        for (int x = 0; x < width; x++) {
-            double d = sample_of(row, plane->bytes, x) - sample_of(saved, plane->bytes, x);
+    for (int y = 0; y < a->height; y++)
+        for (int x = 0; x < a->width; x++) {
+            double d = sample_of(kz_plane_row(a, y), a->bytes, x) -
+                       sample_of(kz_plane_row(b, y), b->bytes, x);
             sum += d * d;
         }
-        saved += (size_t)width * (size_t)plane->bytes;
-    }
-    return width && height ? sqrt(sum / ((double)width * height)) / unit(plane) : 0;
+    return a->width && a->height ? sqrt(sum / ((double)a->width * a->height)) / unit(a) : 0;
 }
 
 static void render(const kz_reuse *r, int cell, const struct pass *p, float *scratch)
@@ -320,14 +306,16 @@ static void render(const kz_reuse *r, int cell, const struct pass *p, float *scr
 /* `out` has what was computed, and keeps it. */
 static void check_cell(kz_reuse *r, int cell, const struct pass *p, float *scratch)
 {
-    const kz_cell *c = &r->cells.cells[cell];
     struct state *s = &r->states[cell];
-    char *saved = (char *)scratch;
-    save_output(c, p->out, saved, false);
+    const kz_plane out = kz_plane_part(p->out, r->cells.cells[cell].out);
+    kz_plane computed = out;
+    computed.data = scratch;
+    computed.stride = (ptrdiff_t)out.width * out.bytes;
+    kz_plane_copy(&out, &computed);
     render(r, cell, p, scratch + saved_floats(r));
-    s->error = error_of(c, p->out, saved);
+    s->error = error_of(&out, &computed);
     s->wrong = s->error > KZ_REUSE_RMS;
-    save_output(c, p->out, saved, true);
+    kz_plane_copy(&computed, &out);
 }
 
 static void finish_cell(void *context, int worker, int item)
