@@ -1,7 +1,7 @@
 """Luma of two other engines' unclamped output for (Y, Y, Y), in fp32 and without tiles, against
 kizuna's folded networks. How far the two are from each other tells how much of a difference is
-theirs. Bounds: fp32 within 1e-4 of full range; bf16 at least 55 dB or, on pictures so sharp that
-nobody's bf16 has that, as near as OpenVINO's own."""
+theirs. Bounds: fp32 within 1e-4 of full range; bf16 at least 55 dB. OpenVINO's own bf16 stands
+beside that, for comparison."""
 import os
 import subprocess
 import sys
@@ -107,7 +107,7 @@ def compare(model, name, luma, path, work, tap):
         ratios = [psnr(bf16, w) for w in witnesses]
         own = psnr(np.tensordot(LUMA, run_openvino(model, picture, "bf16"), 1), witnesses[1])
         cells += [f"{r:.1f} dB" for r in ratios + [own]]
-        tap.result(min(ratios) >= min(BF16_PSNR, own), f"{model} {name} bf16")
+        tap.result(min(ratios) >= BF16_PSNR, f"{model} {name} bf16")
     print(f"# | {model} | {name} | {' | '.join(cells)} |", flush=True)
 
 
