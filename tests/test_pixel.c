@@ -93,10 +93,12 @@ static void resampling_keeps_flat_and_ramp(void)
     float ramp[40 * 30];
     for (int i = 0; i < 40 * 30; i++)
         ramp[i] = (float)(i % 40) * 0.01f + (float)(i / 40) * 0.02f;
-    static const int sizes[][2] = {{160, 120}, {80, 60}, {53, 41}, {20, 15}, {13, 11}, {40, 30}};
-    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
-        int w = sizes[s][0], h = sizes[s][1];
-        float *out = resampled(ramp, kz_resample_centred(40, 30, w, h), 1);
+    static const int sizes[6][2] = {{160, 120}, {80, 60}, {53, 41}, {20, 15}, {13, 11}, {40, 30}};
+    for (int s = 0; s < 12; s++) {
+        int w = sizes[s % 6][0], h = sizes[s % 6][1];
+        kz_resample_params params = kz_resample_centred(40, 30, w, h);
+        params.cubic = s < 6 ? KZ_CUBIC_KEYS : KZ_CUBIC_B_SPLINE;
+        float *out = resampled(ramp, params, 1);
         for (int y = h / 4; y < h * 3 / 4; y++)
             for (int x = w / 4; x < w * 3 / 4; x++) {
                 double sx = (x + 0.5) * 40 / w - 0.5, sy = (y + 0.5) * 30 / h - 0.5;
@@ -165,6 +167,20 @@ static void a_part_is_as_in_the_whole(void)
     }
 }
 
+/* A point becomes the spline's values at whole numbers. */
+static void b_splines_smooth(void)
+{
+    static const float line[5] = {0, 1.0f / 6, 4.0f / 6, 1.0f / 6, 0};
+    float point[25] = {0};
+    kz_resample_params params = kz_resample_centred(5, 5, 5, 5);
+    params.cubic = KZ_CUBIC_B_SPLINE;
+    point[12] = 1;
+    float *out = resampled(point, params, 1);
+    for (int i = 0; i < 25; i++)
+        CHECK_NEAR(out[i], line[i / 5] * line[i % 5], 1e-6);
+    kz_free(out);
+}
+
 static void resampling_takes_one_pixel(void)
 {
     float one = 0.25f;
@@ -187,7 +203,8 @@ static void chroma_stays_on_its_site(void)
                                  kz_chroma_origin_x(KZ_SITE_LEFT, 1),
                                  0.5,
                                  kz_chroma_origin_x(KZ_SITE_LEFT, 1),
-                                 0.5};
+                                 0.5,
+                                 KZ_CUBIC_KEYS};
     float *out = resampled(ramp, params, 1);
     for (int x = 16; x < 64; x++) /* output sample x lies on luma column 2x of 160, +0.5 centre */
         CHECK_NEAR(out[8 * 80 + x], (2 * x + 0.5) / 4 - 0.5, 1e-3);
@@ -322,6 +339,7 @@ static const struct check_case cases[] = {
     {"resampling keeps flat and ramp", resampling_keeps_flat_and_ramp},
     {"resampling doesn't depend on bands", resampling_doesnt_depend_on_bands},
     {"a part is as in the whole", a_part_is_as_in_the_whole},
+    {"B-splines smooth", b_splines_smooth},
     {"resampling takes one pixel", resampling_takes_one_pixel},
     {"chroma stays on its site", chroma_stays_on_its_site},
     {"tiles cover every pixel once", tiles_cover_every_pixel_once},

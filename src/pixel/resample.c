@@ -27,9 +27,21 @@ static double keys_cubic(double x)
     return 0;
 }
 
-/* The taps of one output sample; those outside the source fall to its outermost sample. */
-static void fill_taps(struct axis *axis, int index, double centre, double widen, int src)
+static double b_spline(double x)
 {
+    x = fabs(x);
+    if (x < 1)
+        return (0.5 * x - 1) * x * x + 2.0 / 3;
+    if (x < 2)
+        return (2 - x) * (2 - x) * (2 - x) / 6;
+    return 0;
+}
+
+/* The taps of one output sample; those outside the source fall to its outermost sample. */
+static void fill_taps(struct axis *axis, int index, double centre, double widen, int src,
+                      enum kz_cubic cubic)
+{
+    double (*const weight)(double) = cubic == KZ_CUBIC_KEYS ? keys_cubic : b_spline;
     int begin = (int)floor(centre - 2 * widen) + 1;
     int first = begin < 0 ? 0 : begin;
     if (first > src - axis->taps)
@@ -37,16 +49,17 @@ static void fill_taps(struct axis *axis, int index, double centre, double widen,
     float *weights = axis->weights + (size_t)index * (size_t)axis->taps;
     double sum = 0;
     for (int t = 0; t < (int)ceil(4 * widen); t++)
-        sum += keys_cubic((begin + t - centre) / widen);
+        sum += weight((begin + t - centre) / widen);
     for (int t = 0; t < (int)ceil(4 * widen); t++) {
         int at = begin + t;
         at = at < 0 ? 0 : at > src - 1 ? src - 1 : at;
-        weights[at - first] += (float)(keys_cubic((begin + t - centre) / widen) / sum);
+        weights[at - first] += (float)(weight((begin + t - centre) / widen) / sum);
     }
     axis->first[index] = first;
 }
 
-static int axis_open(struct axis *axis, int src, int dst, double src_origin, double dst_origin)
+static int axis_open(struct axis *axis, int src, int dst, double src_origin, double dst_origin,
+                     enum kz_cubic cubic)
 {
     double ratio = (double)src / dst, widen = ratio > 1 ? ratio : 1;
     int taps = (int)ceil(4 * widen);
@@ -57,13 +70,14 @@ static int axis_open(struct axis *axis, int src, int dst, double src_origin, dou
     if (!axis->first || !axis->weights)
         return KZ_ERROR_MEMORY;
     for (int i = 0; i < dst; i++)
-        fill_taps(axis, i, (i + dst_origin) * ratio - src_origin, widen, src);
+        fill_taps(axis, i, (i + dst_origin) * ratio - src_origin, widen, src, cubic);
     return 0;
 }
 
 kz_resample_params kz_resample_centred(int src_width, int src_height, int dst_width, int dst_height)
 {
-    return (kz_resample_params){src_width, src_height, dst_width, dst_height, 0.5, 0.5, 0.5, 0.5};
+    return (kz_resample_params){src_width, src_height, dst_width, dst_height,   0.5,
+                                0.5,       0.5,        0.5,       KZ_CUBIC_KEYS};
 }
 
 int kz_resample_open(kz_resampler **resampler, const kz_resample_params *params)
@@ -73,9 +87,9 @@ int kz_resample_open(kz_resampler **resampler, const kz_resample_params *params)
         return KZ_ERROR_MEMORY;
     r->params = *params;
     if (axis_open(&r->x, params->src_width, params->dst_width, params->origin_x,
-                  params->dst_origin_x) ||
+                  params->dst_origin_x, params->cubic) ||
         axis_open(&r->y, params->src_height, params->dst_height, params->origin_y,
-                  params->dst_origin_y)) {
+                  params->dst_origin_y, params->cubic)) {
         kz_resample_close(resampler);
         return KZ_ERROR_MEMORY;
     }

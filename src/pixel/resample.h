@@ -1,6 +1,5 @@
-/* Separable resampling with Keys' cubic convolution (a = -1/2; R. Keys, "Cubic convolution
- * interpolation for digital image processing", 1981), widened when it reduces, so that nothing
- * aliases. Edges repeat the outermost sample. */
+/* Separable resampling with a cubic, widened when it reduces, so that nothing aliases. Edges repeat
+ * the outermost sample. */
 #ifndef KZ_PIXEL_RESAMPLE_H
 #define KZ_PIXEL_RESAMPLE_H
 
@@ -10,15 +9,22 @@
 
 typedef struct kz_resampler kz_resampler;
 
+enum kz_cubic {
+    KZ_CUBIC_KEYS,    /* interpolates (R. Keys, "Cubic convolution interpolation for digital image
+                       * processing", 1981; a = -1/2) */
+    KZ_CUBIC_B_SPLINE /* smooths */
+};
+
 typedef struct kz_resample_params {
     int src_width, src_height, dst_width, dst_height;
     /* Where sample 0 lies, in samples from the plane's edge: 0.5 is the usual centre, 0.25
      * horizontally for 4:2:0 chroma that lies on the left luma column. */
     double origin_x, origin_y;         /* of the source */
     double dst_origin_x, dst_origin_y; /* of the destination */
+    enum kz_cubic cubic;
 } kz_resample_params;
 
-/* Of two planes whose samples lie in the middle of their places, as luma's do. */
+/* Of two planes whose samples lie in the middle of their places, as luma's do; Keys' cubic. */
 kz_resample_params kz_resample_centred(int src_width, int src_height, int dst_width,
                                        int dst_height);
 

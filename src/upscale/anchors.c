@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -115,20 +114,28 @@ static bool is_near(const void *a, const void *b, int bytes, int count, double t
     return bytes == 1 ? near_bytes(a, b, count, tolerance) : near_words(a, b, count, tolerance);
 }
 
-static double row_distance(const void *a, const void *b, int bytes, int count)
-{
-    double sum = 0;
-    if (bytes == 4) {
-        for (int i = 0; i < count; i++)
-            sum += fabsf(((const float *)a)[i] - ((const float *)b)[i]);
-        return sum;
+/* Sums of differences. */
+struct distance {
+    double absolute, sum;
+};
+
+#define DEFINE_ADD(name, type, wide)                                                       \
+    static void name(struct distance *distance, const void *a_, const void *b_, int count) \
+    {                                                                                      \
+        const type *a = a_, *b = b_;                                                       \
+        wide absolute = 0, sum = 0;                                                        \
+        for (int i = 0; i < count; i++) {                                                  \
+            wide d = (wide)a[i] - (wide)b[i];                                              \
+            absolute += d < 0 ? -d : d;                                                    \
+            sum += d;                                                                      \
+        }                                                                                  \
+        distance->absolute += (double)absolute;                                            \
+        distance->sum += (double)sum;                                                      \
     }
-    uint32_t whole = 0;
-    for (int i = 0; i < count; i++)
-        whole += (uint32_t)(bytes == 1 ? abs(((const uint8_t *)a)[i] - ((const uint8_t *)b)[i])
-                                       : abs(((const uint16_t *)a)[i] - ((const uint16_t *)b)[i]));
-    return whole;
-}
+
+DEFINE_ADD(add_bytes, uint8_t, int32_t)
+DEFINE_ADD(add_words, uint16_t, int32_t)
+DEFINE_ADD(add_floats, float, double)
 
 static const char *input_of(const kz_anchors *a, int cell, int anchor, const kz_plane *in)
 {
@@ -163,31 +170,37 @@ static int latest(const int used[KZ_ANCHORS], int before)
     return best;
 }
 
-/* Sum of absolute differences. */
-static double distance(const kz_anchors *a, int cell, int anchor, const kz_plane *in)
+static struct distance find_distance(const kz_anchors *a, int cell, int anchor, const kz_plane *in)
 {
+    void (*const add)(struct distance *, const void *, const void *, int) =
+        in->bytes == 1   ? add_bytes
+        : in->bytes == 2 ? add_words
+                         : add_floats;
     kz_rect r = a->cells->cells[cell].read;
     const char *row = input_of(a, cell, anchor, in);
     int width = r.x1 - r.x0;
-    double sum = 0;
+    struct distance d = {0};
     for (int y = r.y0; y < r.y1; y++) {
-        sum += row_distance(at(in, r.x0, y), row, in->bytes, width);
+        add(&d, at(in, r.x0, y), row, width);
         row += (size_t)width * (size_t)in->bytes;
     }
-    return sum;
+    return d;
 }
 
-int kz_anchors_find(kz_anchors *a, int cell, const kz_plane *in, double tolerance, int frame)
+int kz_anchors_find(kz_anchors *a, int cell, const kz_plane *in, kz_likeness most, int frame)
 {
     int *used = a->used[cell], best = -1;
+    const double samples = (double)(input_bytes(&a->cells->cells[cell], in) / (size_t)in->bytes);
     double least = 0;
     for (int i = latest(used, frame); i >= 0; i = latest(used, used[i])) {
-        if (!matches(a, cell, i, in, tolerance))
+        if (!matches(a, cell, i, in, most.sample))
             continue;
-        double d = tolerance > 0 ? distance(a, cell, i, in) : 0;
-        if (best < 0 || d < least) {
+        struct distance d = {0};
+        if (most.sample > 0)
+            d = find_distance(a, cell, i, in);
+        if (fabs(d.sum) <= most.mean * samples && (best < 0 || d.absolute < least)) {
             best = i;
-            least = d;
+            least = d.absolute;
         }
     }
     if (best >= 0)

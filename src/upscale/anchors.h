@@ -19,11 +19,17 @@ size_t kz_anchors_memory(const kz_cells *cells, const kz_plane *in, const kz_pla
 /* Forgets everything. */
 void kz_anchors_clear(kz_anchors *anchors);
 
-/* An anchor from whose input no sample that the cell reads differs by more than `tolerance` (code
- * values of the plane's own depth; of a float plane values), the nearest of them in the mean, the
- * latest of equals; or -1. `frame` grows from call
- * to call for a cell, and marks the anchor as used. */
-int kz_anchors_find(kz_anchors *anchors, int cell, const kz_plane *in, double tolerance, int frame);
+/* How far what a cell reads may be from an anchor's input: code values of the plane's own depth, of
+ * a float plane values. */
+typedef struct kz_likeness {
+    double sample; /* each of them; 0: they are equal */
+    double mean;   /* of all, with their signs: brighter or darker as a whole */
+} kz_likeness;
+
+/* An anchor that is as like as that, the nearest of them in the mean of absolute differences, the
+ * latest of equals; or -1. `frame` grows from call to call for a cell, and marks the anchor as
+ * used. */
+int kz_anchors_find(kz_anchors *anchors, int cell, const kz_plane *in, kz_likeness most, int frame);
 
 /* Makes the cell's part of `in` and `out` (NULL: of no interest) an anchor, in place of `instead`,
  * or of the longest unused where that is -1. */

@@ -2,8 +2,8 @@
 
 int kz_change_open(kz_change *c, const kz_upscale_side *in, const kz_upscale_side *out)
 {
-    const kz_resample_params params =
-        kz_resample_centred(in->width, in->height, out->width, out->height);
+    kz_resample_params params = kz_resample_centred(in->width, in->height, out->width, out->height);
+    params.cubic = KZ_CUBIC_B_SPLINE;
     *c = (kz_change){.in_span = kz_luma_levels(in->depth, in->full_range).span,
                      .out_span = kz_luma_levels(out->depth, out->full_range).span};
     return kz_resample_open(&c->resampler, &params);

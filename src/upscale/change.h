@@ -1,5 +1,6 @@
 /* What a cell's output becomes when its input changes a little: an anchor's output plus the
- * difference of the inputs, enlarged by Keys' cubic. */
+ * difference of the inputs, enlarged by a cubic B-spline. That smooths, as networks do: of small
+ * changes, mostly a codec's noise, they pass the coarse and drop the fine. */
 #ifndef KZ_UPSCALE_CHANGE_H
 #define KZ_UPSCALE_CHANGE_H
 

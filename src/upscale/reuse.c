@@ -13,6 +13,10 @@ enum { CELL = 32, HALO = 8 };
 /* Cells of a block are checked together, so that they share the halo they are computed with. */
 enum { BLOCK = 4 };
 
+/* NEAR: code values of 8 bit, in the mean. Beyond it the cell is on a fade, where a codec's noise
+ * is new in every frame, and what the network makes of it is no little change: docs/reuse.md. */
+#define MOST_SHIFT 0.25
+
 /* Of all cells: with more of them to compute, the whole picture is no dearer. */
 #define MOST_MARKED 0.7
 
@@ -154,9 +158,10 @@ static void find_anchor(void *context, int worker, int item)
 {
     const struct pass *p = context;
     kz_reuse *r = p->reuse;
+    const kz_likeness most = {r->tolerance * unit(p->in), MOST_SHIFT * unit(p->in)};
     (void)worker;
-    r->states[item] = (struct state){
-        .anchor = kz_anchors_find(r->anchors, item, p->in, r->tolerance * unit(p->in), r->frame)};
+    r->states[item] =
+        (struct state){.anchor = kz_anchors_find(r->anchors, item, p->in, most, r->frame)};
 }
 
 /* Spreads neighbouring numbers evenly: the end of MurmurHash3 (A. Appleby). */
