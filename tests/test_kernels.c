@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "backend/kernels/kernel.h"
+#include "backend/kernels/round.h"
 #include "backend/kernels/table.h"
 #include "base/mem.h"
 #include "check.h"
@@ -469,6 +470,93 @@ static void upsampling_agrees(void)
     convolutions(own(true), KZ_KERNEL_PHASE, true);
 }
 
+/* ---- rounded weights ---- */
+
+enum { FLATS = 5, COUNT = 97 };
+
+static double sum_error(const double *weights, const double *rounded, const float *inputs)
+{
+    double worst = 0;
+    for (int i = 0; i < FLATS; i++) {
+        double sum = 0;
+        for (int c = 0; c < COUNT; c++)
+            sum += (rounded[c] - weights[c]) * (double)inputs[i * COUNT + c];
+        worst = fmax(worst, fabs(sum));
+    }
+    return worst;
+}
+
+static void weights_are_rounded_together(void)
+{
+    double weights[COUNT], nearest[COUNT], together[COUNT], error[2] = {0};
+    bool room[COUNT];
+    float inputs[FLATS * COUNT];
+    for (int trial = 0; trial < 20; trial++) {
+        for (int i = 0; i < FLATS * COUNT; i++)
+            inputs[i] = random_unit(&seed);
+        for (int c = 0; c < COUNT; c++)
+            weights[c] = nearest[c] = together[c] = c ? (double)random_unit(&seed) : 0;
+        kz_round_weights(nearest, COUNT, NULL, 0, room);
+        kz_round_weights(together, COUNT, inputs, FLATS, room);
+        for (int c = 0; c < COUNT; c++) {
+            CHECK(nearest[c] == (double)round_bf16((float)weights[c]));
+            CHECK(together[c] == (double)round_bf16((float)together[c]));
+            CHECK(fabs(together[c] - weights[c]) <= fabs(weights[c]) / 128);
+        }
+        error[0] += sum_error(weights, nearest, inputs);
+        error[1] += sum_error(weights, together, inputs);
+    }
+    CHECK(error[1] < error[0] / 4);
+}
+
+/* Every channel has one value, on a picture so wide that some tiles see no border. */
+static void flatten(struct problem *p, const float *values)
+{
+    for (int i = 0; i < p->params.n_inputs; i++) {
+        struct value *v = &p->inputs[i];
+        for (int c = 0; c < v->channels; c++, values++)
+            for (int y = 0; y < v->rows; y++)
+                for (int x = 0; x < v->columns; x++)
+                    put(start(v, c / v->block, y), v->bf16, (size_t)(x * v->block + c % v->block),
+                        *values);
+    }
+}
+
+/* The largest error away from the borders. */
+static double flat_error(kz_kernel_params params, const float *values)
+{
+    struct trial t;
+    double worst = 0;
+    open_trial(&t, own(true)[params.kind], params, 30);
+    flatten(&t.p, values);
+    t.k.ops->run(&t.k, &t.run);
+    for (int n = 0; n < params.out_channels; n++)
+        for (int x = 8; x < t.out.columns - 8; x++)
+            worst =
+                fmax(worst, fabs((double)read_value(&t.out, n, 0, x) - expected(&t.p, n, 0, x)));
+    close_trial(&t);
+    return worst;
+}
+
+static void flat_pictures_come_out_right(void)
+{
+    kz_kernel_params p = {.kind = KZ_KERNEL_CONV,
+                          .bf16 = true,
+                          .wide = true,
+                          .n_inputs = 2,
+                          .in_channels = {64, 33},
+                          .out_channels = 70};
+    float values[COUNT];
+    if (!own(true) || !own(true)[KZ_KERNEL_CONV]->positions)
+        return;
+    for (int c = 0; c < COUNT; c++)
+        values[c] = round_bf16(random_unit(&seed));
+    const double before = flat_error(p, values);
+    p.flat = values;
+    p.n_flat = 1;
+    CHECK(flat_error(p, values) < before / 4);
+}
+
 static void emulated_convolution_agrees(void)
 {
     convolutions(emulated(), KZ_KERNEL_CONV, true);
@@ -644,6 +732,8 @@ static void bench_all(void)
 static const struct check_case cases[] = {
     {"convolution agrees", convolution_agrees},
     {"upsampling agrees", upsampling_agrees},
+    {"weights are rounded together", weights_are_rounded_together},
+    {"flat pictures come out right", flat_pictures_come_out_right},
     {"first agrees", first_agrees},
     {"last agrees", last_agrees},
     {"shuffle agrees", shuffle_agrees},

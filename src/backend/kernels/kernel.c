@@ -3,8 +3,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "backend/kernels/round.h"
 #include "backend/kernels/table.h"
 #include "base/mem.h"
+
+/* Channels whose weights are rounded together, at most. */
+enum { MOST_ROUNDED = 1024 };
 
 /* ---- channels ---- */
 
@@ -95,24 +99,53 @@ static int transformed_lane(int lane, bool bf16)
     return bf16 ? lane / 32 * 32 + (lane % 2) * 16 + lane % 32 / 2 : lane;
 }
 
+/* All positions of output n's filter for a channel. */
+static void transform(double u[6][6], const kz_kernel *k, const kz_kernel_params *p, int n,
+                      int channel)
+{
+    const size_t inputs = (size_t)in_channels(p);
+    const size_t filter = (size_t)n * inputs + (size_t)channel;
+    if (p->kind == KZ_KERNEL_PHASE)
+        transform_phases(u, p->weights + filter * 4, inputs * (size_t)p->out_channels * 4);
+    else
+        transform_filter(u, p->weights + filter * 9, k->ops->positions);
+}
+
+/* Position (1, 1) has the filter's sum, and alone of all sees what is flat. Its weights, rounded
+ * together; false: there are too many. */
+static bool round_sums(double sums[MOST_ROUNDED], const kz_kernel *k, const kz_kernel_params *p,
+                       int n)
+{
+    const int inputs = in_channels(p);
+    bool swapped[MOST_ROUNDED];
+    double u[6][6];
+    if (!k->ops->bf16 || !p->n_flat || inputs > MOST_ROUNDED)
+        return false;
+    for (int c = 0; c < inputs; c++) {
+        transform(u, k, p, n, c);
+        sums[c] = u[1][1];
+    }
+    kz_round_weights(sums, inputs, p->flat, p->n_flat, swapped);
+    return true;
+}
+
 /* [position][panel of outputs][channels / step][outputs of the panel][step]. */
 static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
 {
     const kz_kernel_ops *ops = k->ops;
-    int step = ops->bf16 ? 2 : 1, inputs = in_channels(p);
+    int step = ops->bf16 ? 2 : 1;
     size_t position = (size_t)k->in_lanes * (size_t)k->out_lanes;
-    size_t phase_stride = (size_t)inputs * (size_t)p->out_channels * 4;
-    for (int n = 0; n < p->out_channels; n++)
+    for (int n = 0; n < p->out_channels; n++) {
+        double sums[MOST_ROUNDED];
+        const bool rounded = round_sums(sums, k, p, n);
         for (int lane = 0; lane < k->in_lanes; lane++) {
             int channel = channel_of(p, lane), c = transformed_lane(lane, ops->bf16);
             if (channel < 0)
                 continue;
             double u[6][6];
-            size_t filter = (size_t)n * (size_t)inputs + (size_t)channel;
-            if (p->kind == KZ_KERNEL_PHASE)
-                transform_phases(u, p->weights + filter * 4, phase_stride);
-            else
-                transform_filter(u, p->weights + filter * 9, ops->positions);
+            transform(u, k, p, n, channel);
+            if (rounded)
+                u[1][1] = sums[channel];
             int panel = n / ops->panel * ops->panel, width = k->out_lanes - panel;
             width = width < ops->panel ? width : ops->panel;
             size_t at = (size_t)panel * (size_t)k->in_lanes +
@@ -121,6 +154,7 @@ static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
                 put(k->weights, ops->bf16, at + (size_t)i * position,
                     u[i / ops->positions][i % ops->positions]);
         }
+    }
 }
 
 /* Tiles of 32 channels × 16 outputs, [channel / 2][output][2], in the order in which they are read:

@@ -40,8 +40,11 @@ typedef struct kz_kernel_params {
     int out_channels;
     const float *weights; /* as in kz_node; SHUFFLE: none */
     const float *bias;    /* [out_channels] or NULL */
-    const float *slopes;  /* [out_channels]: x < 0 ? slope x : x; NULL: no activation */
-    int n_residuals;      /* added after the activation, CONV only; they lie as the output does */
+    const float *flat;    /* [n_flat][channels read]: what they are on flat pictures, for which
+                           * rounded weights are to be right; n_flat may be 0, 16 is the most */
+    int n_flat;
+    const float *slopes; /* [out_channels]: x < 0 ? slope x : x; NULL: no activation */
+    int n_residuals;     /* added after the activation, CONV only; they lie as the output does */
     float coefs[KZ_KERNEL_RESIDUALS]; /* SHUFFLE: coefs[0] of the enlarged planar value, 0: none */
     int factor;                       /* SHUFFLE */
 } kz_kernel_params;

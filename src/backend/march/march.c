@@ -5,6 +5,7 @@
 #include "backend/march/shape.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "model/flat.h"
 
 enum { MOST_ROWS = 8 }; /* of one call */
 
@@ -46,23 +47,56 @@ static size_t memory_of(const kz_march_shape *s, const kz_march_room *room)
            worker_bytes(room) * (size_t)s->params.threads;
 }
 
+/* Greys that weights are to be right for: black to white. */
+enum { FLATS = 9 };
+
+/* What the nodes make of each of them; false: memory is short. */
+static bool open_flats(kz_flat *flats[FLATS], const kz_graph *graph)
+{
+    bool failed = false;
+    for (int i = 0; i < FLATS; i++) {
+        failed |= kz_flat_open(&flats[i], graph) != 0;
+        if (!failed)
+            kz_flat_run(flats[i], (float)(i + 1) / (FLATS + 1));
+    }
+    return !failed;
+}
+
+static int pack_kernel(kz_march_node *node, const kz_march_shape *s, const kz_graph *graph,
+                       kz_flat *const flats[FLATS], char *weights)
+{
+    const kz_node *from = &graph->nodes[node->graph_node];
+    const size_t channels = (size_t)graph->nodes[from->inputs[0]].channels;
+    float *slopes = kz_alloc((size_t)from->channels, sizeof(float));
+    float *flat = kz_alloc(channels * FLATS, sizeof(float));
+    if (slopes && flat) {
+        kz_kernel_params params = kz_march_kernel_params(s, graph, node, slopes);
+        for (int i = 0; i < FLATS; i++)
+            memcpy(flat + (size_t)i * channels, kz_flat_values(flats[i], from->inputs[0]),
+                   channels * sizeof(float));
+        params.flat = flat;
+        params.n_flat = FLATS;
+        kz_kernel_pack(&node->kernel, node->kernel.ops, &params, weights);
+    }
+    const bool failed = !slopes || !flat;
+    kz_free(slopes);
+    kz_free(flat);
+    return failed ? KZ_ERROR_MEMORY : 0;
+}
+
 static int pack_kernels(kz_march *m, const kz_graph *graph)
 {
     kz_march_shape *s = &m->shape;
+    kz_flat *flats[FLATS] = {0};
     char *weights = m->weights = kz_alloc_raw(s->weight_bytes, 1);
-    if (!weights)
-        return KZ_ERROR_MEMORY;
-    for (int n = 0; n < s->n_nodes; n++) {
-        kz_march_node *node = &s->nodes[n];
-        float *slopes = kz_alloc((size_t)graph->nodes[node->graph_node].channels, sizeof(float));
-        if (!slopes)
-            return KZ_ERROR_MEMORY;
-        kz_kernel_params params = kz_march_kernel_params(s, graph, node, slopes);
-        kz_kernel_pack(&node->kernel, node->kernel.ops, &params, weights);
-        weights += node->kernel.bytes;
-        kz_free(slopes);
+    int error = weights && open_flats(flats, graph) ? 0 : KZ_ERROR_MEMORY;
+    for (int n = 0; n < s->n_nodes && !error; n++) {
+        error = pack_kernel(&s->nodes[n], s, graph, flats, weights);
+        weights += s->nodes[n].kernel.bytes;
     }
-    return 0;
+    for (int i = 0; i < FLATS; i++)
+        kz_flat_close(&flats[i]);
+    return error;
 }
 
 static void place_worker(kz_march *m, struct worker *w, size_t index, char *notes)

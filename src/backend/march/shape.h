@@ -76,8 +76,8 @@ typedef struct kz_march_room {
 /* Resizes the shape and back. 0 or KZ_ERROR_MEMORY. */
 int kz_march_find_room(kz_march_room *room, kz_march_shape *shape);
 
-/* The kernel's parameters for a node; its arrays are the graph's, but for `slopes` [channels],
- * which the caller gives room for. */
+/* The kernel's parameters for a node, for flat pictures to be added; its arrays are the graph's,
+ * but for `slopes` [channels], which the caller gives room for. */
 kz_kernel_params kz_march_kernel_params(const kz_march_shape *shape, const kz_graph *graph,
                                         const kz_march_node *node, float *slopes);
 
