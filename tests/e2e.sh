@@ -564,6 +564,8 @@ assert lines and all(sorted(line) == sorted(sys.argv[1].split()) for line in lin
 }
 check "bench as JSON" json_has "model width height precision device seconds_per_frame least most runs gflops gflops_with_halos memory tiles tile_width tile_height" \
   bench --size 64x48 --frames 1 --json
+check "bf16 isn't chosen where it is too coarse" says '"precision":"fp32"' \
+  bench -m x4plus --size 16x16 --frames 1 --json
 check "stages as JSON" json_has "stage frames seconds cpu_seconds fps" bench --stages in/c.mkv --encoder ffv1 -s 2 --json
 check "stages are timed" says encode bench --stages in/c.mkv --encoder ffv1 -s 2
 

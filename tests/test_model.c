@@ -416,7 +416,8 @@ static void write_manifest(const char *dir, const char *name, const char *file)
     CHECK(stream);
     fprintf(stream,
             "{\"name\": \"%s\", \"architecture\": \"a\", \"title\": \"t\", \"scale\": 4, "
-            "\"halo\": 8, \"near\": 2, \"near_halo\": 8, \"licence\": \"MIT\", \"source\": \"s\", "
+            "\"halo\": 8, \"near\": 2, \"near_halo\": 8, \"bf16\": 60, \"licence\": \"MIT\", "
+            "\"source\": \"s\", "
             "\"param\": {\"file\": \"%s\", \"sha256\": \"00\"}, "
             "\"bin\": {\"file\": \"b.bin\", \"sha256\": \"00\"}}",
             name, file);

@@ -67,6 +67,17 @@ static kz_upscale_side side_of(const kz_video_format *f)
                              .site = f->site};
 }
 
+/* The network in bf16 must be as near to fp32 as this, in dB, to be chosen without being asked for.
+ */
+enum { LEAST_BF16 = 55 };
+
+static enum kz_precision precision_of(const kz_engine *engine, const kz_job_options *options)
+{
+    const enum kz_precision asked = (enum kz_precision)options->precision;
+    return asked == KZ_PRECISION_AUTO && engine->model->info.bf16 < LEAST_BF16 ? KZ_PRECISION_FP32
+                                                                               : asked;
+}
+
 int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
                        const kz_job_options *options, const kz_video_format *in,
                        const kz_video_format *out, const atomic_bool *cancel, kz_log *log)
@@ -78,7 +89,7 @@ int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
         .luma = in->luma,
         .in = side_of(in),
         .out = side_of(out),
-        .precision = (enum kz_precision)options->precision,
+        .precision = precision_of(engine, options),
         .tile = options->tile,
         .columns = options->columns,
         .rows = options->rows,

@@ -19,7 +19,8 @@
 
 enum {
     FILE_MODEL_HALO = 32, /* for a file without a manifest */
-    FILE_MODEL_NEAR = 2   /* likewise: as the most sensitive of the models here */
+    FILE_MODEL_NEAR = 2,  /* likewise: as the most sensitive of the models here */
+    FILE_MODEL_BF16 = 55  /* likewise: good enough */
 };
 
 /* ---- manifests ---- */
@@ -109,6 +110,7 @@ static void fill_info(kz_model_info *info, struct manifest *m, const char *dir)
     info->halo = take_number(m, "halo", 0, 512);
     info->near = take_number(m, "near", 0, 64);
     info->near_halo = take_number(m, "near_halo", 0, 512);
+    info->bf16 = take_number(m, "bf16", 0, 200);
     info->param = take_file(m, "param", dir, &info->param_sha256);
     info->bin = take_file(m, "bin", dir, &info->bin_sha256);
     info->installed = !m->error && access(info->param, R_OK) == 0 && access(info->bin, R_OK) == 0;
@@ -279,6 +281,7 @@ static int info_of_file(kz_model_info *info, const char *path, kz_log *log)
                             .halo = FILE_MODEL_HALO,
                             .near = FILE_MODEL_NEAR,
                             .near_halo = FILE_MODEL_HALO,
+                            .bf16 = FILE_MODEL_BF16,
                             .param = kz_strdup(path),
                             .bin = kz_asprintf("%.*s.bin", (int)stem, path),
                             .installed = true};
