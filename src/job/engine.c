@@ -78,6 +78,13 @@ static enum kz_precision precision_of(const kz_engine *engine, const kz_job_opti
                                                                                : asked;
 }
 
+int kz_engine_halo(const kz_engine *engine, const kz_job_options *options)
+{
+    if (options->columns > 0)
+        return options->tiles_halo;
+    return options->halo >= 0 ? options->halo : engine->model->info.halo;
+}
+
 int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
                        const kz_job_options *options, const kz_video_format *in,
                        const kz_video_format *out, const atomic_bool *cancel, kz_log *log)
@@ -93,7 +100,7 @@ int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
         .tile = options->tile,
         .columns = options->columns,
         .rows = options->rows,
-        .halo = options->halo >= 0 ? options->halo : engine->model->info.halo,
+        .halo = kz_engine_halo(engine, options),
         .reuse_halo = options->halo >= 0 ? options->halo : engine->model->info.near_halo,
         .network_tone = options->network_tone,
         .cancel = cancel,

@@ -235,7 +235,7 @@ static int open_resume(struct job *j)
 
 static int begin_resume(struct job *j)
 {
-    const int halo = j->options.halo >= 0 ? j->options.halo : j->engine.model->info.halo;
+    const int halo = kz_engine_halo(&j->engine, &j->options);
     return kz_resume_begin(&j->resume, &j->engine, j->upscaler, halo, j->encoder.frame_threads,
                            j->params->output, j->log);
 }

@@ -43,6 +43,9 @@ int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_di
                    kz_log *log);
 void kz_engine_close(kz_engine *engine);
 
+/* Input pixels around a tile. */
+int kz_engine_halo(const kz_engine *engine, const kz_job_options *options);
+
 /* The upscaler for one pair of formats. */
 int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
                        const kz_job_options *options, const kz_video_format *in,

@@ -43,7 +43,8 @@ typedef struct kz_job_options {
     bool help;
     /* No options. */
     bool network_tone; /* for measuring the network itself */
-    int columns, rows; /* of tiles, as a run that goes on had them; 0: by `tile` */
+    /* Of tiles, as a run that goes on had them; columns 0: by `tile` and `halo`. */
+    int columns, rows, tiles_halo;
 } kz_job_options;
 
 kz_option_table kz_job_option_table(void);

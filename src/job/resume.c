@@ -53,8 +53,9 @@ static void take_choices(kz_job_options *o, const kz_journal *journal)
     for (int i = 0; precision && i < 3; i++)
         if (strcmp(precision, precisions[i]) == 0)
             o->precision = i;
-    if (tiles)
-        (void)!sscanf(tiles, "%dx%d halo %d", &o->columns, &o->rows, &o->halo);
+    if (tiles && (sscanf(tiles, "%dx%d halo %d", &o->columns, &o->rows, &o->tiles_halo) != 3 ||
+                  o->tiles_halo < 0))
+        o->columns = o->rows = 0;
 }
 
 int kz_resume_frame_threads(const kz_resume *resume, const char *codec)
