@@ -214,6 +214,21 @@ def filters(t):
         t.check_done(digest, log=f"{options}\n{log}")
 
 
+def reuse(t):
+    """anime-6b's parts that are computed again have a halo of their own."""
+    ffmpeg("-f lavfi -i mandelbrot=s=214x132:r=25 -f lavfi -i testsrc2=s=24x24:r=25 -filter_complex "
+           "[0]format=yuv420p,loop=-1:1,negate=enable='gte(t\\,5)'[a];"
+           "[a][1]overlay=186:104:enable='gt(t\\,5.2)' -t 5.6 -c:v libx264 -preset veryfast -crf 18", "still.mkv",
+           t.work)
+    options = ["-m", "anime-6b", "-s", "4", "--reuse", "near", "-e", "ffv1"]
+    t.fast = ["--progress", "off"]
+    digest = t.whole("still.mkv", options=options)
+    t.stop_with(1, source="still.mkv", options=options)
+    _, log = t.run("still.mkv", options=options)
+    t.check_done(digest, log=log)
+    t.fast = FAST
+
+
 def encoders(t):
     for encoder, options in (("libx264", []), ("ffv1", []), ("libsvtav1", ["--crf", "40"]), ("mpeg4", ["--pix-fmt", "yuv420p"])):
         flags = ["-e", encoder, *options]
@@ -463,7 +478,7 @@ def without(t):
         left.unlink()
 
 
-TESTS = [killed_at_random, killed_by_writes, torn_writes, full_disk, broken_disk, containers, filters, encoders, outputs,
+TESTS = [killed_at_random, killed_by_writes, torn_writes, full_disk, broken_disk, containers, filters, reuse, encoders, outputs,
          linked_output, names, faster_than_anew, changed_options, other_engine, damaged_journal, damaged_segment, two_at_once,
          cancelled, clock_set_back, frames_kept, without]
 
