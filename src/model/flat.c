@@ -6,8 +6,17 @@
 
 struct kz_flat {
     const kz_graph *graph;
-    float **values; /* [n_nodes][channels], in one block */
+    int pictures;
+    float **values; /* [n_nodes][pictures][channels], in one block */
+    double **sums;  /* [n_nodes][out][in] of each kernel's taps; NULL: no convolution */
 };
+
+static float *values_of(const kz_flat *f, int node, int picture)
+{
+    return f->values[node] + (size_t)picture * (size_t)f->graph->nodes[node].channels;
+}
+
+/* ---- operations ---- */
 
 static float activate(const kz_node *n, int channel, float x)
 {
@@ -15,20 +24,14 @@ static float activate(const kz_node *n, int channel, float x)
     return n->act == KZ_ACT_NONE || x >= 0 ? x : slope * x;
 }
 
-/* Every tap sees the same value, so a kernel counts by its sum. All phases of a phase convolution
- * sum up the same kernel. */
-static void convolve(const kz_node *n, int in_channels, int taps, const float *in, float *out)
+/* Every tap sees the same value, so a kernel counts by its sum. */
+static void convolve(const kz_node *n, int in_channels, const double *sums, const float *in,
+                     float *out)
 {
-    for (int o = 0; o < n->channels; o++) {
+    for (int o = 0; o < n->channels; o++, sums += in_channels) {
         double sum = n->bias ? n->bias[o] : 0;
-        for (int i = 0; i < in_channels; i++) {
-            const float *w =
-                n->weights + ((size_t)o * (size_t)in_channels + (size_t)i) * (size_t)taps;
-            double kernel = 0;
-            for (int t = 0; t < taps; t++)
-                kernel += w[t];
-            sum += kernel * in[i];
-        }
+        for (int i = 0; i < in_channels; i++)
+            sum += sums[i] * in[i];
         out[o] = activate(n, o, (float)sum);
     }
 }
@@ -44,33 +47,34 @@ static void shuffle(const kz_node *n, const float *in, float *out)
     }
 }
 
-static void concatenate(const kz_graph *g, const kz_node *n, float *const *values, float *out)
+static void concatenate(const kz_flat *f, const kz_node *n, int picture, float *out)
 {
     for (int i = 0; i < n->n_inputs; i++) {
-        int channels = g->nodes[n->inputs[i]].channels;
-        memcpy(out, values[n->inputs[i]], (size_t)channels * sizeof(*out));
+        int channels = f->graph->nodes[n->inputs[i]].channels;
+        memcpy(out, values_of(f, n->inputs[i], picture), (size_t)channels * sizeof(*out));
         out += channels;
     }
 }
 
-static void add_scaled(const kz_node *n, int first, float *const *values, float *out)
+static void add_scaled(const kz_flat *f, const kz_node *n, int first, int picture, float *out)
 {
     for (int i = first; i < n->n_inputs; i++)
         for (int c = 0; c < n->channels; c++)
-            out[c] += n->coefs[i] * values[n->inputs[i]][c];
+            out[c] += n->coefs[i] * values_of(f, n->inputs[i], picture)[c];
 }
 
-static void evaluate(const kz_graph *g, const kz_node *n, float *const *values, float *out)
+static void evaluate(const kz_flat *f, int node, int picture)
 {
-    const float *in = n->n_inputs ? values[n->inputs[0]] : NULL;
+    const kz_node *n = &f->graph->nodes[node];
+    const float *in = n->n_inputs ? values_of(f, n->inputs[0], picture) : NULL;
+    float *out = values_of(f, node, picture);
     switch (n->op) {
     case KZ_OP_INPUT:
         break;
     case KZ_OP_CONV:
     case KZ_OP_PHASE_CONV:
-        convolve(n, kz_graph_in_channels(g, n), n->op == KZ_OP_CONV ? n->kernel * n->kernel : 4, in,
-                 out);
-        add_scaled(n, 1, values, out);
+        convolve(n, kz_graph_in_channels(f->graph, n), f->sums[node], in, out);
+        add_scaled(f, n, 1, picture, out);
         break;
     case KZ_OP_ACTIVATION:
         for (int c = 0; c < n->channels; c++)
@@ -78,10 +82,10 @@ static void evaluate(const kz_graph *g, const kz_node *n, float *const *values, 
         break;
     case KZ_OP_ADD:
         memset(out, 0, (size_t)n->channels * sizeof(*out));
-        add_scaled(n, 0, values, out);
+        add_scaled(f, n, 0, picture, out);
         break;
     case KZ_OP_CONCAT:
-        concatenate(g, n, values, out);
+        concatenate(f, n, picture, out);
         break;
     case KZ_OP_UPSAMPLE:
         memcpy(out, in, (size_t)n->channels * sizeof(*out));
@@ -92,29 +96,60 @@ static void evaluate(const kz_graph *g, const kz_node *n, float *const *values, 
     }
 }
 
-int kz_flat_open(kz_flat **flat, const kz_graph *graph)
+/* ---- life ---- */
+
+/* All phases of a phase convolution sum up the same kernel: the first stands for all. */
+static double *sum_taps(const kz_node *n, int in_channels)
 {
+    const int taps = n->op == KZ_OP_CONV ? n->kernel * n->kernel : 4;
+    const size_t kernels = (size_t)n->channels * (size_t)in_channels;
+    const float *w = n->weights;
+    double *sums = kz_alloc(kernels, sizeof(*sums));
+    for (size_t k = 0; k < kernels && sums; k++, w += taps)
+        for (int t = 0; t < taps; t++)
+            sums[k] += w[t];
+    return sums;
+}
+
+static int allocate(kz_flat *f)
+{
+    const kz_graph *g = f->graph;
     size_t count = 0;
+    for (int i = 0; i < g->n_nodes; i++)
+        count += (size_t)g->nodes[i].channels * (size_t)f->pictures;
+    f->values = kz_alloc((size_t)g->n_nodes, sizeof(*f->values));
+    f->sums = kz_alloc((size_t)g->n_nodes, sizeof(*f->sums));
+    float *block = f->values ? kz_alloc(count, sizeof(*block)) : NULL;
+    if (!block || !f->sums) {
+        kz_free(block);
+        return KZ_ERROR_MEMORY;
+    }
+    for (int i = 0; i < g->n_nodes; i++) {
+        f->values[i] = block;
+        block += (size_t)g->nodes[i].channels * (size_t)f->pictures;
+    }
+    for (int i = 0; i < g->n_nodes; i++) {
+        const kz_node *n = &g->nodes[i];
+        if (n->op != KZ_OP_CONV && n->op != KZ_OP_PHASE_CONV)
+            continue;
+        f->sums[i] = sum_taps(n, kz_graph_in_channels(g, n));
+        if (!f->sums[i])
+            return KZ_ERROR_MEMORY;
+    }
+    return 0;
+}
+
+int kz_flat_open(kz_flat **flat, const kz_graph *graph, int pictures)
+{
     kz_flat *f = *flat = kz_alloc(1, sizeof(*f));
     if (!f)
         return KZ_ERROR_MEMORY;
-    for (int i = 0; i < graph->n_nodes; i++)
-        count += (size_t)graph->nodes[i].channels;
     f->graph = graph;
-    f->values = kz_alloc((size_t)graph->n_nodes, sizeof(*f->values));
-    float *block = kz_alloc(count, sizeof(*block));
-    if (!f->values || !block) {
-        kz_free(block);
-        kz_free(f->values);
-        kz_free(f);
-        *flat = NULL;
-        return KZ_ERROR_MEMORY;
-    }
-    for (int i = 0; i < graph->n_nodes; i++) {
-        f->values[i] = block;
-        block += graph->nodes[i].channels;
-    }
-    return 0;
+    f->pictures = pictures;
+    int error = allocate(f);
+    if (error)
+        kz_flat_close(flat);
+    return error;
 }
 
 void kz_flat_close(kz_flat **flat)
@@ -122,17 +157,23 @@ void kz_flat_close(kz_flat **flat)
     kz_flat *f = *flat;
     if (!f)
         return;
-    kz_free(f->values[0]);
+    for (int i = 0; i < f->graph->n_nodes && f->sums; i++)
+        kz_free(f->sums[i]);
+    if (f->values)
+        kz_free(f->values[0]);
     kz_free(f->values);
+    kz_free(f->sums);
     kz_free(f);
     *flat = NULL;
 }
 
-void kz_flat_run(kz_flat *f, float in)
+void kz_flat_run(kz_flat *f, const float *in)
 {
-    f->values[0][0] = in;
-    for (int i = 1; i < f->graph->n_nodes; i++)
-        evaluate(f->graph, &f->graph->nodes[i], f->values, f->values[i]);
+    for (int picture = 0; picture < f->pictures; picture++) {
+        f->values[0][picture] = in[picture];
+        for (int i = 1; i < f->graph->n_nodes; i++)
+            evaluate(f, i, picture);
+    }
 }
 
 const float *kz_flat_values(const kz_flat *f, int node)

@@ -7,15 +7,16 @@
 
 typedef struct kz_flat kz_flat;
 
-/* For a graph with one channel in, which outlives it. 0 or KZ_ERROR_MEMORY. */
-int kz_flat_open(kz_flat **flat, const kz_graph *graph);
+/* For a graph with one channel in, which outlives it, and so many pictures at a time. 0 or
+ * KZ_ERROR_MEMORY. */
+int kz_flat_open(kz_flat **flat, const kz_graph *graph, int pictures);
 void kz_flat_close(kz_flat **flat); /* NULL is legal */
 
-/* A picture of that value. */
-void kz_flat_run(kz_flat *flat, float in);
+/* Pictures of these values, [pictures]. */
+void kz_flat_run(kz_flat *flat, const float *in);
 
-/* What the node then makes, [channels]; of a pixel shuffle the mean over the pixels that one input
- * pixel becomes. */
+/* What the node then makes, [pictures][channels]; of a pixel shuffle the mean over the pixels that
+ * one input pixel becomes. */
 const float *kz_flat_values(const kz_flat *flat, int node);
 
 #endif

@@ -17,9 +17,9 @@ typedef struct kz_model_info {
     int halo;           /* measured: input pixels around a tile for a difference below 1/255 */
     int near;           /* measured: code values of 8 bit that a reused input may have changed by */
     int near_halo;      /* input pixels around a part that is computed again by itself */
-    int bf16;           /* measured: dB of bf16 to fp32, of real pictures the worst */
-    char *param;        /* path of the .param file */
-    char *bin;          /* path of the .bin file */
+    int bf16;    /* measured: dB of bf16 to fp32, of scripts/compare-engines' pictures the worst */
+    char *param; /* path of the .param file */
+    char *bin;   /* path of the .bin file */
     char *param_sha256; /* hexadecimal; NULL when the model is a file without a manifest */
     char *bin_sha256;
     bool installed; /* both files are there */

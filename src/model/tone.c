@@ -12,14 +12,14 @@ enum { LEVELS = 256 };
 
 static float respond(kz_flat *flat, const kz_graph *graph, float in)
 {
-    kz_flat_run(flat, in);
+    kz_flat_run(flat, &in);
     return kz_flat_values(flat, graph->output)[0];
 }
 
 int kz_tone_response(float *out, const kz_graph *graph, float in)
 {
     kz_flat *flat;
-    int error = kz_flat_open(&flat, graph);
+    int error = kz_flat_open(&flat, graph, 1);
     if (!error)
         *out = respond(flat, graph, in);
     kz_flat_close(&flat);
@@ -90,7 +90,7 @@ int kz_tone_measure(kz_tone *tone, bool *needed, const kz_graph *graph)
 {
     float response[LEVELS + 1];
     kz_flat *flat;
-    int error = kz_flat_open(&flat, graph);
+    int error = kz_flat_open(&flat, graph, 1);
     for (int i = 0; i <= LEVELS && !error; i++)
         response[i] = respond(flat, graph, (float)i / LEVELS);
     kz_flat_close(&flat);

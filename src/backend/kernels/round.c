@@ -36,7 +36,7 @@ static double pick(double x, bool nearer)
     return (square(x - n.lower) <= square(x - n.upper)) == nearer ? n.lower : n.upper;
 }
 
-/* Input `input` of all is what one weight is multiplied with. */
+/* From here on `input` is one weight's in the first of the inputs; the next lies `count` on. */
 static double product(const double *sums, const float *input, int count, int n_inputs)
 {
     double sum = 0;

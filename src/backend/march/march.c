@@ -50,52 +50,48 @@ static size_t memory_of(const kz_march_shape *s, const kz_march_room *room)
 /* Greys that weights are to be right for: black to white. */
 enum { FLATS = 9 };
 
-/* What the nodes make of each of them; false: memory is short. */
-static bool open_flats(kz_flat *flats[FLATS], const kz_graph *graph)
+static int open_flats(kz_flat **flats, const kz_graph *graph)
 {
-    bool failed = false;
-    for (int i = 0; i < FLATS; i++) {
-        failed |= kz_flat_open(&flats[i], graph) != 0;
-        if (!failed)
-            kz_flat_run(flats[i], (float)(i + 1) / (FLATS + 1));
-    }
-    return !failed;
+    float greys[FLATS];
+    int error = kz_flat_open(flats, graph, FLATS);
+    for (int i = 0; i < FLATS; i++)
+        greys[i] = (float)(i + 1) / (FLATS + 1);
+    if (!error)
+        kz_flat_run(*flats, greys);
+    return error;
 }
 
+/* `flats` NULL: no weights are rounded. */
 static int pack_kernel(kz_march_node *node, const kz_march_shape *s, const kz_graph *graph,
-                       kz_flat *const flats[FLATS], char *weights)
+                       const kz_flat *flats, char *weights)
 {
     const kz_node *from = &graph->nodes[node->graph_node];
-    const size_t channels = (size_t)graph->nodes[from->inputs[0]].channels;
     float *slopes = kz_alloc((size_t)from->channels, sizeof(float));
-    float *flat = kz_alloc(channels * FLATS, sizeof(float));
-    if (slopes && flat) {
-        kz_kernel_params params = kz_march_kernel_params(s, graph, node, slopes);
-        for (int i = 0; i < FLATS; i++)
-            memcpy(flat + (size_t)i * channels, kz_flat_values(flats[i], from->inputs[0]),
-                   channels * sizeof(float));
-        params.flat = flat;
+    if (!slopes)
+        return KZ_ERROR_MEMORY;
+    kz_kernel_params params = kz_march_kernel_params(s, graph, node, slopes);
+    if (flats) {
+        params.flat = kz_flat_values(flats, from->inputs[0]);
         params.n_flat = FLATS;
-        kz_kernel_pack(&node->kernel, node->kernel.ops, &params, weights);
     }
-    const bool failed = !slopes || !flat;
+    kz_kernel_pack(&node->kernel, node->kernel.ops, &params, weights);
     kz_free(slopes);
-    kz_free(flat);
-    return failed ? KZ_ERROR_MEMORY : 0;
+    return 0;
 }
 
 static int pack_kernels(kz_march *m, const kz_graph *graph)
 {
     kz_march_shape *s = &m->shape;
-    kz_flat *flats[FLATS] = {0};
+    kz_flat *flats = NULL;
     char *weights = m->weights = kz_alloc_raw(s->weight_bytes, 1);
-    int error = weights && open_flats(flats, graph) ? 0 : KZ_ERROR_MEMORY;
+    int error = weights ? 0 : KZ_ERROR_MEMORY;
+    if (!error && s->params.precision == KZ_PRECISION_BF16)
+        error = open_flats(&flats, graph);
     for (int n = 0; n < s->n_nodes && !error; n++) {
         error = pack_kernel(&s->nodes[n], s, graph, flats, weights);
         weights += s->nodes[n].kernel.bytes;
     }
-    for (int i = 0; i < FLATS; i++)
-        kz_flat_close(&flats[i]);
+    kz_flat_close(&flats);
     return error;
 }
 
