@@ -10,3 +10,9 @@ const kz_backend *kz_backend_by_name(const char *name)
             return all[i];
     return NULL;
 }
+
+const char *kz_precision_name(enum kz_precision precision)
+{
+    static const char *const names[KZ_PRECISIONS] = {"auto", "fp32", "bf16", "fp16"};
+    return names[precision];
+}

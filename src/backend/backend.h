@@ -19,8 +19,13 @@
 enum kz_precision {
     KZ_PRECISION_AUTO, /* the fastest that stays within the stated bound of fp32 */
     KZ_PRECISION_FP32,
-    KZ_PRECISION_BF16
+    KZ_PRECISION_BF16,
+    KZ_PRECISION_FP16,
+    KZ_PRECISIONS
 };
+
+/* "auto", "fp32", … */
+const char *kz_precision_name(enum kz_precision precision);
 
 typedef struct kz_device kz_device;
 typedef struct kz_plan kz_plan;
@@ -28,6 +33,7 @@ typedef struct kz_plan kz_plan;
 typedef struct kz_device_params {
     int threads;             /* 0: as many as there are processors */
     enum kz_cpu_level level; /* at most this; the machine may have less */
+    int index;               /* which of several devices, from 0; a CPU is one */
 } kz_device_params;
 
 typedef struct kz_plan_params {
@@ -80,6 +86,8 @@ typedef struct kz_backend {
     /* One line for people: what runs here, with how many threads. Owned by the device. */
     const char *(*describe)(const kz_device *device);
     int (*threads)(const kz_device *device);
+    /* Bytes that a plan may take where the caller hasn't said. */
+    size_t (*room)(const kz_device *device);
     /* The kernels' instructions: the results of two devices of one back end may differ in the last
      * bits where this does. */
     enum kz_cpu_level (*level)(const kz_device *device);

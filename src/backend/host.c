@@ -13,6 +13,9 @@
  * make the halo cheap (2 rows on each side for RRDBNet: 12 %), few enough to stay small. */
 enum { BAND_ROWS = 32 };
 
+/* A plan may take so much of a computer that does other things too. */
+#define ROOM ((size_t)960 << 20)
+
 struct kz_device {
     const kz_net_ops *ops;
     enum kz_cpu_level level;
@@ -84,6 +87,12 @@ enum kz_cpu_level kz_host_level(const kz_device *device)
 int kz_host_threads(const kz_device *device)
 {
     return kz_pool_threads(device->pool);
+}
+
+size_t kz_host_room(const kz_device *device)
+{
+    (void)device;
+    return ROOM;
 }
 
 /* ---- plan ---- */

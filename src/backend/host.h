@@ -55,6 +55,7 @@ int kz_host_open(kz_device **device, const kz_device_params *params, const kz_ho
 void kz_host_close(kz_device **device);
 const char *kz_host_describe(const kz_device *device);
 int kz_host_threads(const kz_device *device);
+size_t kz_host_room(const kz_device *device);
 enum kz_cpu_level kz_host_level(const kz_device *device);
 int kz_host_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
                     const kz_plan_params *params, kz_log *log);

@@ -244,11 +244,10 @@ struct figures {
 
 static struct figures figures_of(const struct bench *b)
 {
-    static const char *const precisions[] = {"auto", "fp32", "bf16"};
     const int frames = b->options->frames;
     const kz_upscaler_info u = kz_upscaler_get_info(b->upscaler);
     const double median = b->seconds[frames / 2];
-    return (struct figures){.precision = precisions[u.precision],
+    return (struct figures){.precision = kz_precision_name(u.precision),
                             .upscaler = u,
                             .median = median,
                             .least = b->seconds[0],

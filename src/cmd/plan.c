@@ -19,8 +19,6 @@ struct plan {
     kz_log *log;
 };
 
-static const char *const precisions[] = {"auto", "fp32", "bf16"};
-
 /* How many times as fast as the film runs; 0: unknown. */
 static double real_time(const kz_estimate *e)
 {
@@ -82,7 +80,7 @@ static void print_text(const kz_estimate *e, const char *output)
     printf("output   %s: %s%s%s%s, %dx%d %s\n", output, e->encoder.codec,
            e->encoder.preset ? " " : "", e->encoder.preset ? e->encoder.preset : "", crf,
            e->out.width, e->out.height, e->out.pixel_name);
-    printf("model    %s, %s\n", e->model, precisions[e->precision]);
+    printf("model    %s, %s\n", e->model, kz_precision_name(e->precision));
     print_time(e);
     print_size(e);
     printf("memory   %.0f MiB\n", (double)kz_memory_total(&e->memory) / (1 << 20));
@@ -135,7 +133,7 @@ static int print_json(const kz_estimate *e, const char *input, const char *outpu
     error = put_string(",", "encoder", e->encoder.codec) ? KZ_ERROR_MEMORY : error;
     error = put_string(",", "encoder_preset", e->encoder.preset) ? KZ_ERROR_MEMORY : error;
     put_number("crf", e->encoder.crf, e->encoder.crf >= 0);
-    printf(",\"precision\":\"%s\"", precisions[e->precision]);
+    printf(",\"precision\":\"%s\"", kz_precision_name(e->precision));
     put_format("from", &e->in);
     put_format("to", &e->out);
     put_number("frames", (double)e->frames, counted);

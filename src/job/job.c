@@ -110,13 +110,12 @@ static void say_output(const struct job *j)
 
 static void say_engine(const struct job *j)
 {
-    static const char *const precision[] = {"auto", "fp32", "bf16"};
     const kz_model_info *m = &j->engine.model->info;
     kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
     kz_log_line(j->log, KZ_LOG_INFO, "model   %s: %s ×%d, %s", m->name, m->architecture, m->scale,
                 m->licence);
     kz_log_line(j->log, KZ_LOG_INFO, "device  %s, %s, %d tile%s of %dx%d",
-                j->engine.backend->describe(j->engine.device), precision[u.precision],
+                j->engine.backend->describe(j->engine.device), kz_precision_name(u.precision),
                 kz_tiling_count(&u.tiling), kz_tiling_count(&u.tiling) == 1 ? "" : "s",
                 u.tiling.tile_width, u.tiling.tile_height);
 }

@@ -12,8 +12,6 @@
 #include "job/identity.h"
 #include "model/registry.h"
 
-static const char *const precisions[] = {"auto", "fp32", "bf16"};
-
 /* ---- can it be? ---- */
 
 static bool is_file(const char *path, bool if_there)
@@ -50,8 +48,8 @@ static void take_choices(kz_job_options *o, const kz_journal *journal)
     const char *tiles = kz_journal_fact(journal, "engine.tiles");
     if (level && kz_cpu_level_parse(level) >= 0)
         o->cpu_level = kz_cpu_level_parse(level) + 1;
-    for (int i = 0; precision && i < 3; i++)
-        if (strcmp(precision, precisions[i]) == 0)
+    for (int i = 0; precision && i < KZ_PRECISIONS; i++)
+        if (strcmp(precision, kz_precision_name((enum kz_precision)i)) == 0)
             o->precision = i;
     if (tiles && (sscanf(tiles, "%dx%d halo %d", &o->columns, &o->rows, &o->tiles_halo) != 3 ||
                   o->tiles_halo < 0))
@@ -163,7 +161,7 @@ static int add_engine(kz_key *key, const kz_engine *engine, const kz_upscaler *u
         kz_key_add(key, "engine.backend", engine->backend->name) ||
         kz_key_add(key, "engine.level",
                    kz_cpu_level_name(engine->backend->level(engine->device))) ||
-        kz_key_add(key, "engine.precision", precisions[info.precision]) ||
+        kz_key_add(key, "engine.precision", kz_precision_name(info.precision)) ||
         kz_key_add(key, "engine.tiles", tiles) || kz_key_add(key, "encoder.frame-threads", frames))
         return KZ_ERROR_MEMORY;
     return 0;

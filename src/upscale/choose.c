@@ -1,7 +1,5 @@
 #include "upscale/choose.h"
 
-#define DEFAULT_MEMORY_LIMIT ((size_t)960 << 20)
-
 enum { SMALLEST_STEP = 16 }; /* pixels that a tile must own at least in each direction */
 
 /* Pixels that are computed one after the other, halos included, by `workers` that take whole
@@ -43,7 +41,7 @@ static kz_plan_need need(const kz_upscaler_params *p, const kz_graph *graph, con
 static int choose_within_limit(kz_tiling *tiling, const kz_upscaler_params *p,
                                const kz_graph *graph)
 {
-    size_t limit = p->memory_limit ? p->memory_limit : DEFAULT_MEMORY_LIMIT;
+    size_t limit = p->memory_limit ? p->memory_limit : p->backend->room(p->device);
     kz_tiling candidate = {.tile_width = p->in.width, .tile_height = p->in.height};
     int workers = need(p, graph, &candidate).shared ? 1 : p->backend->threads(p->device);
     double area = (double)p->in.width * p->in.height;

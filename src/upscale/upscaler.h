@@ -54,7 +54,7 @@ typedef struct kz_upscaler_params {
     int tile;            /* largest tile, halo included; 0: the fastest within memory_limit */
     int columns, rows;   /* of tiles, whatever `tile` says; 0: not given */
     int halo;            /* pixels around what a tile decides */
-    size_t memory_limit; /* for tile 0; 0: 960 MiB */
+    size_t memory_limit; /* for tile 0; 0: the device's room */
     enum kz_reuse_mode reuse;
     double reuse_tolerance;    /* NEAR: code values of 8 bit */
     int reuse_halo;            /* NEAR: around a part that is computed by itself */

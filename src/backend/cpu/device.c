@@ -80,6 +80,7 @@ const kz_backend kz_backend_cpu = {
     .close = kz_host_close,
     .describe = kz_host_describe,
     .threads = kz_host_threads,
+    .room = kz_host_room,
     .level = kz_host_level,
     .compile = kz_host_compile,
     .close_plan = kz_host_close_plan,

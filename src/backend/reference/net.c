@@ -287,7 +287,7 @@ static kz_net_shape net_out_shape(const kz_net *n)
 static int net_precision(enum kz_precision asked, enum kz_cpu_level level, kz_log *log)
 {
     (void)level;
-    if (asked == KZ_PRECISION_BF16)
+    if (asked != KZ_PRECISION_AUTO && asked != KZ_PRECISION_FP32)
         return kz_fail(log, KZ_ERROR_USAGE, "the reference back end computes in fp32 only");
     return KZ_PRECISION_FP32;
 }
@@ -315,6 +315,7 @@ const kz_backend kz_backend_reference = {
     .close = kz_host_close,
     .describe = kz_host_describe,
     .threads = kz_host_threads,
+    .room = kz_host_room,
     .level = kz_host_level,
     .compile = kz_host_compile,
     .close_plan = kz_host_close_plan,
