@@ -245,20 +245,30 @@ static char *check_line(char *line, size_t length)
     return memcmp(hash, line, HASH_TEXT) == 0 ? line + HASH_TEXT + 1 : NULL;
 }
 
+/* The next line's text, which ends as a string; NULL: there is no whole one. */
+static char *next_line(char **at, const char *end)
+{
+    char *next = memchr(*at, '\n', (size_t)(end - *at));
+    char *text = next ? check_line(*at, (size_t)(next - *at)) : NULL;
+    if (!text)
+        return NULL;
+    *next = '\0';
+    *at = next + 1;
+    return text;
+}
+
+/* What is behind a segment whose file is missing counts no more, but that the output is whole: the
+ * segments of a finished run are removed before the journal is. */
 static void take_lines(kz_journal *j, kz_bytes bytes)
 {
     char *at = (char *)bytes.data, *end = at + bytes.size;
-    while (at < end) {
-        char *next = memchr(at, '\n', (size_t)(end - at));
-        char *text = next ? check_line(at, (size_t)(next - at)) : NULL;
-        if (!text)
-            break;
-        *next = '\0';
-        if (!take_line(j, text))
-            break;
-        at = next + 1;
+    bool good = true;
+    for (char *text; at < end && (text = next_line(&at, end));) {
+        if (good || strncmp(text, "whole ", 6) == 0)
+            good = take_line(j, text) && good;
+        if (good)
+            j->good = at - (char *)bytes.data;
     }
-    j->good = at - (char *)bytes.data;
     for (int i = 0; i < j->n_segments; i++)
         j->bytes_before += j->segments[i].bytes;
 }
@@ -274,7 +284,7 @@ static int read_journal(kz_journal *j)
         take_lines(j, bytes);
         kz_free(bytes.data);
         j->fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-        if (j->fd < 0 || ftruncate(j->fd, j->good) != 0)
+        if (j->fd < 0 || (!kz_journal_is_finished(j) && ftruncate(j->fd, j->good) != 0))
             error = failed(j, "journal", errno);
     }
     kz_free(path);

@@ -89,6 +89,11 @@ class Test:
         assert self.digest(out) == digest, f"{out} isn't what it would be without a break\n{log}"
         assert not self.folder(out).exists(), f"{self.folder(out)} is still there"
 
+    def check_finds_it_whole(self, digest):
+        code, log = self.run(expect=None)
+        assert code in (0, 2), log
+        self.check_done(digest, log=log)
+
     def preload(self, **variables):
         return {"LD_PRELOAD": self.fault, **{k: str(v) for k, v in variables.items()}}
 
@@ -135,13 +140,26 @@ def killed_at_random(t):
                 break
         # Killed behind the very end: the next run only looks whether anything is to be cleaned up.
         if process.returncode != 0:
-            code, log = t.run(expect=None)
-            assert code in (0, 2), log
+            t.check_finds_it_whole(digest)
         t.check_done(digest, log=log)
         found = re.search(r"(\d+) were computed again", log)
         again = max(again, int(found[1]) if found else 0)
     print(f"# {kills} kills; at most {again} frames were computed again")
     assert again <= 500
+
+
+def killed_while_tidying_up(t):
+    """The output has its name; of the unfinished run's files some are gone, the journal is not."""
+    digest = t.whole()
+    for _ in range(50):
+        t.clean()
+        t.kill_after((t.work / "out.mkv").exists)
+        if (t.folder() / "journal").exists():
+            break
+    for segment in sorted(t.folder().glob("*.segment"))[1:2]:
+        segment.unlink()
+    assert (t.folder() / "journal").exists(), "the run was over before it could be killed"
+    t.check_finds_it_whole(digest)
 
 
 def strikes(t, fault):
@@ -478,9 +496,10 @@ def without(t):
         left.unlink()
 
 
-TESTS = [killed_at_random, killed_by_writes, torn_writes, full_disk, broken_disk, containers, filters, reuse, encoders, outputs,
-         linked_output, names, faster_than_anew, changed_options, other_engine, damaged_journal, damaged_segment, two_at_once,
-         cancelled, clock_set_back, frames_kept, without]
+TESTS = [killed_at_random, killed_while_tidying_up, killed_by_writes, torn_writes, full_disk, broken_disk,
+         containers, filters, reuse, encoders, outputs, linked_output, names, faster_than_anew, changed_options,
+         other_engine, damaged_journal, damaged_segment, two_at_once, cancelled, clock_set_back, frames_kept,
+         without]
 
 
 def main():
