@@ -300,16 +300,20 @@ def names(t):
 
 
 def faster_than_anew(t):
-    """Killed late, the rest takes less than the whole."""
+    """Killed late, the rest takes less than the whole. On a busy machine a run may wait: three chances."""
     digest = t.whole()
-    t.stop_with(2)
-    began = time.monotonic()
-    _, log = t.run()
-    seconds = time.monotonic() - began
-    t.check_done(digest)
-    ready = int(re.search(r"(\d+) frames were finished", log)[1])
-    print(f"# {ready} of 400 frames were ready: {seconds:.2f} s, the whole {t.seconds:.2f} s")
-    assert ready >= 240 and seconds < 0.6 * t.seconds + 0.3
+    for left in range(2, -1, -1):
+        t.stop_with(2)
+        began = time.monotonic()
+        _, log = t.run()
+        seconds = time.monotonic() - began
+        t.check_done(digest)
+        ready = int(re.search(r"(\d+) frames were finished", log)[1])
+        print(f"# {ready} of 400 frames were ready: {seconds:.2f} s, the whole {t.seconds:.2f} s")
+        assert ready >= 240
+        if seconds < 0.6 * t.seconds + 0.3:
+            return
+        assert left, "a run that goes on takes as long as a new one"
 
 
 def changed_options(t):
