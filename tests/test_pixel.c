@@ -261,16 +261,17 @@ static void a_tile_no_larger_than_its_halo_is_refused(void)
 static void a_tone_is_followed_and_continued(void)
 {
     kz_tone tone = {.low = 0.1f, .scale = KZ_TONE_STEPS / 0.8f};
-    float values[] = {-0.4f, 0.1f, 0.3f, 0.50078125f, 0.9f, 1.4f};
+    float values[] = {-0.4f, 0.1f, 0.3f, 0.50078125f, 0.9f, 1.4f, NAN};
     for (int i = 0; i <= KZ_TONE_STEPS; i++)
         tone.table[i] = 2 * (0.1f + (float)i / tone.scale);
-    kz_tone_apply(&tone, values, 6);
+    kz_tone_apply(&tone, values, 7);
     CHECK_NEAR(values[0], 0.2f - 0.5f, 1e-5);
     CHECK_NEAR(values[1], 0.2f, 1e-5);
     CHECK_NEAR(values[2], 0.6f, 1e-5);
     CHECK_NEAR(values[3], 1.0015625f, 1e-5);
     CHECK_NEAR(values[4], 1.8f, 1e-5);
     CHECK_NEAR(values[5], 1.8f + 0.5f, 1e-5);
+    CHECK(isnan(values[6]));
 }
 
 /* A scene of flat brightness with a little movement in it. */

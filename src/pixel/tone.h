@@ -11,7 +11,7 @@ typedef struct kz_tone {
     float table[KZ_TONE_STEPS + 1];
 } kz_tone;
 
-/* Replaces `count` values by the curve's. */
+/* Replaces `count` values by the curve's; what is no number stays none. */
 void kz_tone_apply(const kz_tone *tone, float *values, int count);
 
 #endif
