@@ -486,7 +486,13 @@ static void cancel_ends_a_run(void)
     CHECK(kz_backend_cpu.compile(device, &plan, graph, &params, NULL) == 0);
     kz_plane src = {in, 64 * 4, 64, 64, 4, 8}, dst = {out, 256 * 4, 256, 256, 4, 8};
     kz_tile tile = kz_tiling_get(&tiling, 0);
-    kz_run run = {&src, {0, 1}, &dst, {0, 1}, NULL, &tile, 1, &stop};
+    kz_run run = {.src = &src,
+                  .src_levels = {0, 1},
+                  .dst = &dst,
+                  .dst_levels = {0, 1},
+                  .tiles = &tile,
+                  .n_tiles = 1,
+                  .cancel = &stop};
     CHECK(kz_backend_cpu.run(plan, &run) == KZ_ERROR_CANCELLED);
     stop = false;
     CHECK(kz_backend_cpu.run(plan, &run) == 0);

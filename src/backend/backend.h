@@ -30,6 +30,9 @@ const char *kz_precision_name(enum kz_precision precision);
 typedef struct kz_device kz_device;
 typedef struct kz_plan kz_plan;
 
+/* A plane of fp32 where the device computes: what the network makes before it is resampled. */
+typedef struct kz_canvas kz_canvas;
+
 typedef struct kz_device_params {
     int threads;             /* 0: as many as there are processors */
     enum kz_cpu_level level; /* at most this; the machine may have less */
@@ -70,6 +73,7 @@ typedef struct kz_run {
     kz_levels src_levels;
     const kz_plane *dst; /* the same picture times the network's scale */
     kz_levels dst_levels;
+    kz_canvas *canvas;    /* in place of dst: gets values; NULL: dst */
     const kz_tone *tone;  /* applied to the network's output; NULL: none */
     const kz_tile *tiles; /* of the plan's size, or as kz_plan_info's any_size allows */
     int n_tiles;
@@ -126,6 +130,15 @@ typedef struct kz_backend {
     /* Resamples a plane on the device's threads. 0 or KZ_ERROR_MEMORY (not reported). */
     int (*scale)(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                  kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);
+
+    /* 0 or KZ_ERROR_MEMORY (not reported). */
+    int (*open_canvas)(kz_device *device, kz_canvas **canvas, int width, int height);
+    void (*close_canvas)(kz_canvas **canvas); /* NULL is legal */
+    /* Resamples a canvas: all of it, or where n_parts isn't 0, only what these rectangles of dst
+     * show. 0 or KZ_ERROR_MEMORY (not reported). */
+    int (*scale_canvas)(kz_device *device, const kz_resampler *resampler, const kz_canvas *canvas,
+                        const kz_plane *dst, kz_levels dst_levels, const kz_rect *parts,
+                        int n_parts);
 } kz_backend;
 
 /* "reference": plain C in fp32, the oracle. "cpu": oneDNN and our own code. */

@@ -23,8 +23,12 @@ struct kz_device {
     bool bf16_is_slow; /* its products gain nothing over fp32's, which Winograd serves better */
     kz_pool *pool;
     char *line;
-    float *scratch; /* threads × scratch_floats, for scale() */
+    float *scratch; /* threads × scratch_floats, for scaling */
     size_t scratch_floats;
+};
+
+struct kz_canvas {
+    kz_plane plane;
 };
 
 struct kz_plan {
@@ -398,9 +402,12 @@ static int run_march(kz_plan *plan, const kz_run *run)
 
 int kz_host_run(kz_plan *plan, const kz_run *run)
 {
+    kz_run there = *run;
+    if (run->canvas)
+        there.dst = &run->canvas->plane;
     if (plan->march)
-        return run_march(plan, run);
-    struct tile_run t = {.plan = plan, .run = run};
+        return run_march(plan, &there);
+    struct tile_run t = {.plan = plan, .run = &there};
     kz_pool_run(plan->device->pool, run->n_tiles, run_tile, &t);
     return atomic_load(&t.error);
 }
@@ -499,20 +506,96 @@ void kz_host_each(kz_device *device, int items, void (*run)(void *context, int w
     kz_pool_run(device->pool, items, run, context);
 }
 
+/* For each thread; the largest that was ever asked for stays. */
+static int need_scratch(kz_device *device, size_t floats)
+{
+    floats = (floats + 15) & ~(size_t)15;
+    if (floats <= device->scratch_floats)
+        return 0;
+    kz_free(device->scratch);
+    device->scratch_floats = 0;
+    device->scratch = kz_alloc_raw(floats * (size_t)kz_pool_threads(device->pool), sizeof(float));
+    if (!device->scratch)
+        return KZ_ERROR_MEMORY;
+    device->scratch_floats = floats;
+    return 0;
+}
+
 int kz_host_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                   kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels)
 {
-    int threads = kz_pool_threads(device->pool);
-    size_t floats = (kz_resample_scratch(resampler) + 15) & ~(size_t)15;
-    if (floats > device->scratch_floats) { /* once per resampler: the largest stays */
-        kz_free(device->scratch);
-        device->scratch_floats = 0;
-        device->scratch = kz_alloc_raw(floats * (size_t)threads, sizeof(float));
-        if (!device->scratch)
-            return KZ_ERROR_MEMORY;
-        device->scratch_floats = floats;
-    }
-    struct scale_run s = {device, resampler, src, dst, src_levels, dst_levels, threads * 4};
+    if (need_scratch(device, kz_resample_scratch(resampler)))
+        return KZ_ERROR_MEMORY;
+    struct scale_run s = {
+        device, resampler, src, dst, src_levels, dst_levels, kz_pool_threads(device->pool) * 4};
     kz_pool_run(device->pool, s.bands, scale_band, &s);
+    return 0;
+}
+
+int kz_host_open_canvas(kz_device *device, kz_canvas **canvas, int width, int height)
+{
+    kz_canvas *c = *canvas = kz_alloc(1, sizeof(*c));
+    (void)device;
+    if (!c)
+        return KZ_ERROR_MEMORY;
+    c->plane = (kz_plane){.data = kz_alloc_raw((size_t)width * (size_t)height, sizeof(float)),
+                          .stride = (ptrdiff_t)width * (ptrdiff_t)sizeof(float),
+                          .width = width,
+                          .height = height,
+                          .bytes = 4};
+    if (!c->plane.data)
+        kz_host_close_canvas(canvas);
+    return *canvas ? 0 : KZ_ERROR_MEMORY;
+}
+
+void kz_host_close_canvas(kz_canvas **canvas)
+{
+    if (*canvas)
+        kz_free((*canvas)->plane.data);
+    kz_free(*canvas);
+    *canvas = NULL;
+}
+
+struct parts_run {
+    kz_device *device;
+    const kz_resampler *resampler;
+    const kz_plane *src, *dst;
+    kz_levels levels;
+    const kz_rect *parts;
+};
+
+static void scale_part(void *context, int worker, int item)
+{
+    const struct parts_run *s = context;
+    const kz_rect part = s->parts[item], all = {0, 0, s->src->width, s->src->height};
+    const int width = part.x1 - part.x0, height = part.y1 - part.y0;
+    float *row = s->device->scratch + s->device->scratch_floats * (size_t)worker;
+    kz_resample_part(s->resampler, s->src->data, s->src->width, all, part, row,
+                     row + (size_t)width * (size_t)height);
+    for (int y = part.y0; y < part.y1; y++, row += width)
+        kz_levels_store(s->levels, s->dst, part.x0, y, width, row);
+}
+
+static size_t largest_part(const kz_rect *parts, int n_parts)
+{
+    size_t most = 0;
+    for (int i = 0; i < n_parts; i++) {
+        const size_t area =
+            (size_t)(parts[i].x1 - parts[i].x0) * (size_t)(parts[i].y1 - parts[i].y0);
+        most = area > most ? area : most;
+    }
+    return most;
+}
+
+int kz_host_scale_canvas(kz_device *device, const kz_resampler *resampler, const kz_canvas *canvas,
+                         const kz_plane *dst, kz_levels dst_levels, const kz_rect *parts,
+                         int n_parts)
+{
+    struct parts_run s = {device, resampler, &canvas->plane, dst, dst_levels, parts};
+    if (!n_parts) /* values are float planes' samples whatever the levels */
+        return kz_host_scale(device, resampler, &canvas->plane, dst_levels, dst, dst_levels);
+    if (need_scratch(device, largest_part(parts, n_parts) + kz_resample_scratch(resampler)))
+        return KZ_ERROR_MEMORY;
+    kz_pool_run(device->pool, n_parts, scale_part, &s);
     return 0;
 }

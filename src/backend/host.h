@@ -71,5 +71,10 @@ void kz_host_each(kz_device *device, int items, void (*run)(void *context, int w
                   void *context);
 int kz_host_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                   kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);
+int kz_host_open_canvas(kz_device *device, kz_canvas **canvas, int width, int height);
+void kz_host_close_canvas(kz_canvas **canvas);
+int kz_host_scale_canvas(kz_device *device, const kz_resampler *resampler, const kz_canvas *canvas,
+                         const kz_plane *dst, kz_levels dst_levels, const kz_rect *parts,
+                         int n_parts);
 
 #endif

@@ -19,9 +19,9 @@ struct kz_upscaler {
     bool has_tone;               /* the network shifts brightness */
     kz_resampler *luma, *chroma; /* NULL where the size is right as it is */
     kz_reuse *reuse;             /* NULL: off */
-    float *cell_scratch;         /* of all workers, where cells are scaled by themselves */
-    size_t cell_floats;          /* of one */
-    kz_plane canvas;             /* fp32 at the network's scale, where luma needs resampling */
+    kz_rect *parts;              /* as many as there are cells, where these are scaled */
+    kz_canvas *canvas;           /* at the network's scale, where luma needs resampling */
+    size_t canvas_bytes;
 };
 
 /* ---- open ---- */
@@ -69,12 +69,9 @@ static int open_canvas(kz_upscaler *u)
     if (width == out->width && height == out->height)
         return 0;
     const kz_resample_params resample = kz_resample_centred(width, height, out->width, out->height);
-    u->canvas = (kz_plane){.data = kz_alloc_raw((size_t)width * (size_t)height, sizeof(float)),
-                           .stride = (ptrdiff_t)width * (ptrdiff_t)sizeof(float),
-                           .width = width,
-                           .height = height,
-                           .bytes = 4};
-    if (!u->canvas.data || kz_resample_open(&u->luma, &resample))
+    u->canvas_bytes = (size_t)width * (size_t)height * sizeof(float);
+    if (u->params.backend->open_canvas(u->params.device, &u->canvas, width, height) ||
+        kz_resample_open(&u->luma, &resample))
         return kz_fail_memory(u->log, "the picture at the network's scale");
     return 0;
 }
@@ -92,16 +89,13 @@ static int canvas_margin(const kz_upscaler *u)
     return (taps + u->scale - 1) / u->scale + 1;
 }
 
-/* A cell's output, and what scaling it needs. */
-static int open_cell_scratch(kz_upscaler *u)
+static int open_parts(kz_upscaler *u)
 {
     const kz_cells *cells = kz_reuse_cells(u->reuse);
     if (!u->luma || cells->count == 1)
         return 0;
-    u->cell_floats = (cells->most_out + kz_resample_scratch(u->luma) + 15) & ~(size_t)15;
-    u->cell_scratch = kz_alloc_raw(
-        u->cell_floats * (size_t)u->params.backend->threads(u->params.device), sizeof(float));
-    return u->cell_scratch ? 0 : KZ_ERROR_MEMORY;
+    u->parts = kz_alloc((size_t)cells->count, sizeof(*u->parts));
+    return u->parts ? 0 : KZ_ERROR_MEMORY;
 }
 
 static int open_reuse(kz_upscaler *u)
@@ -127,7 +121,7 @@ static int open_reuse(kz_upscaler *u)
                                        .tile_width = u->tiling.tile_width,
                                        .tile_height = u->tiling.tile_height,
                                        .any_size = plan.any_size}};
-    if (kz_reuse_open(&u->reuse, &reuse) || open_cell_scratch(u))
+    if (kz_reuse_open(&u->reuse, &reuse) || open_parts(u))
         return kz_fail_memory(u->log, "reuse");
     return 0;
 }
@@ -184,9 +178,9 @@ void kz_upscaler_close(kz_upscaler **upscaler)
     u->params.backend->close_plan(&u->plan);
     kz_resample_close(&u->luma);
     kz_resample_close(&u->chroma);
-    kz_free(u->canvas.data);
+    u->params.backend->close_canvas(&u->canvas);
     kz_free(u->tiles);
-    kz_free(u->cell_scratch);
+    kz_free(u->parts);
     kz_free(u);
     *upscaler = NULL;
 }
@@ -199,7 +193,8 @@ static int run_network(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
     const kz_upscaler_params *p = &u->params;
     kz_run run = {.src = in,
                   .src_levels = kz_luma_levels(p->in.depth, p->in.full_range),
-                  .dst = u->luma ? &u->canvas : out,
+                  .dst = out,
+                  .canvas = u->canvas,
                   .dst_levels = kz_luma_levels(p->out.depth, p->out.full_range),
                   .tone = u->has_tone ? &u->tone : NULL,
                   .tiles = task->tiles,
@@ -208,39 +203,20 @@ static int run_network(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
     return p->backend->run(u->plan, &run);
 }
 
-struct cells_run {
-    const kz_upscaler *upscaler;
-    const kz_plane *out;
-};
-
-/* A cell's part of the canvas to the output, if it is new there. */
-static void scale_cell(void *context, int worker, int item)
-{
-    const struct cells_run *c = context;
-    const kz_upscaler *u = c->upscaler;
-    const kz_levels levels = kz_luma_levels(u->params.out.depth, u->params.out.full_range);
-    const kz_rect part = kz_reuse_cells(u->reuse)->cells[item].out;
-    const kz_rect all = {0, 0, u->canvas.width, u->canvas.height};
-    const int width = part.x1 - part.x0, height = part.y1 - part.y0;
-    if (kz_reuse_why(u->reuse, item) == KZ_REUSED || width <= 0 || height <= 0)
-        return;
-    float *row = u->cell_scratch + u->cell_floats * (size_t)worker;
-    kz_resample_part(u->luma, u->canvas.data, u->canvas.width, all, part, row,
-                     row + (size_t)width * (size_t)height);
-    for (int y = part.y0; y < part.y1; y++, row += width)
-        kz_levels_store(levels, c->out, part.x0, y, width, row);
-}
-
 /* From the canvas: all of it, or the cells that were computed. */
 static int scale_luma(kz_upscaler *u, const kz_plane *out, const kz_reuse_task *task)
 {
     const kz_upscaler_params *p = &u->params;
     const kz_levels levels = kz_luma_levels(p->out.depth, p->out.full_range);
-    struct cells_run cells = {u, out};
-    if (task->tiles == u->tiles)
-        return p->backend->scale(p->device, u->luma, &u->canvas, levels, out, levels);
-    p->backend->each(p->device, kz_reuse_cells(u->reuse)->count, scale_cell, &cells);
-    return 0;
+    int parts = 0;
+    for (int i = 0; task->tiles != u->tiles && i < kz_reuse_cells(u->reuse)->count; i++) {
+        const kz_rect part = kz_reuse_cells(u->reuse)->cells[i].out;
+        if (kz_reuse_why(u->reuse, i) != KZ_REUSED && part.x1 > part.x0 && part.y1 > part.y0)
+            u->parts[parts++] = part;
+    }
+    if (task->tiles != u->tiles && !parts)
+        return 0;
+    return p->backend->scale_canvas(p->device, u->luma, u->canvas, out, levels, u->parts, parts);
 }
 
 static int compute_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
@@ -352,18 +328,17 @@ kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *u)
 {
     kz_plan_info plan;
     u->params.backend->info(u->plan, &plan);
-    size_t canvas = u->canvas.data ? (size_t)u->canvas.stride * (size_t)u->canvas.height : 0;
     int threads = u->params.backend->threads(u->params.device);
     size_t scratch = 0;
     if (u->luma)
-        scratch = kz_resample_scratch(u->luma);
+        scratch =
+            kz_resample_scratch(u->luma) + (u->parts ? kz_reuse_cells(u->reuse)->most_out : 0);
     if (u->chroma && kz_resample_scratch(u->chroma) > scratch)
         scratch = kz_resample_scratch(u->chroma);
     return (kz_upscaler_info){
         .precision = plan.precision,
         .tiling = u->tiling,
-        .memory = plan.memory + canvas +
-                  (scratch + u->cell_floats) * sizeof(float) * (size_t)threads +
+        .memory = plan.memory + u->canvas_bytes + scratch * sizeof(float) * (size_t)threads +
                   (u->reuse ? kz_reuse_memory(u->reuse, sample_bytes(u->params.in.depth),
                                               sample_bytes(u->params.out.depth))
                             : 0),

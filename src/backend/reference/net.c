@@ -327,4 +327,7 @@ const kz_backend kz_backend_reference = {
     .bandwidth = kz_host_bandwidth,
     .each = kz_host_each,
     .scale = kz_host_scale,
+    .open_canvas = kz_host_open_canvas,
+    .close_canvas = kz_host_close_canvas,
+    .scale_canvas = kz_host_scale_canvas,
 };
