@@ -169,6 +169,7 @@ bench_reports() {
   "$kizuna" bench -m animevideov3 --size 160x90 --frames 1 --layers --json >layers.json || return 1
   "$kizuna" bench -m animevideov3 --size 160x90 --frames 1 --layers >layers.txt || return 1
   "$kizuna" bench -m animevideov3 --size 160x90 --frames 1 --precisions --json >precisions.json || return 1
+  "$kizuna" bench -m animevideov3 --size 16x16 --frames 1 --precision bf16 --json >bf16.json 2>/dev/null
   grep -q 'of peak' layers.txt || return 1
   python3 - <<'P'
 import json
@@ -182,6 +183,8 @@ assert all(0 <= l['share_of_peak'] < 5 for l in layers) and one['peak_gflops'] >
 all_ = [json.loads(line) for line in open('precisions.json')]
 assert all_[0]['precision'] == 'fp32' and 'psnr_to_fp32' not in all_[0]
 assert all(p['psnr_to_fp32'] >= 55 for p in all_[1:]), all_
+# What the device lacks is passed over.
+assert [p['precision'] for p in all_] == ['fp32'] + ['bf16'] * (open('bf16.json').read() != ''), all_
 P
 }
 if grep -q avx2 /proc/cpuinfo; then
@@ -400,6 +403,8 @@ check "an unknown model" refuses 2 "nope" episode.mkv -m nope -o x.mkv
 check "an unknown encoder" refuses 2 "nope" episode.mkv -e nope -o x.mkv
 check "an unknown preset" refuses 2 "nope" episode.mkv -p nope -o x.mkv
 check "an unknown option" refuses 2 "--modell" episode.mkv --modell x
+check "a precision that the CPU lacks" refuses 2 "not in fp16" rich.mkv -m ./copy.param --precision fp16 -o x.mkv
+check "an unknown precision" refuses 2 "--precision" rich.mkv --precision fp8 -o x.mkv
 check "an unknown scale" refuses 2 "huge" episode.mkv -s huge -o x.mkv
 check "an unknown pixel format" refuses 2 "nope" episode.mkv --pix-fmt nope -o x.mkv
 check "a number out of range" refuses 2 "--crf" episode.mkv -q 99 -o x.mkv

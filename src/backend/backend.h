@@ -98,7 +98,7 @@ typedef struct kz_backend {
 
     /* Packs weights and lays out memory once; nothing is allocated by run(). The graph has one
      * channel in and out and may be closed afterwards. KZ_ERROR_FAILED names a layer that can't be
-     * run, or a precision the device lacks. */
+     * run, KZ_ERROR_USAGE a precision that the device lacks. */
     int (*compile)(kz_device *device, kz_plan **plan, const kz_graph *graph,
                    const kz_plan_params *params, kz_log *log);
     void (*close_plan)(kz_plan **plan); /* NULL is legal */
