@@ -8,39 +8,7 @@ export KIZUNA_DATA_DIR=$root
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-count=0
-failures=0
-
-# check NAME COMMAND…: the command must succeed.
-check() {
-  local name=$1 log=$work/check.log
-  shift
-  count=$((count + 1))
-  if "$@" >"$log" 2>&1 </dev/null; then
-    echo "ok $count - $name"
-  else
-    echo "not ok $count - $name"
-    sed 's/^/# /' "$log"
-    failures=$((failures + 1))
-  fi
-}
-
-# refuses CODE TEXT ARGUMENTS…: exit code, one error line with the text, and no new file.
-tool=upscale
-refuses() {
-  local code=$1 text=$2 before after got
-  shift 2
-  before=$(find . -not -name '*.log' | sort)
-  "$kizuna" "$tool" "$@" >out.log 2>err.log </dev/null
-  got=$?
-  cat err.log
-  after=$(find . -not -name '*.log' | sort)
-  [[ $got == "$code" ]] || { echo "exit code $got, not $code"; return 1; }
-  [[ $(grep -c '^kizuna: error: ' err.log) == 1 ]] || { echo "not one error line"; return 1; }
-  grep '^kizuna: error: ' err.log | grep -qF -- "$text" || { echo "no '$text'"; return 1; }
-  [[ ! -s out.log ]] || { echo "stdout isn't clean"; return 1; }
-  [[ $before == "$after" ]] || { echo "files came or went: $after"; return 1; }
-}
+source "$root/tests/check.sh"
 
 probe() { ffprobe -v error -select_streams v:0 -show_entries "$1" -of csv=p=0 "$2"; }
 frames() { ffprobe -v error -count_frames -select_streams v:0 -show_entries stream=nb_read_frames -of csv=p=0 "$1"; }
@@ -485,7 +453,7 @@ plan() {
 plan_as_text() {
   local line
   plan episode.mkv -s 2 -m ./copy.param "${fast[@]}" || return 1
-  for line in '^input +episode.mkv: .*h264 640x360' '^output +episode.4k.mkv: libx265 ultrafast crf 18, 1280x720' \
+  for line in '^device +CPU, ' '^input +episode.mkv: .*h264 640x360' '^output +episode.4k.mkv: libx265 ultrafast crf 18, 1280x720' \
     '^model +copy.param, ' '^time +[0-9:]+ for [0-9]+ frames$' '^speed +[0-9.]+ s/frame, [0-9.]+ fps, [0-9.]+x$' \
     '^size +[0-9.]+ MB, [1-9][0-9]* kb/s$' '^memory +[1-9][0-9]+ MiB$' '^limit +(network|encode), on [0-9]+ processor' \
     '^ +decode +[0-9.]+ s/frame' '^ +network ' '^ +encode ' '^ +check '; do
@@ -574,5 +542,4 @@ check "bf16 isn't chosen where it is too coarse" says '"precision":"fp32"' \
 check "stages as JSON" json_has "stage frames seconds cpu_seconds fps" bench --stages in/c.mkv --encoder ffv1 -s 2 --json
 check "stages are timed" says encode bench --stages in/c.mkv --encoder ffv1 -s 2
 
-echo "1..$count"
-exit $((failures > 0))
+finish

@@ -27,7 +27,7 @@ static const kz_option rows[] = {
         .help = "size of the picture"),
     ROW("frames", 0, INT, frames, .least = 1, .most = 10000, .metavar = "N", .initial = "5",
         .help = "pictures that count, after one that doesn't; with a clip: its frames"),
-    ROW("device", 'd', CHOICE, device, .choices = "auto|cpu|reference", .initial = "auto",
+    ROW("device", 'd', STRING, device, .metavar = "auto|cpu|reference|cuda[:N]", .initial = "auto",
         .help = "where the network runs"),
     ROW("precision", 0, CHOICE, precision, .choices = "auto|fp32|bf16|fp16", .initial = "auto",
         .help = "auto: bf16 where the CPU has it; fp16: with CUDA alone"),
@@ -84,6 +84,12 @@ void kz_bench_job_options(kz_job_options *job, const kz_bench_options *o)
                             /* A dump is for comparing the network itself. */
                             .network_tone = o->dump != NULL,
                             .crf = -1};
+}
+
+void kz_bench_print_device(const kz_bench_options *options, const kz_engine *engine)
+{
+    if (!options->json)
+        printf("device   %s%s\n", engine->backend->describe(engine->device), engine->note);
 }
 
 /* ---- the picture ---- */
@@ -289,8 +295,8 @@ static int report(const struct bench *b)
     const kz_tiling *tiling = &f.upscaler.tiling;
     if (b->options->json)
         return report_json(b);
-    printf("%s, %dx%d, %s, %s\n", b->engine.model->info.name, b->in.width, b->in.height,
-           f.precision, b->engine.backend->describe(b->engine.device));
+    printf("%s, %dx%d, %s, %s%s\n", b->engine.model->info.name, b->in.width, b->in.height,
+           f.precision, b->engine.backend->describe(b->engine.device), b->engine.note);
     printf("%.4f s/frame (%.4f to %.4f, %d runs), %.1f GFLOP/s (%.1f with halos), %.0f MiB, "
            "%d tiles of %dx%d\n",
            f.median, f.least, f.most, b->options->frames, f.gflops, f.gflops_with_halos,

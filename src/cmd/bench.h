@@ -9,13 +9,17 @@ typedef struct kz_bench_options {
     char *size;   /* of the synthetic picture */
     char *stages; /* a clip: time each stage alone */
     char *input, *dump, *reuse;
-    int device, precision, tile, halo, threads, cpu_level, frames, matrix;
+    char *device;
+    int precision, tile, halo, threads, cpu_level, frames, matrix;
     char *encoder, *encoder_preset, *scale;
     bool layers, precisions, json, help;
 } kz_bench_options;
 
 /* A job's options with what the benchmark was told. The strings stay the benchmark's. */
 void kz_bench_job_options(kz_job_options *job, const kz_bench_options *options);
+
+/* A line about where the network runs; none where JSON is asked for. */
+void kz_bench_print_device(const kz_bench_options *options, const kz_engine *engine);
 
 /* Runs decoder, network and encoder over a clip one after the other, each alone, with the frames of
  * the stage before kept in memory; prints a line each. 0 or an error code. */

@@ -115,6 +115,8 @@ int kz_bench_stages(const kz_bench_options *options, const kz_dirs *dirs, kz_log
     s.job.from_user_encoder_preset = options->encoder_preset != NULL;
     int error = open_stages(&s, dirs);
     if (!error)
+        kz_bench_print_device(options, &s.engine);
+    if (!error)
         error = decode(&s);
     if (!error)
         error = upscale(&s);

@@ -81,6 +81,7 @@ static void print_text(const kz_estimate *e, const char *output)
            e->encoder.preset ? " " : "", e->encoder.preset ? e->encoder.preset : "", crf,
            e->out.width, e->out.height, e->out.pixel_name);
     printf("model    %s, %s\n", e->model, kz_precision_name(e->precision));
+    printf("device   %s\n", e->device);
     print_time(e);
     print_size(e);
     printf("memory   %.0f MiB\n", (double)kz_memory_total(&e->memory) / (1 << 20));

@@ -31,18 +31,30 @@ static int parse_reuse(enum kz_reuse_mode *mode, double *tolerance, const char *
                    text);
 }
 
+static int open_device(kz_engine *engine, const kz_job_options *options, kz_log *log)
+{
+    kz_found_device found;
+    int error = kz_device_find(&found, options->device, log);
+    if (error)
+        return error;
+    const kz_device_params params = {
+        .threads = options->threads, .level = wanted_level(options), .index = found.index};
+    engine->backend = found.backend;
+    memcpy(engine->note, found.note, sizeof(engine->note));
+    return engine->backend->open(&engine->device, &params, log);
+}
+
 int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_dirs *dirs,
                    kz_log *log)
 {
-    *engine = (kz_engine){.backend = kz_backend_by_name(kz_job_backend_name(options))};
-    kz_device_params device = {.threads = options->threads, .level = wanted_level(options)};
     enum kz_reuse_mode mode;
     double tolerance;
+    *engine = (kz_engine){0};
     int error = parse_reuse(&mode, &tolerance, options->reuse, 0, log);
     if (!error)
         error = kz_model_open(&engine->model, options->model, dirs->path, dirs->count, log);
     if (!error)
-        error = engine->backend->open(&engine->device, &device, log);
+        error = open_device(engine, options, log);
     if (error)
         kz_engine_close(engine);
     return error;

@@ -90,7 +90,8 @@ static int open_engine(struct work *w)
     e->memory = kz_job_memory(o, w->upscaler, &e->in, &e->out, &e->encoder);
     e->precision = kz_upscaler_get_info(w->upscaler).precision;
     e->model = kz_strdup(w->engine.model->info.name);
-    return e->model ? 0 : kz_fail_memory(w->log, "a description");
+    e->device = kz_asprintf("%s%s", w->engine.backend->describe(w->engine.device), w->engine.note);
+    return e->model && e->device ? 0 : kz_fail_memory(w->log, "a description");
 }
 
 static void close_work(struct work *w)
@@ -336,5 +337,6 @@ void kz_estimate_close(kz_estimate *estimate)
 {
     kz_free(estimate->described);
     kz_free(estimate->model);
+    kz_free(estimate->device);
     *estimate = (kz_estimate){0};
 }

@@ -114,10 +114,10 @@ static void say_engine(const struct job *j)
     kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
     kz_log_line(j->log, KZ_LOG_INFO, "model   %s: %s ×%d, %s", m->name, m->architecture, m->scale,
                 m->licence);
-    kz_log_line(j->log, KZ_LOG_INFO, "device  %s, %s, %d tile%s of %dx%d",
+    kz_log_line(j->log, KZ_LOG_INFO, "device  %s, %s, %d tile%s of %dx%d%s",
                 j->engine.backend->describe(j->engine.device), kz_precision_name(u.precision),
                 kz_tiling_count(&u.tiling), kz_tiling_count(&u.tiling) == 1 ? "" : "s",
-                u.tiling.tile_width, u.tiling.tile_height);
+                u.tiling.tile_width, u.tiling.tile_height, j->engine.note);
 }
 
 kz_memory kz_job_memory(const kz_job_options *o, const kz_upscaler *upscaler,

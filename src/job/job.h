@@ -2,6 +2,7 @@
 #ifndef KZ_JOB_JOB_H
 #define KZ_JOB_JOB_H
 
+#include "job/device.h"
 #include "job/dirs.h"
 #include "job/memory.h"
 #include "job/options.h"
@@ -36,6 +37,7 @@ typedef struct kz_engine {
     const kz_backend *backend;
     kz_device *device;
     struct kz_model *model;
+    char note[KZ_NOTE_SIZE]; /* as in kz_found_device */
 } kz_engine;
 
 /* Loads the model and opens the device that the options name. */

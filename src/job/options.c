@@ -2,6 +2,7 @@
 
 #include <limits.h>
 
+#include "job/device.h"
 #include "job/preset.h"
 
 #define ROW(name_, letter_, type_, field_, ...)                      \
@@ -45,8 +46,9 @@ static const kz_option rows[] = {
         .help = "libavfilter chain that frames pass before the network"),
     ROW("fps", 0, STRING, fps, .metavar = "RATE",
         .help = "constant frame rate, as 24000/1001: repeats and drops frames for it"),
-    ROW("device", 'd', CHOICE, device, .choices = "auto|cpu|reference", .initial = "auto",
-        .help = "where the network runs; reference is slow and exact"),
+    ROW("device", 'd', STRING, device, .metavar = "auto|cpu|reference|cuda[:N]", .initial = "auto",
+        .help = "where the network runs; auto: on a GPU where CUDA finds one, else on the\n"
+                "CPU; cuda:1 is the second GPU; reference is slow and exact"),
     ROW("precision", 0, CHOICE, precision, .choices = "auto|fp32|bf16|fp16", .initial = "auto",
         .help = "auto: bf16 where the CPU has it; fp16: with CUDA alone"),
     ROW("tile", 't', INT, tile, .least = 0, .most = 8192, .metavar = "N", .initial = "0",
@@ -121,14 +123,10 @@ int kz_job_options_parse(kz_job_options *options, int argc, char **argv, char **
         error = kz_preset_apply(options, first.preset, dirs, n_dirs, log);
     if (!error)
         error = kz_options_parse(table, options, argc, argv, arguments, n_arguments, log);
+    if (!error)
+        error = kz_device_check(options->device, log);
     options->from_user_crf = first.crf >= 0;
     options->from_user_encoder_preset = first.encoder_preset != NULL;
     kz_options_free(table, &first);
     return error;
-}
-
-const char *kz_job_backend_name(const kz_job_options *options)
-{
-    static const char *const names[] = {"cpu", "cpu", "reference"};
-    return names[options->device];
 }

@@ -18,7 +18,7 @@ typedef struct kz_job_options {
     char *x265_params;
     char *pix_fmt;
     char *format;
-    int device;    /* auto, cpu, reference */
+    char *device;  /* auto, cpu, reference, cuda or cuda:N */
     int precision; /* enum kz_precision */
     int tile, halo;
     char *reuse; /* off, exact, near or near=T; NULL: exact */
@@ -54,8 +54,5 @@ kz_option_table kz_job_option_table(void);
  * kz_options_parse(). Free the values with kz_options_free() in any case. */
 int kz_job_options_parse(kz_job_options *options, int argc, char **argv, char **arguments,
                          int *n_arguments, char *const *dirs, int n_dirs, kz_log *log);
-
-/* The back end that --device names. */
-const char *kz_job_backend_name(const kz_job_options *options);
 
 #endif

@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# Which device the program chooses, and how it loads a back end that is a module, on the fake ones
+# of tests/fake_module.c. Prints TAP.
+#   tests/device.sh build/release/kizuna build/release/tests
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+program=$(realpath "$1")
+modules=$(realpath "$2")
+export KIZUNA_DATA_DIR=$root
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+source "$root/tests/check.sh"
+python3 "$root/tests/tiny_model.py" copy
+ffmpeg -v error -f lavfi -i testsrc2=size=64x48:rate=25 -frames:v 2 -pix_fmt yuv420p -c:v ffv1 in.mkv || exit 1
+job=(in.mkv -y -m ./copy.param -s 2 --encoder-preset ultrafast --progress off)
+
+# A program in a folder of its own, with a file as its module.
+install() {
+  mkdir -p "$1" && cp "$program" "$1/kizuna" && { [[ -z ${2:-} ]] || cp "$2" "$1/kizuna-cuda.so"; }
+}
+install without
+install with "$modules/fake_module.so"
+install version "$modules/fake_module_version.so"
+install table "$modules/fake_module_table.so"
+install other "$modules/libfault.so"
+install text "$root/README.md"
+kizuna=$work/with/kizuna
+
+# of PROGRAM REFUSES…: the same with another program.
+of() {
+  local kizuna=$work/$1/kizuna
+  shift
+  "$@"
+}
+# runs_on LINE ARGUMENTS…: a run whose device line ends or begins so.
+runs_on() {
+  local line=$1
+  shift
+  rm -f out.mkv
+  "$kizuna" upscale "${job[@]}" -o out.mkv "$@" 2>run.log || { cat run.log; return 1; }
+  grep '^device' run.log
+  [[ -s out.mkv && $(grep -c '^device ' run.log) == 1 ]] && grep -qE "^device  $line\$" run.log
+}
+# says LINE ARGUMENTS…: a line of what the command prints.
+says() {
+  "$kizuna" "${@:2}" >says.log 2>&1 || { cat says.log; return 1; }
+  cat says.log
+  grep -qE "^$1\$" says.log
+}
+
+# ---- what --device can say ----
+for value in gpu "" CPU cuda: cuda:x cuda:-1 "cuda: 1" cuda:1x cuda:12345 auto:1; do
+  check "--device '$value'" refuses 2 "--device: '$value' is none of auto, cpu" "${job[@]}" -o x.mkv --device "$value"
+done
+echo '{"options": {"device": "gpu"}}' >wrong.json
+echo '{"options": {"device": "cuda:1"}}' >second.json
+check "a preset with a wrong one" refuses 2 "--device: 'gpu'" "${job[@]}" -p ./wrong.json -o x.mkv
+bench=(--size 16x16 --frames 1 -m ./copy.param)
+tool=bench check "bench with a wrong one" refuses 2 "--device: 'gpu'" "${bench[@]}" --device gpu
+tool=plan check "plan with a wrong one" refuses 2 "--device: 'gpu'" "${job[@]}" --device gpu
+mkdir watched
+tool=watch check "watch with a wrong one" refuses 2 "--device: 'gpu'" watched --output results --device gpu
+
+# ---- without a module ----
+cpu='CPU, level [a-z0-9_]+, [0-9]+ threads?'
+check "auto is the CPU, and says why" of without \
+  runs_on "$cpu, [a-z0-9]+, 1 tile of 64x48 \(no CUDA: this kizuna was built without it\)"
+check "the CPU asked for needs no reason" of without runs_on "$cpu, [a-z0-9]+, 1 tile of 64x48" --device cpu
+check "the reference" of without runs_on "CPU, plain C reference, .*64x48" --device reference
+check "CUDA" of without refuses 1 "--device cuda: this kizuna was built without it" "${job[@]}" -o x.mkv --device cuda
+check "the version's line" of without says "cuda: this kizuna was built without it" version
+elsewhere() {
+  cp with/kizuna-cuda.so .
+  LD_LIBRARY_PATH=$work of without runs_on "CPU.*built without it\)"
+  local got=$?
+  rm kizuna-cuda.so
+  return "$got"
+}
+check "no module from the working directory or LD_LIBRARY_PATH" elsewhere
+
+# ---- with one ----
+fake='fp16, 1 tile of 64x48'
+check "auto is the GPU" runs_on "fake GPU 0, $fake"
+check "cuda" runs_on "fake GPU 0, $fake" --device cuda
+check "cuda:0" runs_on "fake GPU 0, $fake" --device=cuda:0
+check "cuda:1" runs_on "fake GPU 1, $fake" -d cuda:1
+check "cuda:1 of a preset" runs_on "fake GPU 1, $fake" -p ./second.json
+check "cpu" runs_on "$cpu, .*64x48" --device cpu
+check "reference" runs_on "CPU, plain C reference, .*64x48" --device reference
+mkdir link && ln -s ../with/kizuna link/kizuna
+check "a program that is a link has its module where it lies" of link runs_on "fake GPU 0, $fake"
+check "no such device" refuses 1 "--device cuda:2: there is no CUDA device 2: this machine has 2" \
+  "${job[@]}" -o x.mkv --device cuda:2
+check "the version's line with one" says "cuda: fake GPU 0" version
+check "bench names it" says "copy.param, 16x16, fp16, fake GPU 0" bench "${bench[@]}"
+check "bench as JSON names it" says '.*"device":"fake GPU 1",.*' bench "${bench[@]}" --json --device cuda:1
+check "the plan names it" says "device +fake GPU 1" plan "${job[@]}" --device cuda:1
+# In a file system that only the test sees.
+installed() {
+  local path folder
+  path=$(python3 -c '
+import json, sys
+option = {o["name"]: o["value"] for o in json.load(open(sys.argv[1]))}
+print(f"{option['"'prefix'"']}/{option['"'libdir'"']}/kizuna/kizuna-cuda.so")' "$modules/../meson-info/intro-buildoptions.json")
+  folder=${path%/*}
+  while [[ ! -d $folder ]]; do folder=${folder%/*}; done
+  echo "$path, below $folder"
+  unshare -m bash -c "mount -t tmpfs tmpfs '$folder' && mkdir -p '${path%/*}' && cp '$1' '$path' && '$work/$2/kizuna' version" >says.log
+  cat says.log
+  grep -qx "cuda: $3" says.log
+}
+if [[ $(id -u) == 0 ]] && unshare -m true 2>/dev/null; then
+  check "an installed module" installed "$modules/fake_module.so" without "fake GPU 0"
+  check "the one beside the program comes first" installed "$modules/fake_module_version.so" with "fake GPU 0"
+fi
+
+# ---- with one that has no device ----
+export FAKE_WHY="no NVIDIA driver"
+note=' \(no CUDA: no NVIDIA driver\)'
+check "auto without a driver is the CPU" runs_on "$cpu, [a-z0-9]+, 1 tile of 64x48$note"
+check "cuda without a driver" refuses 1 "--device cuda: no NVIDIA driver" "${job[@]}" -o x.mkv --device cuda
+tool=bench check "bench without a driver" refuses 1 "--device cuda:7: no NVIDIA driver" "${bench[@]}" --device cuda:7
+tool=plan check "plan without a driver" refuses 1 "--device cuda: no NVIDIA driver" "${job[@]}" --device cuda
+check "the version's line without a driver" says "cuda: no NVIDIA driver" version
+check "bench says why" says "copy.param, 16x16, [a-z0-9]+, $cpu$note" bench "${bench[@]}"
+check "its stages say why" says "device +$cpu$note" bench "${bench[@]}" --stages in.mkv -s 2 --encoder ffv1
+check "reuse says why" says "device +$cpu$note" bench "${bench[@]}" --reuse exact -s 2 in.mkv
+check "bench as JSON has the device alone" says ".*\"device\":\"$cpu\",.*" bench "${bench[@]}" --json
+check "the plan says why" says "device +$cpu$note" plan "${job[@]}"
+unset FAKE_WHY
+
+# ---- with one that doesn't fit ----
+check "a module of another version" of version refuses 1 \
+  "--device cuda: $work/version/kizuna-cuda.so is of kizuna 0.0.1, and this is " "${job[@]}" -o x.mkv --device cuda
+check "a module of other sources" of table refuses 1 \
+  "--device cuda: $work/table/kizuna-cuda.so was built from other sources than this kizuna" "${job[@]}" -o x.mkv --device cuda
+check "a library that is none" of other refuses 1 "$work/other/kizuna-cuda.so isn't a module of kizuna" "${job[@]}" -o x.mkv -d cuda
+check "no library at all" of text refuses 1 "--device cuda: kizuna-cuda.so can't be loaded: " "${job[@]}" -o x.mkv -d cuda
+for which in version table other text; do
+  check "auto with such a one ($which)" of "$which" runs_on "$cpu, .* \(no CUDA: .*kizuna-cuda.so .*\)"
+done
+
+finish
