@@ -141,4 +141,39 @@ for which in version table other text; do
   check "auto with such a one ($which)" of "$which" runs_on "$cpu, .* \(no CUDA: .*kizuna-cuda.so .*\)"
 done
 
+# ---- a run that goes on ----
+ffmpeg -v error -f lavfi -i testsrc2=s=96x64:r=25:d=5 -f lavfi -i smptebars=s=96x64:r=25:d=6 \
+  -f lavfi -i mandelbrot=s=96x64:r=25 -filter_complex "[0]format=yuv420p,setsar=1[a];[1]format=yuv420p,setsar=1,hue=H=t[b];
+    [2]trim=duration=5,negate,format=yuv420p,setsar=1[c];[a][b][c]concat=n=3" -c:v libx264 -preset veryfast film.mkv
+film=(film.mkv "${job[@]:1}")
+# begun PROGRAM OUTPUT: a run that is killed after its first segment.
+begun() {
+  "$work/$1/kizuna" upscale "${film[@]}" -o "$2" 2>/dev/null &
+  local run=$!
+  until grep -q ' segment ' ".$2.kizuna/journal"; do
+    kill -0 $run || return 1
+    sleep 0.01
+  done 2>/dev/null
+  kill -KILL $run
+  wait $run 2>/dev/null
+  [[ -e .$2.kizuna/journal ]]
+}
+# goes_on LINE OUTPUT WHOLE: on the device of that line, to the same bytes as the run of WHOLE.
+goes_on() {
+  "$kizuna" upscale "${film[@]}" -o "$2" 2>run.log
+  cat run.log
+  grep -q '^resume  [1-9]' run.log && grep -qE "^device  $1\$" run.log || return 1
+  "$work/$3/kizuna" upscale "${film[@]}" -o whole.mkv --quiet && cmp "$2" whole.mkv
+}
+fake='fp16, 1 tile of 96x64'
+check "a run begins on the GPU" begun with gpu.mkv
+FAKE_WHY="no NVIDIA driver" check "it doesn't go on where there is none" \
+  refuses 2 "engine.backend was cuda, is cpu (no CUDA: no NVIDIA driver); --restart begins anew" "${film[@]}" -o gpu.mkv
+FAKE_KIND="another GPU" check "it doesn't go on with one of another kind" \
+  refuses 2 "engine.device was fake GPU, is another GPU; --restart begins anew" "${film[@]}" -o gpu.mkv
+check "it doesn't go on elsewhere by hand" refuses 2 "--device was auto, is cpu" "${film[@]}" -o gpu.mkv -d cpu
+check "it goes on with the GPU" goes_on "fake GPU 0, $fake" gpu.mkv with
+check "a run begins on the CPU" begun without cpu.mkv
+check "it stays there, even with a GPU" goes_on "$cpu, [a-z0-9]+, 1 tile of 96x64" cpu.mkv without
+
 finish

@@ -1,5 +1,6 @@
 /* A module as kizuna-cuda.so is one, with the reference back end where a GPU would be: what the
- * program makes of a module is tested without one. FAKE_WHY is why no device can be used. */
+ * program makes of a module is tested without one. FAKE_WHY is why no device can be used,
+ * FAKE_KIND which kind of device it is. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,6 +29,13 @@ static const char *describe(const kz_device *device)
     return line;
 }
 
+static const char *identity(const kz_device *device)
+{
+    (void)device;
+    const char *kind = getenv("FAKE_KIND");
+    return kind ? kind : "fake GPU";
+}
+
 /* It has every precision, and says that it has chosen fp16: what is computed doesn't matter here.
  */
 static int compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
@@ -53,6 +61,7 @@ __attribute__((constructor)) static void fill(void)
     table.name = "cuda";
     table.open = open_fake;
     table.describe = describe;
+    table.identity = identity;
     table.compile = compile;
     table.info = info;
 }

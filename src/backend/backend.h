@@ -95,6 +95,10 @@ typedef struct kz_backend {
     /* The kernels' instructions: the results of two devices of one back end may differ in the last
      * bits where this does. */
     enum kz_cpu_level (*level)(const kz_device *device);
+    /* What else they depend on: the kind of device and the libraries that compute there, in one
+     * line (describe() is for people, and tells threads too). Devices with the same line and level
+     * give the same bits. Owned by the device. NULL: the level says it all. */
+    const char *(*identity)(const kz_device *device);
 
     /* Packs weights and lays out memory once; nothing is allocated by run(). The graph has one
      * channel in and out and may be closed afterwards. KZ_ERROR_FAILED names a layer that can't be

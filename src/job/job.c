@@ -213,6 +213,8 @@ static int open_engine(struct job *j)
     const kz_job_options *o = &j->options;
     int error = kz_engine_open(&j->engine, o, j->params->dirs, j->log);
     if (!error)
+        error = kz_resume_check_device(&j->resume, &j->engine, j->params->output, j->log);
+    if (!error)
         error = kz_job_out_format(&j->out_format, kz_decoder_format(j->decoder), o,
                                   j->engine.model->info.scale, j->log);
     if (!error)

@@ -43,9 +43,13 @@ static const char *obstacle(const kz_job_options *o, const char *input, const ch
 
 static void take_choices(kz_job_options *o, const kz_journal *journal)
 {
+    const char *backend = kz_journal_fact(journal, "engine.backend");
     const char *level = kz_journal_fact(journal, "engine.level");
     const char *precision = kz_journal_fact(journal, "engine.precision");
     const char *tiles = kz_journal_fact(journal, "engine.tiles");
+    /* Where it chose another than the CPU, the same choice is made again, or can't be. */
+    if (backend && strcmp(o->device, "auto") == 0 && strcmp(backend, kz_backend_cpu.name) == 0)
+        o->device = "cpu";
     if (level && kz_cpu_level_parse(level) >= 0)
         o->cpu_level = kz_cpu_level_parse(level) + 1;
     for (int i = 0; precision && i < KZ_PRECISIONS; i++)
@@ -154,17 +158,30 @@ static int add_engine(kz_key *key, const kz_engine *engine, const kz_upscaler *u
                       int frame_threads)
 {
     const kz_upscaler_info info = kz_upscaler_get_info(upscaler);
+    const kz_backend *backend = engine->backend;
     char tiles[80], frames[20];
     snprintf(tiles, sizeof(tiles), "%dx%d halo %d", info.tiling.columns, info.tiling.rows, halo);
     snprintf(frames, sizeof(frames), "%d", frame_threads);
     if (kz_key_add(key, "model", engine->model->digest) ||
-        kz_key_add(key, "engine.backend", engine->backend->name) ||
-        kz_key_add(key, "engine.level",
-                   kz_cpu_level_name(engine->backend->level(engine->device))) ||
+        kz_key_add(key, "engine.backend", backend->name) ||
+        kz_key_add(key, "engine.level", kz_cpu_level_name(backend->level(engine->device))) ||
         kz_key_add(key, "engine.precision", kz_precision_name(info.precision)) ||
         kz_key_add(key, "engine.tiles", tiles) || kz_key_add(key, "encoder.frame-threads", frames))
         return KZ_ERROR_MEMORY;
-    return 0;
+    return backend->identity ? kz_key_add(key, "engine.device", backend->identity(engine->device))
+                             : 0;
+}
+
+int kz_resume_check_device(const kz_resume *r, const kz_engine *engine, const char *output,
+                           kz_log *log)
+{
+    const char *before = r->again ? kz_journal_fact(r->journal, "engine.backend") : NULL;
+    if (!before || strcmp(before, engine->backend->name) == 0)
+        return 0;
+    return kz_fail(log, KZ_ERROR_USAGE,
+                   "%s: an unfinished run of it differs: engine.backend was %s, is %s%s; --restart "
+                   "begins anew",
+                   output, before, engine->backend->name, engine->note);
 }
 
 static void say_again(const kz_resume *r, kz_log *log)

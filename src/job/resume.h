@@ -26,6 +26,11 @@ void kz_resume_close(kz_resume *resume);
 /* Frames that the encoder works on at a time: the earlier run's choice, or this machine's. */
 int kz_resume_frame_threads(const kz_resume *resume, const char *codec);
 
+/* The device is open: an earlier run's must be of the same back end, or what else that one chose
+ * can't be had. 0 or KZ_ERROR_USAGE (reported). */
+int kz_resume_check_device(const kz_resume *resume, const kz_engine *engine, const char *output,
+                           kz_log *log);
+
 /* The engine is open: an earlier run's must give the same bytes, a new one is noted. */
 int kz_resume_begin(kz_resume *resume, const kz_engine *engine, const kz_upscaler *upscaler,
                     int halo, int frame_threads, const char *output, kz_log *log);
