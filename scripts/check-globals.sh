@@ -5,7 +5,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 build=${1:-$root/build/release}
-mapfile -t objects < <(find "$build" -path "$build/tests" -prune -o -name '*.o' -print)
+# nvcc's objects are the module's own, which exports one name: meson links it so.
+mapfile -t objects < <(find "$build" -path "$build/tests" -prune -o -name '*.o' ! -name '*_cu.o' -print)
 ((${#objects[@]})) || die "no object files in $build"
 # .data.rel.ro holds constants with addresses in them: written by the loader, then read-only.
 objdump -t "${objects[@]}" | awk '

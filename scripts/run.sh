@@ -6,7 +6,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 "$root/scripts/setup.sh" run
-build_release kizuna
+targets=(kizuna)
+[[ ! -e /dev/nvidiactl ]] || targets+=(cuda)
+build_release "${targets[@]}"
 "$root/scripts/fetch-models.sh"
 export KIZUNA_DATA_DIR=$root
 kizuna=$root/build/release/kizuna

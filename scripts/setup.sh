@@ -12,7 +12,7 @@ packages=(
 )
 case ${1:-run} in
   run) ;;
-  test) packages+=(ffmpeg mkvtoolnix python3 git clang clang-format shellcheck valgrind libc6-dbg) ;;
+  test) packages+=(g++ ffmpeg mkvtoolnix python3 git clang clang-format shellcheck valgrind libc6-dbg) ;;
   compare) packages+=(ffmpeg python3-venv) ;;
   *) die "'$1' is none of run, test, compare" ;;
 esac

@@ -5,7 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$root/scripts/tap.sh"
 trap 'tap_end $?' EXIT
 export KIZUNA_DATA_DIR=$root
-programs=(test_base test_pixel test_model test_kernels test_backend test_reuse test_media test_pipeline)
+programs=(test_base test_pixel test_model test_kernels test_backend test_reuse test_media test_pipeline
+  test_cuda_kernels test_cuda)
 
 checks() {
   local check
@@ -20,7 +21,7 @@ checks() {
 # Address and undefined-behaviour sanitizers, on everything.
 sanitized() {
   local program
-  tap_check "build with ASan and UBSan" build asan --buildtype=debugoptimized \
+  tap_check "build with ASan and UBSan" build asan --buildtype=debugoptimized -Dcuda=disabled \
     -Db_sanitize=address,undefined -Db_lundef=false || return 0
   for program in "${programs[@]}"; do
     tap_run "asan $program" "$root/build/asan/tests/$program"
@@ -29,7 +30,7 @@ sanitized() {
 
 # Threads, where the sanitizer sees all of them.
 threads() {
-  tap_check "build with TSan" build tsan --buildtype=debugoptimized -Db_sanitize=thread \
+  tap_check "build with TSan" build tsan --buildtype=debugoptimized -Dcuda=disabled -Db_sanitize=thread \
     -Db_lundef=false || return 0
   tap_run "tsan test_base" "$root/build/tsan/tests/test_base"
   tap_run "tsan test_reuse" "$root/build/tsan/tests/test_reuse"
@@ -41,7 +42,7 @@ build() {
 }
 
 clang_build() {
-  CC=clang build clang --buildtype=debugoptimized
+  CC=clang build clang --buildtype=debugoptimized -Dcuda=disabled
 }
 
 cpu_levels() {

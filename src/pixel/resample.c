@@ -109,6 +109,21 @@ void kz_resample_close(kz_resampler **resampler)
     *resampler = NULL;
 }
 
+static kz_resample_axis view_of(const struct axis *a)
+{
+    return (kz_resample_axis){a->length, a->taps, a->first, a->weights};
+}
+
+kz_resample_axis kz_resample_axis_x(const kz_resampler *r)
+{
+    return view_of(&r->x);
+}
+
+kz_resample_axis kz_resample_axis_y(const kz_resampler *r)
+{
+    return view_of(&r->y);
+}
+
 /* A source row, an output row, and the horizontally scaled rows that one output row reads. */
 size_t kz_resample_scratch(const kz_resampler *r)
 {

@@ -32,6 +32,17 @@ kz_resample_params kz_resample_centred(int src_width, int src_height, int dst_wi
 int kz_resample_open(kz_resampler **resampler, const kz_resample_params *params);
 void kz_resample_close(kz_resampler **resampler);
 
+/* One direction: dst[i] = Σ weights[i × taps + t] × src[first[i] + t], for who resamples elsewhere.
+ * The arrays are the resampler's. */
+typedef struct kz_resample_axis {
+    int length, taps; /* of dst */
+    const int *first;
+    const float *weights;
+} kz_resample_axis;
+
+kz_resample_axis kz_resample_axis_x(const kz_resampler *resampler);
+kz_resample_axis kz_resample_axis_y(const kz_resampler *resampler);
+
 /* Floats of scratch that one call of kz_resample_rows() needs. */
 size_t kz_resample_scratch(const kz_resampler *resampler);
 

@@ -1,0 +1,140 @@
+#include "cuda/device.h"
+
+#include "base/mem.h"
+#include "base/thread.h"
+
+/* Planes on the host are worked on by so many threads. */
+static int threads_of(const kz_device_params *params)
+{
+    return params->threads ? params->threads : kz_cpu_count();
+}
+
+static char *line_of(const kz_gpu_info *info)
+{
+    return kz_asprintf("CUDA, %s, compute capability %d.%d, %.0f GiB", info->name, info->major,
+                       info->minor, (double)info->memory / (1 << 30));
+}
+
+/* The kernels are compiled for each architecture, and the driver may compile them once more. */
+static char *identity_of(const kz_gpu_info *info)
+{
+    return kz_asprintf("%s %d.%d, driver %d", info->name, info->major, info->minor, info->driver);
+}
+
+static void cuda_close(kz_device **device)
+{
+    kz_device *d = *device;
+    if (!d)
+        return;
+    if (d->gpu)
+        kz_gpu_free(d->gpu, d->scratch);
+    kz_gpu_close(&d->gpu);
+    kz_pool_close(&d->pool);
+    kz_free(d->line);
+    kz_free(d->identity);
+    kz_free(d);
+    *device = NULL;
+}
+
+static int cuda_open(kz_device **device, const kz_device_params *params, kz_log *log)
+{
+    kz_device *d = *device = kz_alloc(1, sizeof(*d));
+    const kz_pool_params pool = {.threads = threads_of(params)};
+    if (!d)
+        return kz_fail_memory(log, "the device");
+    int error = kz_gpu_open(&d->gpu, params->index, log);
+    if (!error) {
+        d->line = line_of(kz_gpu_get_info(d->gpu));
+        d->identity = identity_of(kz_gpu_get_info(d->gpu));
+        error = d->line && d->identity ? kz_pool_open(&d->pool, &pool, log)
+                                       : kz_fail_memory(log, "the device");
+    }
+    if (error)
+        cuda_close(device);
+    return error;
+}
+
+static const char *cuda_describe(const kz_device *device)
+{
+    return device->line;
+}
+
+static const char *cuda_identity(const kz_device *device)
+{
+    return device->identity;
+}
+
+static int cuda_threads(const kz_device *device)
+{
+    return kz_pool_threads(device->pool);
+}
+
+/* The rest is for what others of the process, and CUDA itself, take in the meantime. */
+static size_t cuda_room(const kz_device *device)
+{
+    return kz_gpu_free_bytes(device->gpu) / 10 * 9;
+}
+
+/* What the host's part computes is the same on every CPU. */
+static enum kz_cpu_level cuda_level(const kz_device *device)
+{
+    (void)device;
+    return KZ_CPU_BASELINE;
+}
+
+static double cuda_peak(kz_device *device, enum kz_precision precision, double seconds)
+{
+    (void)device;
+    (void)precision;
+    (void)seconds;
+    return 0;
+}
+
+enum { COPY_BYTES = 256 << 20, MOST_COPIES = 1000 };
+
+static double cuda_bandwidth(kz_device *device, double seconds)
+{
+    char *block = kz_gpu_alloc(device->gpu, 2 * (size_t)COPY_BYTES);
+    double passed = 0, bytes = 0;
+    for (int i = 0; block && i < MOST_COPIES && passed < seconds; i++) {
+        kz_gpu_mark(device->gpu, 0);
+        kz_gpu_copy(device->gpu, block, block + COPY_BYTES, COPY_BYTES);
+        kz_gpu_mark(device->gpu, 1);
+        if (kz_gpu_wait(device->gpu))
+            break;
+        passed += kz_gpu_between(device->gpu);
+        bytes += 2.0 * COPY_BYTES;
+    }
+    kz_gpu_free(device->gpu, block);
+    return passed > 0 ? bytes / passed : 0;
+}
+
+static void cuda_each(kz_device *device, int items,
+                      void (*run)(void *context, int worker, int item), void *context)
+{
+    kz_pool_run(device->pool, items, run, context);
+}
+
+const kz_backend kz_backend_cuda = {
+    .name = "cuda",
+    .open = cuda_open,
+    .close = cuda_close,
+    .describe = cuda_describe,
+    .threads = cuda_threads,
+    .room = cuda_room,
+    .level = cuda_level,
+    .identity = cuda_identity,
+    .compile = kz_cuda_compile,
+    .close_plan = kz_cuda_close_plan,
+    .info = kz_cuda_info,
+    .need = kz_cuda_need,
+    .run = kz_cuda_run,
+    .layers = kz_cuda_layers,
+    .peak = cuda_peak,
+    .bandwidth = cuda_bandwidth,
+    .each = cuda_each,
+    .scale = kz_cuda_scale,
+    .open_canvas = kz_cuda_open_canvas,
+    .close_canvas = kz_cuda_close_canvas,
+    .scale_canvas = kz_cuda_scale_canvas,
+};

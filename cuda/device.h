@@ -1,0 +1,67 @@
+/* The CUDA back end's device, and what its plans share. */
+#ifndef KZ_CUDA_DEVICE_H
+#define KZ_CUDA_DEVICE_H
+
+#include "backend/backend.h"
+#include "base/pool.h"
+#include "cuda/gpu.h"
+#include "cuda/kernels/kernels.h"
+
+extern const kz_backend kz_backend_cuda;
+
+struct kz_device {
+    kz_gpu *gpu;
+    kz_pool *pool; /* for work on planes in host memory */
+    char *line, *identity;
+    void *scratch; /* of the device, for scaling */
+    size_t scratch_bytes;
+};
+
+struct kz_canvas {
+    kz_device *device;
+    kz_surface surface;
+};
+
+/* plan.c: as the back end's table says. */
+int kz_cuda_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
+                    const kz_plan_params *params, kz_log *log);
+void kz_cuda_close_plan(kz_plan **plan);
+void kz_cuda_info(const kz_plan *plan, kz_plan_info *info);
+kz_plan_need kz_cuda_need(const kz_device *device, const kz_graph *graph,
+                          const kz_plan_params *params);
+int kz_cuda_run(kz_plan *plan, const kz_run *run);
+int kz_cuda_layers(const kz_plan *plan, kz_layer *layers, int most);
+
+/* scale.c: the same. */
+int kz_cuda_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
+                  kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);
+int kz_cuda_open_canvas(kz_device *device, kz_canvas **canvas, int width, int height);
+void kz_cuda_close_canvas(kz_canvas **canvas);
+int kz_cuda_scale_canvas(kz_device *device, const kz_resampler *resampler, const kz_canvas *canvas,
+                         const kz_plane *dst, kz_levels dst_levels, const kz_rect *parts,
+                         int n_parts);
+
+/* A part of a plane in host memory as a surface of the device's, rows next to each other. */
+static inline kz_surface kz_surface_of(const kz_plane *plane, kz_rect part, void *data)
+{
+    return (kz_surface){.data = data,
+                        .pitch = (size_t)(part.x1 - part.x0) * (size_t)plane->bytes,
+                        .width = part.x1 - part.x0,
+                        .height = part.y1 - part.y0,
+                        .bytes = plane->bytes,
+                        .step = 1,
+                        .depth = plane->depth,
+                        .x = part.x0,
+                        .y = part.y0};
+}
+
+static inline size_t kz_surface_bytes(const kz_surface *s)
+{
+    return s->pitch * (size_t)s->height;
+}
+
+/* The surface's samples between the device and their place in the plane; on the stream. */
+void kz_surface_copy_in(kz_gpu *gpu, const kz_surface *surface, const kz_plane *plane);
+void kz_surface_copy_out(kz_gpu *gpu, const kz_surface *surface, const kz_plane *plane);
+
+#endif

@@ -1,0 +1,265 @@
+#include "cuda/gpu.h"
+
+#include <cstdio>
+#include <cstring>
+
+#include <cuda_runtime.h>
+
+extern "C" {
+#include "base/mem.h"
+}
+
+struct kz_gpu {
+    int index;
+    kz_gpu_info info;
+    cudaStream_t stream;
+    cudaEvent_t marks[KZ_GPU_MARKS];
+    cudaError_t error;
+};
+
+/* The oldest device that CUDA 13 compiles for. */
+enum { LEAST_CAPABILITY = 75 };
+
+/* Keeps the first failure; later ones mostly follow from it. */
+static void note(kz_gpu *gpu, cudaError_t error)
+{
+    if (gpu->error == cudaSuccess)
+        gpu->error = error;
+}
+
+/* The calling thread works with this device from here on. */
+static void use(const kz_gpu *gpu)
+{
+    cudaSetDevice(gpu->index);
+}
+
+static int refuse(char *why, size_t size, const char *text)
+{
+    std::snprintf(why, size, "%s", text);
+    return KZ_ERROR_FAILED;
+}
+
+/* Without a driver the runtime says "insufficient driver", as it does with an old one. */
+static int explain(cudaError_t error, char *why, size_t size)
+{
+    int driver = 0;
+    if (error == cudaErrorNoDevice)
+        return refuse(why, size, "the NVIDIA driver sees no device");
+    if (error == cudaErrorStubLibrary)
+        return refuse(why, size, "the CUDA toolkit's stub library is in the place of the driver's");
+    if (error != cudaErrorInsufficientDriver)
+        return refuse(why, size, cudaGetErrorString(error));
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+        return refuse(why, size, "no NVIDIA driver");
+    std::snprintf(why, size, "the NVIDIA driver knows CUDA %d.%d, which is older than %d.%d",
+                  driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+                  CUDART_VERSION % 1000 / 10);
+    return KZ_ERROR_FAILED;
+}
+
+int kz_gpu_check(int index, char *why, size_t size)
+{
+    int count = 0, major = 0, minor = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess)
+        return explain(error, why, size);
+    if (index >= count) {
+        std::snprintf(why, size, "there is no CUDA device %d: this machine has %d", index, count);
+        return KZ_ERROR_FAILED;
+    }
+    error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
+    if (error != cudaSuccess)
+        return explain(error, why, size);
+    if (major * 10 + minor >= LEAST_CAPABILITY)
+        return 0;
+    std::snprintf(why, size, "CUDA device %d has compute capability %d.%d: 7.5 is needed", index,
+                  major, minor);
+    return KZ_ERROR_FAILED;
+}
+
+static void fill_info(kz_gpu *gpu)
+{
+    cudaDeviceProp p;
+    kz_gpu_info *info = &gpu->info;
+    note(gpu, cudaGetDeviceProperties(&p, gpu->index));
+    if (gpu->error != cudaSuccess)
+        return;
+    std::snprintf(info->name, sizeof(info->name), "%s", p.name);
+    info->major = p.major;
+    info->minor = p.minor;
+    info->processors = p.multiProcessorCount;
+    info->shared_bytes = (int)p.sharedMemPerBlockOptin;
+    info->memory = p.totalGlobalMem;
+    note(gpu, cudaDriverGetVersion(&info->driver));
+    note(gpu, cudaRuntimeGetVersion(&info->runtime));
+}
+
+int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
+{
+    char why[256];
+    *gpu = nullptr;
+    if (kz_gpu_check(index, why, sizeof(why)))
+        return kz_fail(log, KZ_ERROR_FAILED, "cuda: %s", why);
+    kz_gpu *g = *gpu = (kz_gpu *)kz_alloc(1, sizeof(*g));
+    if (!g)
+        return kz_fail_memory(log, "the device");
+    g->index = index;
+    note(g, cudaSetDevice(index));
+    fill_info(g);
+    note(g, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking));
+    for (cudaEvent_t &mark : g->marks)
+        note(g, cudaEventCreate(&mark));
+    if (g->error == cudaSuccess)
+        return 0;
+    kz_fail(log, KZ_ERROR_FAILED, "cuda: device %d can't be used: %s", index,
+            cudaGetErrorString(g->error));
+    kz_gpu_close(gpu);
+    return KZ_ERROR_FAILED;
+}
+
+void kz_gpu_close(kz_gpu **gpu)
+{
+    kz_gpu *g = *gpu;
+    if (!g)
+        return;
+    use(g);
+    for (cudaEvent_t mark : g->marks)
+        if (mark)
+            cudaEventDestroy(mark);
+    if (g->stream)
+        cudaStreamDestroy(g->stream);
+    kz_free(g);
+    *gpu = nullptr;
+}
+
+const kz_gpu_info *kz_gpu_get_info(const kz_gpu *gpu)
+{
+    return &gpu->info;
+}
+
+size_t kz_gpu_free_bytes(kz_gpu *gpu)
+{
+    size_t free = 0, all = 0;
+    use(gpu);
+    note(gpu, cudaMemGetInfo(&free, &all));
+    return free;
+}
+
+/* A failed allocation is an ordinary result: the error that CUDA keeps of it is taken away. */
+static void *allocated(cudaError_t error, void *block)
+{
+    if (error == cudaSuccess)
+        return block;
+    cudaGetLastError();
+    return nullptr;
+}
+
+void *kz_gpu_alloc(kz_gpu *gpu, size_t bytes)
+{
+    void *block = nullptr;
+    use(gpu);
+    return allocated(cudaMalloc(&block, bytes ? bytes : 1), block);
+}
+
+void kz_gpu_free(kz_gpu *gpu, void *block)
+{
+    if (!block)
+        return;
+    use(gpu);
+    kz_gpu_wait(gpu);
+    cudaFree(block);
+}
+
+void *kz_gpu_alloc_host(kz_gpu *gpu, size_t bytes)
+{
+    void *block = nullptr;
+    use(gpu);
+    return allocated(cudaMallocHost(&block, bytes ? bytes : 1), block);
+}
+
+void kz_gpu_free_host(kz_gpu *gpu, void *block)
+{
+    if (!block)
+        return;
+    use(gpu);
+    kz_gpu_wait(gpu);
+    cudaFreeHost(block);
+}
+
+void *kz_gpu_stream(kz_gpu *gpu)
+{
+    use(gpu);
+    return gpu->stream;
+}
+
+/* CUDA's pitches are unsigned: rows that run upwards are copied one by one. */
+void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *host,
+                    ptrdiff_t host_pitch, size_t bytes, int rows)
+{
+    use(gpu);
+    if (host_pitch >= (ptrdiff_t)bytes) {
+        note(gpu, cudaMemcpy2DAsync(device, device_pitch, host, (size_t)host_pitch, bytes,
+                                    (size_t)rows, cudaMemcpyHostToDevice, gpu->stream));
+        return;
+    }
+    for (int y = 0; y < rows; y++)
+        note(gpu, cudaMemcpyAsync((char *)device + (size_t)y * device_pitch,
+                                  (const char *)host + y * host_pitch, bytes,
+                                  cudaMemcpyHostToDevice, gpu->stream));
+}
+
+void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
+                     size_t device_pitch, size_t bytes, int rows)
+{
+    use(gpu);
+    if (host_pitch >= (ptrdiff_t)bytes) {
+        note(gpu, cudaMemcpy2DAsync(host, (size_t)host_pitch, device, device_pitch, bytes,
+                                    (size_t)rows, cudaMemcpyDeviceToHost, gpu->stream));
+        return;
+    }
+    for (int y = 0; y < rows; y++)
+        note(gpu, cudaMemcpyAsync((char *)host + y * host_pitch,
+                                  (const char *)device + (size_t)y * device_pitch, bytes,
+                                  cudaMemcpyDeviceToHost, gpu->stream));
+}
+
+void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes)
+{
+    use(gpu);
+    note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->stream));
+}
+
+void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes)
+{
+    use(gpu);
+    note(gpu, cudaMemsetAsync(device, 0, bytes, gpu->stream));
+}
+
+int kz_gpu_wait(kz_gpu *gpu)
+{
+    use(gpu);
+    note(gpu, cudaGetLastError());
+    note(gpu, cudaStreamSynchronize(gpu->stream));
+    return gpu->error == cudaSuccess ? 0 : KZ_ERROR_FAILED;
+}
+
+const char *kz_gpu_error(const kz_gpu *gpu)
+{
+    return gpu->error == cudaSuccess ? "" : cudaGetErrorString(gpu->error);
+}
+
+void kz_gpu_mark(kz_gpu *gpu, int mark)
+{
+    use(gpu);
+    note(gpu, cudaEventRecord(gpu->marks[mark], gpu->stream));
+}
+
+double kz_gpu_between(kz_gpu *gpu)
+{
+    float milliseconds = 0;
+    use(gpu);
+    note(gpu, cudaEventElapsedTime(&milliseconds, gpu->marks[0], gpu->marks[1]));
+    return (double)milliseconds / 1000;
+}

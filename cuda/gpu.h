@@ -1,0 +1,75 @@
+/* One CUDA device: memory, copies, one stream of work in order. Two implementations: gpu.cu on the
+ * CUDA runtime, twin/gpu.cpp in host memory for tests. Thread-safe as kz_device is: one caller at a
+ * time. */
+#ifndef KZ_CUDA_GPU_H
+#define KZ_CUDA_GPU_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/log.h"
+
+typedef struct kz_gpu kz_gpu;
+
+typedef struct kz_gpu_info {
+    char name[256];
+    int major, minor;    /* compute capability */
+    int processors;      /* streaming multiprocessors */
+    int shared_bytes;    /* that a block may have at most */
+    int driver, runtime; /* versions as CUDA writes them: 13020 is 13.2 */
+    size_t memory;       /* bytes in all */
+} kz_gpu_info;
+
+/* Whether device `index` can be used: 0, or KZ_ERROR_FAILED with a few words why not. */
+int kz_gpu_check(int index, char *why, size_t size);
+
+/* 0, KZ_ERROR_MEMORY or KZ_ERROR_FAILED (reported). */
+int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log);
+void kz_gpu_close(kz_gpu **gpu); /* NULL is legal */
+const kz_gpu_info *kz_gpu_get_info(const kz_gpu *gpu);
+
+/* Bytes of the device's memory that are free now. */
+size_t kz_gpu_free_bytes(kz_gpu *gpu);
+
+/* Device memory, aligned to 256 bytes, not cleared; NULL when it is short. */
+void *kz_gpu_alloc(kz_gpu *gpu, size_t bytes);
+void kz_gpu_free(kz_gpu *gpu, void *block); /* NULL is legal; waits for the stream */
+
+/* Host memory that the device copies from and to at full speed; NULL when it is short. */
+void *kz_gpu_alloc_host(kz_gpu *gpu, size_t bytes);
+void kz_gpu_free_host(kz_gpu *gpu, void *block);
+
+/* The stream that kernels are launched on: a cudaStream_t. */
+void *kz_gpu_stream(kz_gpu *gpu);
+
+/* On the stream, in order with kernels: `rows` rows of `bytes`, which lie `pitch` apart. Host
+ * memory must stay as it is until kz_gpu_wait(). */
+void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *host,
+                    ptrdiff_t host_pitch, size_t bytes, int rows);
+void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
+                     size_t device_pitch, size_t bytes, int rows);
+/* Within the device. */
+void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes);
+void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes);
+
+/* Waits until all that was asked for is done. 0, or KZ_ERROR_FAILED when any of it failed, now and
+ * ever after (kz_gpu_error() says why). */
+int kz_gpu_wait(kz_gpu *gpu);
+
+/* The first failure in CUDA's words; "" where there was none. */
+const char *kz_gpu_error(const kz_gpu *gpu);
+
+/* Seconds that the stream has worked between two marks; kz_gpu_wait() first. */
+enum { KZ_GPU_MARKS = 2 };
+void kz_gpu_mark(kz_gpu *gpu, int mark);
+double kz_gpu_between(kz_gpu *gpu);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,55 @@
+#include "cuda/kernels/conv_plain.cuh"
+
+using conv_plain::OUTPUTS;
+
+static int width_of(const kz_conv_task *t)
+{
+    return (t->out.channels + OUTPUTS - 1) / OUTPUTS * OUTPUTS;
+}
+
+size_t kz_cuda_conv_plain_count(const kz_conv_task *t)
+{
+    return (size_t)(t->phases ? 4 : 1) * (size_t)(t->kernel * t->kernel) * (size_t)t->in.channels *
+           (size_t)width_of(t);
+}
+
+void kz_cuda_conv_plain_pack(const kz_conv_task *t, const float *weights, float *packed)
+{
+    const size_t outputs = (size_t)t->out.channels, inputs = (size_t)t->in.channels;
+    const size_t taps = (size_t)(t->kernel * t->kernel);
+    for (size_t phase = 0; phase < (t->phases ? 4 : 1); phase++)
+        for (size_t tap = 0; tap < taps; tap++)
+            for (size_t in = 0; in < inputs; in++)
+                for (size_t out = 0; out < (size_t)width_of(t); out++)
+                    *packed++ = out < outputs
+                                    ? weights[((phase * outputs + out) * inputs + in) * taps + tap]
+                                    : 0;
+}
+
+void kz_cuda_conv_plain(kz_gpu *gpu, const kz_conv_task *t)
+{
+    const size_t threads =
+        (size_t)(width_of(t) / OUTPUTS) * (size_t)t->in.width * (size_t)t->in.height;
+    const dim3 grid((unsigned)((threads + conv_plain::THREADS - 1) / conv_plain::THREADS), 1,
+                    t->phases ? 4 : 1);
+    kz_launch(gpu, conv_plain::run, grid, dim3(conv_plain::THREADS), 0, *t);
+}
+
+bool kz_cuda_conv_last_fits(const kz_conv_task *t)
+{
+    return t->in.element != KZ_ELEMENT_FP32 && t->in.channels % 8 == 0 &&
+           (size_t)t->in.data % 16 == 0 && t->in.pixel % 8 == 0 && t->out.channels == 1 &&
+           t->kernel == 3 && t->pad_top == 1 && t->pad_left == 1 && !t->phases;
+}
+
+void kz_cuda_conv_last(kz_gpu *gpu, const kz_conv_task *t)
+{
+    using namespace conv_last;
+    const dim3 grid((unsigned)(t->in.width + COLUMNS - 1) / COLUMNS,
+                    (unsigned)(t->in.height + ROWS - 1) / ROWS);
+    const size_t shared = ACROSS * DOWN * sizeof(uint4);
+    if (t->in.element == KZ_ELEMENT_FP16)
+        kz_launch(gpu, run<kz_fp16>, grid, dim3(COLUMNS, ROWS), shared, *t);
+    else
+        kz_launch(gpu, run<kz_bf16>, grid, dim3(COLUMNS, ROWS), shared, *t);
+}

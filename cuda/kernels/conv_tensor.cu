@@ -1,0 +1,116 @@
+#include "cuda/kernels/conv_tensor.cuh"
+
+#include <cstring>
+
+using namespace conv_tensor;
+
+static int kernel_of(const kz_conv_task *t)
+{
+    return t->phases ? 2 : t->kernel;
+}
+
+int kz_cuda_conv_tensor_group(int channels, int shared_bytes)
+{
+    if (channels <= 16)
+        return 16;
+    return channels <= 32 || room<3, 64>::bytes > shared_bytes ? 32 : 64;
+}
+
+static int groups_of(const kz_conv_task *t)
+{
+    return (t->out.channels + t->group - 1) / t->group;
+}
+
+static bool is_wide(const kz_view *v)
+{
+    return v->element != KZ_ELEMENT_FP32;
+}
+
+/* What is read and written 16 bytes at a time begins at a multiple of them. */
+static bool is_aligned(const kz_view *v)
+{
+    return !is_wide(v) || ((size_t)v->data % 16 == 0 && v->pixel % 8 == 0 && v->channels % 8 == 0);
+}
+
+bool kz_cuda_conv_tensor_fits(const kz_conv_task *t)
+{
+    bool fits = is_wide(&t->in) && t->in.channels % CHUNK == 0 && is_aligned(&t->in) &&
+                is_aligned(&t->out) && t->kernel == (t->phases ? 2 : 3) && t->pad_top == 1 &&
+                t->pad_left == 1;
+    for (int i = 0; i < t->n_residuals; i++)
+        fits = fits && is_aligned(&t->residuals[i]) && !t->phases;
+    return fits;
+}
+
+size_t kz_cuda_conv_tensor_count(const kz_conv_task *t)
+{
+    const int kernel = kernel_of(t);
+    return (size_t)(t->phases ? 4 : 1) * (size_t)(groups_of(t) * t->group) *
+           (size_t)t->in.channels * (size_t)(kernel * kernel);
+}
+
+static void set_element(enum kz_element element, void *to, float value)
+{
+    if (element == KZ_ELEMENT_FP16)
+        kz_set((kz_fp16 *)to, value);
+    else
+        kz_set((kz_bf16 *)to, value);
+}
+
+/* [phase][group][chunk][tap][half of the chunk][output channel][8] */
+void kz_cuda_conv_tensor_pack(const kz_conv_task *t, const float *weights, void *packed)
+{
+    const int kernel = kernel_of(t), taps = kernel * kernel, group = t->group;
+    const int inputs = t->in.channels, outputs = t->out.channels;
+    char *to = (char *)packed;
+    for (int phase = 0; phase < (t->phases ? 4 : 1); phase++)
+        for (int first = 0; first < groups_of(t) * group; first += group)
+            for (int chunk = 0; chunk < inputs / CHUNK; chunk++)
+                for (int tap = 0; tap < taps; tap++)
+                    for (int i = 0; i < 2 * group * 8; i++, to += 2) {
+                        const int in = chunk * CHUNK + i / (group * 8) * 8 + i % 8;
+                        const int out = first + i / 8 % group;
+                        const size_t at =
+                            (((size_t)phase * (size_t)outputs + (size_t)out) * (size_t)inputs +
+                             (size_t)in) *
+                                (size_t)taps +
+                            (size_t)tap;
+                        set_element(t->in.element, to, out < outputs ? weights[at] : 0);
+                    }
+}
+
+template <class T, int KERNEL, int GROUP> static void launch(kz_gpu *gpu, const kz_conv_task *t)
+{
+    const dim3 grid((unsigned)(t->in.width + TILE_COLUMNS - 1) / TILE_COLUMNS,
+                    (unsigned)(t->in.height + TILE_ROWS - 1) / TILE_ROWS,
+                    (unsigned)(groups_of(t) * (t->phases ? 4 : 1)));
+    kz_launch(gpu, run<T, KERNEL, GROUP>, grid, dim3(THREADS), room<KERNEL, GROUP>::bytes, *t);
+}
+
+template <class T, int KERNEL> static void launch_group(kz_gpu *gpu, const kz_conv_task *t)
+{
+    switch (t->group) {
+    case 16:
+        return launch<T, KERNEL, 16>(gpu, t);
+    case 32:
+        return launch<T, KERNEL, 32>(gpu, t);
+    default:
+        return launch<T, KERNEL, 64>(gpu, t);
+    }
+}
+
+template <class T> static void launch_kernel(kz_gpu *gpu, const kz_conv_task *t)
+{
+    if (t->phases)
+        launch_group<T, 2>(gpu, t);
+    else
+        launch_group<T, 3>(gpu, t);
+}
+
+void kz_cuda_conv_tensor(kz_gpu *gpu, const kz_conv_task *task)
+{
+    if (task->in.element == KZ_ELEMENT_FP16)
+        launch_kernel<kz_fp16>(gpu, task);
+    else
+        launch_kernel<kz_bf16>(gpu, task);
+}

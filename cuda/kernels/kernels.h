@@ -1,0 +1,134 @@
+/* What runs on the device, as C functions that put one kernel each on its stream. Pointers are into
+ * device memory unless a name says otherwise; failures show in kz_gpu_wait(). */
+#ifndef KZ_CUDA_KERNELS_KERNELS_H
+#define KZ_CUDA_KERNELS_KERNELS_H
+
+#include "cuda/gpu.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "pixel/levels.h"
+#include "pixel/tone.h"
+
+enum kz_element { KZ_ELEMENT_FP32, KZ_ELEMENT_FP16, KZ_ELEMENT_BF16 };
+
+static inline size_t kz_element_bytes(enum kz_element element)
+{
+    return element == KZ_ELEMENT_FP32 ? 4 : 2;
+}
+
+/* A value of the network, or a slice of a wider one's channels: [height][width][pixel], of which
+ * `channels` are its own. */
+typedef struct kz_view {
+    void *data; /* its first channel of the first pixel */
+    enum kz_element element;
+    int channels, pixel; /* elements: its own, and from one pixel to the next */
+    int width, height;
+} kz_view;
+
+/* A plane of samples on the device. */
+typedef struct kz_surface {
+    void *data;
+    size_t pitch;      /* bytes from one row to the next */
+    int width, height; /* samples */
+    int bytes;         /* as kz_plane's */
+    int step;          /* samples from one to the next: 1; 2: interleaved chroma */
+    int depth, shift;  /* significant bits, and zero bits below them (P010: 10 and 6) */
+    int x, y;          /* where its first sample lies in the picture: dither hangs on that */
+} kz_surface;
+
+/* Code values of the rectangle at (x, y) as large as `dst` to numbers: as kz_levels_load(). `dst`
+ * is fp32 with one channel. */
+void kz_cuda_load(kz_gpu *gpu, const kz_surface *src, kz_levels levels, int x, int y,
+                  const kz_view *dst);
+
+/* Numbers to code values with the dither of kz_levels_store(), through the curve (of device memory,
+ * NULL: none). Sample (x, y) of `src` (fp32, one channel) becomes that of `part`'s corner;
+ * `part` lies in `dst`. */
+void kz_cuda_store(kz_gpu *gpu, const kz_view *src, int x, int y, const kz_tone *tone,
+                   const kz_surface *dst, kz_levels levels, kz_rect part);
+
+/* ---- convolutions ---- */
+
+enum { KZ_CONV_MOST_RESIDUALS = 4 };
+
+/* out = act(conv(in) + bias) + Σ coef × residual, computed in fp32, stored as out's element. Stride
+ * 1, zeros outside. With `phases`, it is nearest-neighbour ×2 and a 3×3 convolution: `out` is twice
+ * as large, and kernel is 2, as KZ_OP_PHASE_CONV's. */
+typedef struct kz_conv_task {
+    kz_view in, out;
+    kz_view residuals[KZ_CONV_MOST_RESIDUALS]; /* of out's size and channels */
+    float coefs[KZ_CONV_MOST_RESIDUALS];
+    int n_residuals;
+    int kernel, pad_top, pad_left;
+    bool phases;
+    int group;           /* of kz_cuda_conv_tensor_group() */
+    const void *weights; /* packed for the kernel that runs */
+    const float *bias;   /* [out channels, rounded up to 64] */
+    const float *slopes; /* the same: x < 0 ? slope x : x; NULL: no activation */
+} kz_conv_task;
+
+/* Tensor cores: in has fp16 or bf16 elements, its channels are a multiple of 16 and begin at a
+ * multiple of 8, as out's and the residuals' do where those have 16 bits, kernel is 3 with pads of
+ * 1, or phases. */
+bool kz_cuda_conv_tensor_fits(const kz_conv_task *task);
+/* Output channels that one block makes, on a device with so much shared memory for a block. */
+int kz_cuda_conv_tensor_group(int channels, int shared_bytes);
+/* Elements of 16 bits that the weights take, and writes them there, in host memory; `weights` as in
+ * kz_node. */
+size_t kz_cuda_conv_tensor_count(const kz_conv_task *task);
+void kz_cuda_conv_tensor_pack(const kz_conv_task *task, const float *weights, void *packed);
+void kz_cuda_conv_tensor(kz_gpu *gpu, const kz_conv_task *task);
+
+/* One channel out of many: in has 16-bit elements, channels a multiple of 8, kernel 3, pads 1. */
+bool kz_cuda_conv_last_fits(const kz_conv_task *task);
+/* Plain: anything. Weights of both are fp32; so many floats. */
+size_t kz_cuda_conv_plain_count(const kz_conv_task *task);
+void kz_cuda_conv_plain_pack(const kz_conv_task *task, const float *weights, float *packed);
+void kz_cuda_conv_last(kz_gpu *gpu, const kz_conv_task *task);
+void kz_cuda_conv_plain(kz_gpu *gpu, const kz_conv_task *task);
+
+/* ---- the rest ---- */
+
+enum { KZ_SUM_MOST = 8 };
+
+/* What a sum adds up: `coef` × `view`, seen at its place. */
+typedef struct kz_term {
+    kz_view view;
+    float coef;
+    int factor;    /* out is so many times as large */
+    bool shuffled; /* pixel shuffle by factor, else nearest-neighbour */
+} kz_term;
+
+/* out = act(Σ terms): also copies, enlarges, shuffles and activates. */
+typedef struct kz_sum_task {
+    kz_view out;
+    kz_term terms[KZ_SUM_MOST];
+    int n_terms;
+    const float *slopes; /* [out channels]; NULL: no activation */
+} kz_sum_task;
+
+void kz_cuda_sum(kz_gpu *gpu, const kz_sum_task *task);
+
+/* One direction of a resampling: dst[i] = Σ weights[i × taps + t] × src[first[i] + t]. */
+typedef struct kz_cuda_axis {
+    const int *first;
+    const float *weights;
+    int taps;
+} kz_cuda_axis;
+
+/* All rows of `src`, scaled horizontally to the width of `dst`, fp32, of as many rows. */
+void kz_cuda_scale_rows(kz_gpu *gpu, const kz_surface *src, kz_levels levels,
+                        const kz_cuda_axis *axis, const kz_view *dst);
+/* Scales these vertically, and stores as kz_cuda_store() does; the first of them is row `first` in
+ * the axis' terms. */
+void kz_cuda_scale_columns(kz_gpu *gpu, const kz_view *src, int first, const kz_cuda_axis *axis,
+                           const kz_surface *dst, kz_levels levels);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

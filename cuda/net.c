@@ -1,0 +1,156 @@
+#include "cuda/net.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+struct kz_net {
+    kz_gpu *gpu;
+    kz_program program;
+    char *constants, *arena; /* of the device */
+};
+
+static int upload_constants(kz_net *n, const kz_graph *graph)
+{
+    const size_t bytes = n->program.constant_bytes;
+    void *packed = kz_alloc_raw(bytes, 1);
+    if (!packed)
+        return KZ_ERROR_MEMORY;
+    kz_program_pack(&n->program, graph, packed);
+    kz_gpu_copy_in(n->gpu, n->constants, bytes, packed, (ptrdiff_t)bytes, bytes, 1);
+    const int error = kz_gpu_wait(n->gpu);
+    kz_free(packed);
+    return error;
+}
+
+int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_program_params *params,
+                kz_log *log)
+{
+    kz_net *n = *net = kz_alloc(1, sizeof(*n));
+    if (!n)
+        return KZ_ERROR_MEMORY;
+    n->gpu = gpu;
+    int error = kz_program_open(&n->program, graph, params, log);
+    if (error) {
+        kz_net_close(net);
+        return error;
+    }
+    n->constants = kz_gpu_alloc(gpu, n->program.constant_bytes);
+    n->arena = kz_gpu_alloc(gpu, n->program.arena_bytes);
+    error = n->constants && n->arena ? upload_constants(n, graph) : KZ_ERROR_MEMORY;
+    if (error == KZ_ERROR_FAILED)
+        kz_fail(log, error, "cuda: weights can't be copied: %s", kz_gpu_error(gpu));
+    if (error)
+        kz_net_close(net);
+    return error;
+}
+
+void kz_net_close(kz_net **net)
+{
+    kz_net *n = *net;
+    if (!n)
+        return;
+    kz_gpu_free(n->gpu, n->constants);
+    kz_gpu_free(n->gpu, n->arena);
+    kz_program_close(&n->program);
+    kz_free(n);
+    *net = NULL;
+}
+
+static size_t memory_of(const kz_program *p)
+{
+    return p->arena_bytes + p->constant_bytes;
+}
+
+size_t kz_net_memory(const kz_net *net)
+{
+    return memory_of(&net->program);
+}
+
+size_t kz_net_need(const kz_graph *graph, const kz_program_params *params)
+{
+    kz_program program;
+    if (kz_program_open(&program, graph, params, NULL))
+        return (size_t)-1;
+    const size_t bytes = memory_of(&program);
+    kz_program_close(&program);
+    return bytes;
+}
+
+/* ---- run ---- */
+
+struct tile_run {
+    kz_net *net;
+    const kz_view *input;
+};
+
+static kz_view view_of(const struct tile_run *t, const kz_place *place)
+{
+    return kz_place_view(place, t->net->arena, t->input, t->input->width, t->input->height);
+}
+
+static const float *floats_at(const kz_net *n, size_t offset)
+{
+    return offset == (size_t)-1 ? NULL : (const float *)(n->constants + offset);
+}
+
+static void run_conv(const struct tile_run *t, const kz_step *s)
+{
+    kz_conv_task task = s->conv;
+    task.in = view_of(t, &s->in);
+    task.out = view_of(t, &s->out);
+    for (int i = 0; i < s->n_others; i++)
+        task.residuals[i] = view_of(t, &s->others[i]);
+    task.weights = t->net->constants + s->weights;
+    task.bias = floats_at(t->net, s->bias);
+    task.slopes = floats_at(t->net, s->slopes);
+    s->run(t->net->gpu, &task);
+}
+
+static void run_sum(const struct tile_run *t, const kz_step *s)
+{
+    kz_sum_task task = {
+        .out = view_of(t, &s->out), .n_terms = s->n_others, .slopes = floats_at(t->net, s->slopes)};
+    for (int i = 0; i < s->n_others; i++) {
+        task.terms[i] = s->terms[i];
+        task.terms[i].view = view_of(t, &s->others[i]);
+    }
+    kz_cuda_sum(t->net->gpu, &task);
+}
+
+static void run_step(const struct tile_run *t, const kz_step *s)
+{
+    if (s->kind == KZ_STEP_CONV)
+        run_conv(t, s);
+    else
+        run_sum(t, s);
+}
+
+kz_view kz_net_run(kz_net *n, const kz_view *input)
+{
+    const struct tile_run t = {n, input};
+    for (int i = 0; i < n->program.n_steps; i++)
+        run_step(&t, &n->program.steps[i]);
+    return view_of(&t, &n->program.output);
+}
+
+int kz_net_layers(kz_net *n, const kz_view *input, kz_layer *layers, int most)
+{
+    const struct tile_run t = {n, input};
+    const double pixels = (double)input->width * input->height;
+    int count = 0;
+    for (int i = 0; i < n->program.n_steps && count < most; i++, count++) {
+        const kz_step *s = &n->program.steps[i];
+        kz_gpu_mark(n->gpu, 0);
+        run_step(&t, s);
+        kz_gpu_mark(n->gpu, 1);
+        if (kz_gpu_wait(n->gpu))
+            return 0;
+        layers[count] = (kz_layer){.kernel = s->kernel,
+                                   .macs = s->macs * pixels,
+                                   .executed = s->macs * pixels,
+                                   .seconds = kz_gpu_between(n->gpu)};
+        memcpy(layers[count].name, s->layer, sizeof(layers[count].name));
+    }
+    return count;
+}

@@ -1,0 +1,26 @@
+/* A graph on the device: its program, constants and arena. */
+#ifndef KZ_CUDA_NET_H
+#define KZ_CUDA_NET_H
+
+#include "cuda/program.h"
+
+typedef struct kz_net kz_net;
+
+/* 0, KZ_ERROR_MEMORY (not reported: a smaller tile may fit) or KZ_ERROR_FAILED (reported). */
+int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_program_params *params,
+                kz_log *log);
+void kz_net_close(kz_net **net); /* NULL is legal */
+
+/* Bytes of device memory: arena and constants. */
+size_t kz_net_memory(const kz_net *net);
+/* The same without opening; (size_t)-1 when memory is short even for finding out. */
+size_t kz_net_need(const kz_graph *graph, const kz_program_params *params);
+
+/* Puts all steps on the stream. `input` is the graph's first value, of the tile's size: fp32 where
+ * that has one channel, else as another net's output. Returns the output, in the net's arena. */
+kz_view kz_net_run(kz_net *net, const kz_view *input);
+
+/* Fills at most `most` layers with the times of a run over what `input` is. */
+int kz_net_layers(kz_net *net, const kz_view *input, kz_layer *layers, int most);
+
+#endif

@@ -1,0 +1,311 @@
+/* A network before it enlarges runs on whole tiles, and behind that on bands of their rows
+ * (backend/split.h): no value of the 4× picture with 64 channels is ever whole in memory. */
+#include <string.h>
+
+#include "backend/split.h"
+#include "base/mem.h"
+#include "cuda/device.h"
+#include "cuda/net.h"
+
+/* Pixels of a band, halo included, where the tile is larger: enough to fill any device, 1 GiB for
+ * 64 channels of 16 bits at the fourfold size. Tests have smaller ones. */
+#ifndef KZ_BAND_PIXELS
+#define KZ_BAND_PIXELS (1 << 19)
+#endif
+
+struct kz_plan {
+    kz_device *device;
+    kz_net *head, *tail; /* tail may be NULL */
+    int reach;           /* of the tail */
+    int scale;
+    int tile_width, tile_height;
+    size_t band_pixels;
+    kz_plan_info info;
+    /* Of the device: the tile's samples, the same as numbers, what comes out as samples, a curve.
+     */
+    char *samples, *input, *output;
+    kz_tone *tone;
+    kz_tone tone_there; /* what it has */
+    bool has_tone;
+};
+
+/* ---- compile ---- */
+
+/* The precision that runs, or KZ_ERROR_USAGE (reported). */
+static int resolve_precision(const kz_device *d, enum kz_precision asked, kz_log *log)
+{
+    const kz_gpu_info *info = kz_gpu_get_info(d->gpu);
+    if (asked == KZ_PRECISION_BF16 && info->major < 8)
+        return kz_fail(log, KZ_ERROR_USAGE, "%s has no bf16: use fp16", info->name);
+    return asked == KZ_PRECISION_AUTO ? KZ_PRECISION_FP16 : (int)asked;
+}
+
+/* Bands of a tile, of at most so many pixels; larger ones only where the halo leaves no choice. */
+static kz_tiling split_bands(int width, int height, int halo, size_t pixels)
+{
+    kz_tiling bands, more;
+    kz_tiling_split(&bands, width, height, 1, 1, halo);
+    for (int rows = 2; (size_t)bands.tile_width * (size_t)bands.tile_height > pixels &&
+                       kz_tiling_split(&more, width, height, 1, rows, halo);
+         rows++)
+        bands = more;
+    return bands;
+}
+
+struct sizes {
+    kz_program_params head, tail;
+    kz_tiling bands;
+    size_t tile_pixels, band_pixels; /* band: what comes out at once */
+};
+
+static struct sizes sizes_of(const kz_device *device, const kz_plan_params *params,
+                             enum kz_precision precision, const kz_graph *tail)
+{
+    const int shared_bytes = kz_gpu_get_info(device->gpu)->shared_bytes;
+    struct sizes s = {.head = {params->tile_width, params->tile_height, precision, shared_bytes},
+                      .tile_pixels = (size_t)params->tile_width * (size_t)params->tile_height};
+    s.band_pixels = s.tile_pixels;
+    s.tail = s.head;
+    if (!tail)
+        return s;
+    s.bands =
+        split_bands(params->tile_width, params->tile_height, kz_graph_reach(tail), KZ_BAND_PIXELS);
+    s.tail.height = s.bands.tile_height;
+    s.band_pixels = (size_t)s.tail.width * (size_t)s.tail.height;
+    return s;
+}
+
+static size_t own_bytes(const struct sizes *s, int scale)
+{
+    return s->tile_pixels * 2 * sizeof(float) +
+           s->band_pixels * (size_t)(scale * scale) * sizeof(float) + sizeof(kz_tone);
+}
+
+static int open_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
+                     const struct sizes *sizes, kz_log *log)
+{
+    kz_gpu *gpu = p->device->gpu;
+    int error = kz_net_open(&p->head, gpu, head, &sizes->head, log);
+    if (!error && tail)
+        error = kz_net_open(&p->tail, gpu, tail, &sizes->tail, log);
+    return error;
+}
+
+static int open_buffers(kz_plan *p, const struct sizes *s)
+{
+    kz_gpu *gpu = p->device->gpu;
+    p->samples = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
+    p->input = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
+    p->output = kz_gpu_alloc(gpu, s->band_pixels * (size_t)(p->scale * p->scale) * sizeof(float));
+    p->tone = kz_gpu_alloc(gpu, sizeof(*p->tone));
+    return p->samples && p->input && p->output && p->tone ? 0 : KZ_ERROR_MEMORY;
+}
+
+static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, const kz_graph *tail)
+{
+    p->tile_width = s->head.width;
+    p->tile_height = s->head.height;
+    p->band_pixels = s->band_pixels;
+    p->reach = tail ? kz_graph_reach(tail) : 0;
+    p->info.shared = p->info.any_size = true;
+    p->info.memory =
+        own_bytes(s, p->scale) + kz_net_memory(p->head) + (p->tail ? kz_net_memory(p->tail) : 0);
+    p->info.macs = kz_graph_macs(head) * (double)s->tile_pixels;
+    if (tail)
+        p->info.macs += kz_graph_macs(tail) * s->bands.rows * (double)s->band_pixels;
+}
+
+static int compile_parts(kz_plan *p, const kz_graph *head, const kz_graph *tail,
+                         const kz_plan_params *params, kz_log *log)
+{
+    const struct sizes sizes = sizes_of(p->device, params, p->info.precision, tail);
+    int error = open_nets(p, head, tail, &sizes, log);
+    if (!error)
+        error = open_buffers(p, &sizes);
+    if (error == KZ_ERROR_MEMORY)
+        return kz_fail_memory(log, "the network on the device");
+    if (!error)
+        fill_info(p, &sizes, head, tail);
+    return error;
+}
+
+int kz_cuda_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
+                    const kz_plan_params *params, kz_log *log)
+{
+    kz_graph *head = NULL, *tail = NULL;
+    kz_plan *p = *plan = kz_alloc(1, sizeof(*p));
+    if (!p)
+        return kz_fail_memory(log, "the plan");
+    p->device = device;
+    p->scale = graph->nodes[graph->output].scale;
+    const int precision = resolve_precision(device, params->precision, log);
+    int error = precision < 0 ? precision : 0;
+    p->info.precision = error ? KZ_PRECISION_AUTO : (enum kz_precision)precision;
+    if (!error && kz_graph_split(graph, &head, &tail))
+        error = kz_fail_memory(log, "the network");
+    if (!error)
+        error = compile_parts(p, head, tail, params, log);
+    kz_graph_close(&head);
+    kz_graph_close(&tail);
+    if (error)
+        kz_cuda_close_plan(plan);
+    return error;
+}
+
+void kz_cuda_close_plan(kz_plan **plan)
+{
+    kz_plan *p = *plan;
+    if (!p)
+        return;
+    kz_gpu *gpu = p->device->gpu;
+    kz_net_close(&p->head);
+    kz_net_close(&p->tail);
+    kz_gpu_free(gpu, p->samples);
+    kz_gpu_free(gpu, p->input);
+    kz_gpu_free(gpu, p->output);
+    kz_gpu_free(gpu, p->tone);
+    kz_free(p);
+    *plan = NULL;
+}
+
+void kz_cuda_info(const kz_plan *plan, kz_plan_info *info)
+{
+    *info = plan->info;
+}
+
+kz_plan_need kz_cuda_need(const kz_device *device, const kz_graph *graph,
+                          const kz_plan_params *params)
+{
+    kz_graph *head = NULL, *tail = NULL;
+    kz_plan_need need = {.bytes = (size_t)-1, .shared = true};
+    const int precision = resolve_precision(device, params->precision, NULL);
+    if (kz_graph_split(graph, &head, &tail))
+        return need;
+    const struct sizes sizes = sizes_of(
+        device, params, precision < 0 ? KZ_PRECISION_FP16 : (enum kz_precision)precision, tail);
+    const size_t first = kz_net_need(head, &sizes.head);
+    const size_t second = tail ? kz_net_need(tail, &sizes.tail) : 0;
+    if (first != (size_t)-1 && second != (size_t)-1)
+        need.bytes = first + second + own_bytes(&sizes, graph->nodes[graph->output].scale);
+    kz_graph_close(&head);
+    kz_graph_close(&tail);
+    return need;
+}
+
+/* ---- run ---- */
+
+static void upload_tone(kz_plan *p, const kz_tone *tone)
+{
+    if (!tone || (p->has_tone && memcmp(tone, &p->tone_there, sizeof(*tone)) == 0))
+        return;
+    p->tone_there = *tone;
+    p->has_tone = true;
+    kz_gpu_copy_in(p->device->gpu, p->tone, sizeof(*tone), &p->tone_there, sizeof(*tone),
+                   sizeof(*tone), 1);
+}
+
+static kz_view load_tile(kz_plan *p, const kz_run *run, kz_tile tile)
+{
+    kz_gpu *gpu = p->device->gpu;
+    const kz_rect part = {tile.x, tile.y, tile.x + tile.width, tile.y + tile.height};
+    const kz_surface samples = kz_surface_of(run->src, part, p->samples);
+    const kz_view input = {p->input, KZ_ELEMENT_FP32, 1, 1, tile.width, tile.height};
+    kz_surface_copy_in(gpu, &samples, run->src);
+    kz_cuda_load(gpu, &samples, run->src_levels, 0, 0, &input);
+    return input;
+}
+
+/* Rows y0 … y1-1 of the tile (in input pixels), as far as it owns them, from `out`, whose first row
+ * is the tile's row `first`. */
+static void store_rows(kz_plan *p, const kz_run *run, kz_tile tile, const kz_view *out, int first,
+                       int y0, int y1)
+{
+    kz_gpu *gpu = p->device->gpu;
+    const kz_tone *tone = run->tone ? p->tone : NULL;
+    const int scale = p->scale;
+    y0 = tile.y + y0 > tile.own_y0 ? tile.y + y0 : tile.own_y0;
+    y1 = tile.y + y1 < tile.own_y1 ? tile.y + y1 : tile.own_y1;
+    if (y0 >= y1 || tile.own_x0 >= tile.own_x1)
+        return;
+    const kz_rect part = {tile.own_x0 * scale, y0 * scale, tile.own_x1 * scale, y1 * scale};
+    const int x = (tile.own_x0 - tile.x) * scale, y = (y0 - tile.y - first) * scale;
+    if (run->canvas) {
+        kz_cuda_store(gpu, out, x, y, tone, &run->canvas->surface, run->dst_levels, part);
+        return;
+    }
+    const kz_surface samples = kz_surface_of(run->dst, part, p->output);
+    kz_cuda_store(gpu, out, x, y, tone, &samples, run->dst_levels,
+                  (kz_rect){0, 0, samples.width, samples.height});
+    kz_surface_copy_out(gpu, &samples, run->dst);
+}
+
+static bool is_cancelled(const kz_run *run)
+{
+    return run->cancel && atomic_load(run->cancel);
+}
+
+static kz_view rows_of(const kz_view *v, int y, int height)
+{
+    kz_view rows = *v;
+    rows.data = (char *)v->data +
+                (size_t)y * (size_t)v->width * (size_t)v->pixel * kz_element_bytes(v->element);
+    rows.height = height;
+    return rows;
+}
+
+/* Bands that the tile owns nothing of are skipped: they lie in its halo. */
+static int run_bands(kz_plan *p, const kz_run *run, kz_tile tile, const kz_view *cut)
+{
+    const kz_tiling bands = split_bands(tile.width, tile.height, p->reach, p->band_pixels);
+    for (int i = 0; i < kz_tiling_count(&bands); i++) {
+        const kz_tile band = kz_tiling_get(&bands, i);
+        if (tile.y + band.own_y1 <= tile.own_y0 || tile.y + band.own_y0 >= tile.own_y1)
+            continue;
+        if (is_cancelled(run))
+            return KZ_ERROR_CANCELLED;
+        const kz_view in = rows_of(cut, band.y, band.height);
+        const kz_view out = kz_net_run(p->tail, &in);
+        store_rows(p, run, tile, &out, band.y, band.own_y0, band.own_y1);
+    }
+    return 0;
+}
+
+static int run_tile(kz_plan *p, const kz_run *run, kz_tile tile)
+{
+    const kz_view in = load_tile(p, run, tile);
+    const kz_view out = kz_net_run(p->head, &in);
+    if (p->tail)
+        return run_bands(p, run, tile, &out);
+    store_rows(p, run, tile, &out, 0, 0, tile.height);
+    return 0;
+}
+
+int kz_cuda_run(kz_plan *p, const kz_run *run)
+{
+    int error = 0;
+    upload_tone(p, run->tone);
+    for (int i = 0; i < run->n_tiles && !error; i++)
+        error = is_cancelled(run) ? KZ_ERROR_CANCELLED : run_tile(p, run, run->tiles[i]);
+    /* Also when it was cancelled: nobody may write to the planes afterwards. */
+    const int failed = kz_gpu_wait(p->device->gpu);
+    return error ? error : failed;
+}
+
+/* A run over what lies in memory since the last one. */
+int kz_cuda_layers(const kz_plan *p, kz_layer *layers, int most)
+{
+    const kz_view in = {p->input, KZ_ELEMENT_FP32, 1, 1, p->tile_width, p->tile_height};
+    int count = kz_net_layers(p->head, &in, layers, most);
+    if (!p->tail || !count)
+        return count;
+    const kz_view out = kz_net_run(p->head, &in);
+    const kz_tiling bands = split_bands(in.width, in.height, p->reach, p->band_pixels);
+    const kz_view band = rows_of(&out, 0, bands.tile_height);
+    const int more = kz_net_layers(p->tail, &band, layers + count, most - count);
+    for (int i = count; i < count + more; i++) {
+        layers[i].macs *= bands.rows;
+        layers[i].executed *= bands.rows;
+        layers[i].seconds *= bands.rows;
+    }
+    return kz_gpu_wait(p->device->gpu) ? 0 : count + more;
+}

@@ -1,0 +1,65 @@
+/* A graph as a list of kernel calls over laid-out device memory: what net.c runs. Values are NHWC;
+ * wide ones (a multiple of 8 channels) have the precision's element, thin ones, and what is only
+ * copied on its way out of the network, are fp32: that keeps the layers that touch the picture as
+ * exact as the reference's. Concatenations are slices of one buffer. */
+#ifndef KZ_CUDA_PROGRAM_H
+#define KZ_CUDA_PROGRAM_H
+
+#include "backend/backend.h"
+#include "cuda/kernels/kernels.h"
+
+/* Where a value lies, for tiles of every size up to the program's. */
+typedef struct kz_place {
+    size_t offset; /* bytes from the arena's start, of its first channel */
+    bool external; /* the program's input: wherever the caller has it */
+    enum kz_element element;
+    int channels, pixel; /* as kz_view's */
+    int scale;           /* its width and height are the tile's times this */
+} kz_place;
+
+enum kz_step_kind { KZ_STEP_CONV, KZ_STEP_SUM };
+
+typedef struct kz_step {
+    enum kz_step_kind kind;
+    int node;                 /* of the graph */
+    char layer[KZ_NAME_SIZE]; /* its name */
+    const char *kernel;       /* what runs it, for people */
+    double macs;              /* for each pixel of the tile */
+    /* CONV: the task but for its views; SUM: the slopes. */
+    kz_conv_task conv;
+    void (*run)(kz_gpu *gpu, const kz_conv_task *task);
+    kz_place in, out, others[KZ_SUM_MOST]; /* CONV: residuals; SUM: terms, `in` isn't used */
+    kz_term terms[KZ_SUM_MOST];            /* SUM: but for their views */
+    int n_others;
+    /* Into the device's block of constants, once it is there: */
+    size_t weights, bias, slopes; /* bytes; slopes (size_t)-1: none */
+} kz_step;
+
+typedef struct kz_program {
+    kz_step *steps;
+    int n_steps;
+    kz_place input, output;
+    size_t arena_bytes;
+    size_t constant_bytes;
+} kz_program;
+
+typedef struct kz_program_params {
+    int width, height;           /* of the largest tile */
+    enum kz_precision precision; /* not AUTO */
+    int shared_bytes;            /* the device's, for a block */
+} kz_program_params;
+
+/* Returns 0, KZ_ERROR_MEMORY or KZ_ERROR_FAILED (reported; names
+ * the layer that no kernel runs). */
+int kz_program_open(kz_program *program, const kz_graph *graph, const kz_program_params *params,
+                    kz_log *log);
+void kz_program_close(kz_program *program);
+
+/* Writes weights, biases and slopes as the kernels want them: `constant_bytes` of host memory. */
+void kz_program_pack(const kz_program *program, const kz_graph *graph, void *constants);
+
+/* A value of a tile of this size; `input` is the program's. */
+kz_view kz_place_view(const kz_place *place, char *arena, const kz_view *input, int width,
+                      int height);
+
+#endif

@@ -1,0 +1,405 @@
+/* The whole CUDA back end on the host (cuda/twin) against the reference: random networks shaped
+ * like the real ones, tiles, bands, canvases, what is refused. */
+#include <math.h>
+
+#include "backend/schedule.h"
+#include "base/mem.h"
+#include "check.h"
+#include "cuda/device.h"
+#include "model/rewrite.h"
+#include "random_graph.h"
+
+struct picture {
+    float *data;
+    int width, height;
+};
+
+static struct picture random_picture(int width, int height, unsigned seed)
+{
+    struct picture p = {kz_alloc((size_t)width * (size_t)height, sizeof(float)), width, height};
+    CHECK(p.data);
+    for (int i = 0; i < width * height; i++)
+        p.data[i] = random_unit(&seed) * 0.5f + 0.5f;
+    return p;
+}
+
+static kz_plane plane_of(const struct picture *p)
+{
+    return (kz_plane){.data = p->data,
+                      .stride = p->width * (int)sizeof(float),
+                      .width = p->width,
+                      .height = p->height,
+                      .bytes = 4,
+                      .depth = 8};
+}
+
+static kz_graph *folded(kz_graph *graph)
+{
+    static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
+    CHECK(kz_rewrite_all(graph, bt709, NULL) == 0);
+    return graph;
+}
+
+struct opened {
+    const kz_backend *backend;
+    kz_device *device;
+    kz_plan *plan;
+};
+
+static struct opened open_plan(const kz_backend *backend, const kz_graph *graph, int width,
+                               int height, enum kz_precision precision)
+{
+    struct opened o = {.backend = backend};
+    const kz_device_params device = {.threads = 2};
+    const kz_plan_params plan = {width, height, precision};
+    CHECK(backend->open(&o.device, &device, NULL) == 0);
+    CHECK(backend->compile(o.device, &o.plan, graph, &plan, NULL) == 0);
+    return o;
+}
+
+static void close_plan(struct opened *o)
+{
+    o->backend->close_plan(&o->plan);
+    o->backend->close(&o->device);
+}
+
+static struct picture run_tiles(const kz_backend *backend, const kz_graph *graph,
+                                const struct picture *in, const kz_tiling *tiling,
+                                enum kz_precision precision)
+{
+    const int scale = graph->nodes[graph->output].scale;
+    struct opened o = open_plan(backend, graph, tiling->tile_width, tiling->tile_height, precision);
+    struct picture out = random_picture(in->width * scale, in->height * scale, 9);
+    const kz_plane src = plane_of(in), dst = plane_of(&out);
+    kz_tile tiles[64];
+    CHECK(kz_tiling_count(tiling) <= 64);
+    for (int i = 0; i < kz_tiling_count(tiling); i++)
+        tiles[i] = kz_tiling_get(tiling, i);
+    const kz_run run = {.src = &src,
+                        .src_levels = {0, 1},
+                        .dst = &dst,
+                        .dst_levels = {0, 1},
+                        .tiles = tiles,
+                        .n_tiles = kz_tiling_count(tiling)};
+    CHECK(backend->run(o.plan, &run) == 0);
+    close_plan(&o);
+    return out;
+}
+
+static struct picture run_whole(const kz_backend *backend, const kz_graph *graph,
+                                const struct picture *in, enum kz_precision precision)
+{
+    kz_tiling whole;
+    CHECK(kz_tiling_split(&whole, in->width, in->height, 1, 1, 0));
+    return run_tiles(backend, graph, in, &whole, precision);
+}
+
+static double worst(const struct picture *a, const struct picture *b)
+{
+    double most = 0;
+    CHECK(a->width == b->width && a->height == b->height);
+    for (int i = 0; i < a->width * a->height; i++)
+        most = fmax(most, fabs((double)a->data[i] - (double)b->data[i]));
+    return isnan(most) ? INFINITY : most;
+}
+
+static double psnr(const struct picture *a, const struct picture *b)
+{
+    double sum = 0;
+    for (int i = 0; i < a->width * a->height; i++)
+        sum += pow((double)a->data[i] - (double)b->data[i], 2);
+    return -10 * log10(sum / (a->width * a->height) + 1e-20);
+}
+
+/* Random weights amplify rounding, which real ones don't. */
+static void compare(kz_graph *graph, int width, int height, enum kz_precision precision,
+                    double bound)
+{
+    struct picture in = random_picture(width, height, 5);
+    struct picture a = run_whole(&kz_backend_reference, graph, &in, KZ_PRECISION_FP32);
+    struct picture b = run_whole(&kz_backend_cuda, graph, &in, precision);
+    if (precision == KZ_PRECISION_FP32)
+        CHECK_NEAR(worst(&a, &b), 0, bound);
+    else
+        CHECK_NEAR(fmin(psnr(&a, &b), bound), bound, 0);
+    kz_free(in.data);
+    kz_free(a.data);
+    kz_free(b.data);
+    kz_graph_close(&graph);
+}
+
+static void fp32_equals_the_reference(void)
+{
+    compare(folded(random_rrdb(1, 64, 32, 11)), 21, 13, KZ_PRECISION_FP32, 5e-5);
+    compare(folded(random_rrdb(1, 12, 7, 12)), 5, 31, KZ_PRECISION_FP32, 5e-5);
+    compare(folded(random_srvgg(4, 64, 4, 13)), 19, 23, KZ_PRECISION_FP32, 5e-5);
+    compare(folded(random_srvgg(2, 32, 2, 14)), 3, 2, KZ_PRECISION_FP32, 5e-5);
+}
+
+static void fp16_is_near_the_reference(void)
+{
+    compare(folded(random_rrdb(1, 64, 32, 11)), 21, 13, KZ_PRECISION_FP16, 60);
+    compare(folded(random_rrdb(1, 32, 16, 12)), 35, 17, KZ_PRECISION_AUTO, 60);
+    compare(folded(random_rrdb(1, 24, 8, 15)), 1, 1, KZ_PRECISION_FP16, 60);
+    compare(folded(random_srvgg(2, 64, 4, 13)), 33, 17, KZ_PRECISION_FP16, 60);
+    compare(folded(random_srvgg(2, 20, 3, 14)), 7, 9, KZ_PRECISION_FP16, 60);
+}
+
+static void bf16_is_near_the_reference(void)
+{
+    compare(folded(random_rrdb(1, 32, 16, 11)), 21, 13, KZ_PRECISION_BF16, 44);
+    compare(folded(random_srvgg(4, 64, 4, 13)), 33, 5, KZ_PRECISION_BF16, 44);
+}
+
+/* Tiles with a halo as wide as the network sees make the same picture, to the bit. */
+static void tiles_make_the_whole_picture(void)
+{
+    kz_graph *graph = folded(random_srvgg(2, 16, 2, 3));
+    struct picture in = random_picture(50, 41, 4);
+    struct picture whole = run_whole(&kz_backend_cuda, graph, &in, KZ_PRECISION_FP16);
+    kz_tiling tiling;
+    CHECK(kz_tiling_split(&tiling, 50, 41, 3, 2, 5));
+    struct picture tiled = run_tiles(&kz_backend_cuda, graph, &in, &tiling, KZ_PRECISION_FP16);
+    CHECK(worst(&whole, &tiled) == 0);
+    kz_free(in.data);
+    kz_free(whole.data);
+    kz_free(tiled.data);
+    kz_graph_close(&graph);
+}
+
+/* A plan's tiles may be smaller than it: parts of a picture are what reuse asks for. */
+static void smaller_tiles_run_too(void)
+{
+    kz_graph *graph = folded(random_rrdb(1, 16, 8, 3));
+    struct picture in = random_picture(40, 30, 4);
+    struct picture whole = run_whole(&kz_backend_cuda, graph, &in, KZ_PRECISION_FP16);
+    struct picture part = random_picture(160, 120, 5);
+    struct opened o = open_plan(&kz_backend_cuda, graph, 40, 30, KZ_PRECISION_FP16);
+    const kz_plane src = plane_of(&in), dst = plane_of(&part);
+    const kz_tile tile = {0, 0, 30, 30, 0, 3, 4, 9};
+    const kz_run run = {.src = &src,
+                        .src_levels = {0, 1},
+                        .dst = &dst,
+                        .dst_levels = {0, 1},
+                        .tiles = &tile,
+                        .n_tiles = 1};
+    const float before = part.data[12 * 160 + 16];
+    CHECK(kz_backend_cuda.run(o.plan, &run) == 0);
+    for (int y = 12; y < 36; y++)
+        for (int x = 0; x < 16; x++)
+            CHECK(part.data[y * 160 + x] == whole.data[y * 160 + x]);
+    CHECK(part.data[12 * 160 + 16] == before && part.data[11 * 160] != whole.data[11 * 160]);
+    close_plan(&o);
+    kz_free(in.data);
+    kz_free(whole.data);
+    kz_free(part.data);
+    kz_graph_close(&graph);
+}
+
+/* Built with bands of at most 600 pixels: there are several, and their borders aren't to be seen.
+ */
+static void bands_make_the_whole_picture(void)
+{
+    kz_graph *graph = folded(random_rrdb(1, 16, 8, 3));
+    struct picture in = random_picture(37, 60, 4);
+    struct picture out = run_whole(&kz_backend_cuda, graph, &in, KZ_PRECISION_FP16);
+    struct opened o = open_plan(&kz_backend_cuda, graph, 37, 60, KZ_PRECISION_FP16);
+    kz_plan_info info;
+    o.backend->info(o.plan, &info);
+    CHECK(info.macs > kz_graph_macs(graph) * 37 * 60);
+    close_plan(&o);
+    struct picture whole = run_whole(&kz_backend_reference, graph, &in, KZ_PRECISION_FP32);
+    CHECK(psnr(&out, &whole) > 60);
+    kz_free(in.data);
+    kz_free(out.data);
+    kz_free(whole.data);
+    kz_graph_close(&graph);
+}
+
+/* ---- planes ---- */
+
+static kz_plane open_plane(int width, int height, int bytes, int depth)
+{
+    kz_plane p = {.data = kz_alloc((size_t)(width + 3) * (size_t)height, (size_t)bytes),
+                  .stride = (ptrdiff_t)(width + 3) * bytes,
+                  .width = width,
+                  .height = height,
+                  .bytes = bytes,
+                  .depth = depth};
+    unsigned seed = 3;
+    CHECK(p.data);
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            const float value = random_unit(&seed) * 0.5f + 0.5f;
+            if (bytes == 1)
+                ((unsigned char *)kz_plane_row(&p, y))[x] = (unsigned char)(value * 255);
+            else
+                ((unsigned short *)kz_plane_row(&p, y))[x] =
+                    (unsigned short)(value * (float)((1 << depth) - 1));
+        }
+    return p;
+}
+
+static int sample(const kz_plane *p, int x, int y)
+{
+    return p->bytes == 1 ? ((unsigned char *)kz_plane_row(p, y))[x]
+                         : ((unsigned short *)kz_plane_row(p, y))[x];
+}
+
+/* Sums in another order may round another way: by one code value, rarely. */
+static void check_alike(const kz_plane *a, const kz_plane *b)
+{
+    int differences = 0;
+    for (int y = 0; y < a->height; y++)
+        for (int x = 0; x < a->width; x++) {
+            CHECK_NEAR(sample(a, x, y), sample(b, x, y), 1);
+            differences += sample(a, x, y) != sample(b, x, y);
+        }
+    CHECK(differences * 1000 <= a->width * a->height);
+}
+
+static void scaling_is_that_of_the_host(void)
+{
+    static const int sizes[][4] = {{40, 30, 80, 60}, {40, 30, 20, 17}, {3, 2, 90, 71}};
+    struct opened o = {.backend = &kz_backend_cuda}, h = {.backend = &kz_backend_reference};
+    const kz_device_params device = {.threads = 2};
+    CHECK(o.backend->open(&o.device, &device, NULL) == 0);
+    CHECK(h.backend->open(&h.device, &device, NULL) == 0);
+    for (int i = 0; i < 3; i++) {
+        const int *s = sizes[i];
+        const kz_resample_params params = kz_resample_centred(s[0], s[1], s[2], s[3]);
+        const kz_levels in = kz_chroma_levels(8, false), out = kz_chroma_levels(10, false);
+        kz_plane src = open_plane(s[0], s[1], 1, 8), a = open_plane(s[2], s[3], 2, 10);
+        kz_plane b = open_plane(s[2], s[3], 2, 10);
+        kz_resampler *r;
+        CHECK(kz_resample_open(&r, &params) == 0);
+        CHECK(o.backend->scale(o.device, r, &src, in, &a, out) == 0);
+        CHECK(h.backend->scale(h.device, r, &src, in, &b, out) == 0);
+        check_alike(&a, &b);
+        kz_resample_close(&r);
+        kz_free(src.data);
+        kz_free(a.data);
+        kz_free(b.data);
+    }
+    o.backend->close(&o.device);
+    h.backend->close(&h.device);
+}
+
+/* Through a canvas, scaled whole and by parts. */
+static void scale_through_canvas(const kz_backend *backend, const kz_graph *graph,
+                                 const kz_plane *src, const kz_plane *dst, const kz_rect *parts,
+                                 int n_parts)
+{
+    struct opened o = open_plan(backend, graph, src->width, src->height, KZ_PRECISION_FP32);
+    const kz_resample_params params =
+        kz_resample_centred(src->width * 4, src->height * 4, dst->width, dst->height);
+    const kz_tile tile = {0, 0, src->width, src->height, 0, 0, src->width, src->height};
+    const kz_levels levels = kz_luma_levels(10, false);
+    kz_canvas *canvas;
+    kz_resampler *r;
+    CHECK(kz_resample_open(&r, &params) == 0);
+    CHECK(backend->open_canvas(o.device, &canvas, src->width * 4, src->height * 4) == 0);
+    const kz_run run = {.src = src,
+                        .src_levels = kz_luma_levels(8, false),
+                        .dst_levels = levels,
+                        .canvas = canvas,
+                        .tiles = &tile,
+                        .n_tiles = 1};
+    CHECK(backend->run(o.plan, &run) == 0);
+    CHECK(backend->scale_canvas(o.device, r, canvas, dst, levels, parts, n_parts) == 0);
+    backend->close_canvas(&canvas);
+    CHECK(!canvas);
+    kz_resample_close(&r);
+    close_plan(&o);
+}
+
+static void canvases_are_those_of_the_host(void)
+{
+    static const kz_rect parts[] = {{0, 0, 10, 5}, {33, 7, 50, 36}};
+    kz_graph *graph = folded(random_rrdb(1, 4, 2, 3));
+    kz_plane src = open_plane(25, 18, 1, 8);
+    for (int i = 0; i < 2; i++) {
+        kz_plane a = open_plane(50, 36, 2, 10), b = open_plane(50, 36, 2, 10);
+        scale_through_canvas(&kz_backend_cuda, graph, &src, &a, parts, i ? 2 : 0);
+        scale_through_canvas(&kz_backend_reference, graph, &src, &b, parts, i ? 2 : 0);
+        check_alike(&a, &b);
+        kz_free(a.data);
+        kz_free(b.data);
+    }
+    kz_free(src.data);
+    kz_graph_close(&graph);
+}
+
+/* ---- what is said ---- */
+
+static void need_is_what_compile_takes(void)
+{
+    kz_graph *graph = folded(random_rrdb(1, 64, 32, 3));
+    struct opened o = open_plan(&kz_backend_cuda, graph, 30, 18, KZ_PRECISION_FP16);
+    const kz_plan_params params = {30, 18, KZ_PRECISION_FP16};
+    const kz_plan_need need = kz_backend_cuda.need(o.device, graph, &params);
+    kz_plan_info info;
+    kz_backend_cuda.info(o.plan, &info);
+    CHECK(need.bytes == info.memory && need.shared && info.any_size);
+    CHECK(info.precision == KZ_PRECISION_FP16);
+    CHECK_NEAR(info.macs, kz_graph_macs(graph) * 30 * 18, 1);
+    CHECK(kz_backend_cuda.room(o.device) > need.bytes);
+    close_plan(&o);
+    kz_graph_close(&graph);
+}
+
+static void layers_are_named(void)
+{
+    kz_graph *graph = folded(random_srvgg(2, 16, 2, 3));
+    struct opened o = open_plan(&kz_backend_cuda, graph, 8, 8, KZ_PRECISION_FP16);
+    kz_layer layers[16];
+    double macs = 0;
+    const int count = kz_backend_cuda.layers(o.plan, layers, 16);
+    for (int i = 0; i < count; i++)
+        macs += layers[i].macs;
+    CHECK(count >= 4 && strcmp(layers[0].kernel, "fp32") == 0);
+    CHECK(strcmp(layers[1].kernel, "tensor cores") == 0);
+    CHECK_NEAR(macs, kz_graph_macs(graph) * 64, 1);
+    close_plan(&o);
+    kz_graph_close(&graph);
+}
+
+static void a_second_device_is_refused(void)
+{
+    kz_device *device;
+    const kz_device_params params = {.threads = 1, .index = 1};
+    CHECK(kz_backend_cuda.open(&device, &params, NULL) == KZ_ERROR_FAILED && !device);
+}
+
+static void cancel_ends_a_run(void)
+{
+    kz_graph *graph = folded(random_srvgg(1, 16, 2, 3));
+    struct opened o = open_plan(&kz_backend_cuda, graph, 8, 8, KZ_PRECISION_FP16);
+    struct picture in = random_picture(8, 8, 1), out = random_picture(16, 16, 2);
+    const kz_plane src = plane_of(&in), dst = plane_of(&out);
+    const kz_tile tile = {0, 0, 8, 8, 0, 0, 8, 8};
+    const atomic_bool stop = true;
+    const kz_run run = {.src = &src, .dst = &dst, .tiles = &tile, .n_tiles = 1, .cancel = &stop};
+    CHECK(kz_backend_cuda.run(o.plan, &run) == KZ_ERROR_CANCELLED);
+    kz_free(in.data);
+    kz_free(out.data);
+    close_plan(&o);
+    kz_graph_close(&graph);
+}
+
+static const struct check_case cases[] = {
+    {"fp32 equals the reference", fp32_equals_the_reference},
+    {"fp16 is near the reference", fp16_is_near_the_reference},
+    {"bf16 is near the reference", bf16_is_near_the_reference},
+    {"tiles make the whole picture", tiles_make_the_whole_picture},
+    {"smaller tiles run too", smaller_tiles_run_too},
+    {"bands make the whole picture", bands_make_the_whole_picture},
+    {"scaling is that of the host", scaling_is_that_of_the_host},
+    {"canvases are those of the host", canvases_are_those_of_the_host},
+    {"need is what compile takes", need_is_what_compile_takes},
+    {"layers are named", layers_are_named},
+    {"a second device is refused", a_second_device_is_refused},
+    {"cancel ends a run", cancel_ends_a_run},
+};
+
+CHECK_MAIN(cases)

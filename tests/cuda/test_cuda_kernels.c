@@ -1,0 +1,465 @@
+/* The CUDA back end's kernels, as they are, on the host (cuda/twin): each against its definition,
+ * at odd sizes, with sentinels behind what is written. $KIZUNA_SEED repeats a run. */
+#include <math.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "check.h"
+#include "cuda/kernels/kernels.h"
+#include "pixel/resample.h"
+#include "random_graph.h"
+
+static unsigned seed;
+
+static int random_int(int least, int most)
+{
+    int n = least + (int)((random_unit(&seed) * 0.5f + 0.5f) * (float)(most - least + 1));
+    return n < most ? n : most;
+}
+
+static kz_gpu *open_gpu(void)
+{
+    kz_gpu *gpu;
+    CHECK(kz_gpu_open(&gpu, 0, NULL) == 0);
+    return gpu;
+}
+
+/* ---- values ---- */
+
+static float from_16(enum kz_element element, uint16_t bits)
+{
+    const unsigned wide = (unsigned)bits << 16;
+    _Float16 half;
+    float value;
+    memcpy(&half, &bits, 2);
+    memcpy(&value, &wide, 4);
+    return element == KZ_ELEMENT_FP16 ? (float)half : value;
+}
+
+static uint16_t to_16(enum kz_element element, float value)
+{
+    uint16_t bits;
+    unsigned wide;
+    const _Float16 half = (_Float16)value;
+    memcpy(&bits, &half, 2);
+    memcpy(&wide, &value, 4);
+    return element == KZ_ELEMENT_FP16 ? bits : (uint16_t)(wide >> 16);
+}
+
+static size_t count_of(const kz_view *v)
+{
+    return (size_t)v->width * (size_t)v->height * (size_t)v->pixel;
+}
+
+static float get(const kz_view *v, int x, int y, int c)
+{
+    const size_t at = ((size_t)y * (size_t)v->width + (size_t)x) * (size_t)v->pixel + (size_t)c;
+    return v->element == KZ_ELEMENT_FP32 ? ((float *)v->data)[at]
+                                         : from_16(v->element, ((uint16_t *)v->data)[at]);
+}
+
+static void set(const kz_view *v, size_t at, float value)
+{
+    if (v->element == KZ_ELEMENT_FP32)
+        ((float *)v->data)[at] = value;
+    else
+        ((uint16_t *)v->data)[at] = to_16(v->element, value);
+}
+
+/* A slice that begins at `first` of pixels of `pixel` elements, random all over. */
+static kz_view random_view(enum kz_element element, int channels, int pixel, int first, int width,
+                           int height)
+{
+    kz_view v = {NULL, element, channels, pixel, width, height};
+    v.data = kz_alloc(count_of(&v), kz_element_bytes(element));
+    CHECK(v.data);
+    for (size_t i = 0; i < count_of(&v); i++)
+        set(&v, i, random_unit(&seed));
+    v.data = (char *)v.data + (size_t)first * kz_element_bytes(element);
+    return v;
+}
+
+static void free_view(const kz_view *v, int first)
+{
+    kz_free((char *)v->data - (size_t)first * kz_element_bytes(v->element));
+}
+
+/* ---- convolutions ---- */
+
+struct problem {
+    kz_conv_task task;
+    int in_first, out_first;
+    kz_view before; /* out, as it was */
+    float *weights; /* as kz_node's */
+    float *bias, *slopes;
+};
+
+static float *random_floats(size_t count, float scale)
+{
+    float *floats = kz_alloc(count, sizeof(*floats));
+    CHECK(floats);
+    for (size_t i = 0; i < count; i++)
+        floats[i] = random_unit(&seed) * scale;
+    return floats;
+}
+
+static void open_problem(struct problem *p, enum kz_element in, enum kz_element out, int inputs,
+                         int outputs, bool phases, int width, int height)
+{
+    const int kernel = phases ? 2 : 3, steps = phases ? 2 : 1, wide = 8 * random_int(0, 4);
+    const size_t taps = (size_t)(phases ? 16 : 9);
+    *p = (struct problem){.in_first = 8 * random_int(0, 2), .out_first = 8 * random_int(0, 2)};
+    p->task = (kz_conv_task){.kernel = kernel, .pad_top = 1, .pad_left = 1, .phases = phases};
+    p->task.in = random_view(in, inputs, inputs + p->in_first + wide, p->in_first, width, height);
+    p->task.out = random_view(out, outputs, outputs + p->out_first + wide, p->out_first,
+                              width * steps, height * steps);
+    p->before = p->task.out;
+    p->before.data = kz_alloc(count_of(&p->before), kz_element_bytes(out));
+    memcpy(p->before.data, (char *)p->task.out.data - (size_t)p->out_first * kz_element_bytes(out),
+           count_of(&p->before) * kz_element_bytes(out));
+    p->weights =
+        random_floats(taps * (size_t)inputs * (size_t)outputs, 1 / sqrtf((float)inputs * 3));
+    p->task.bias = p->bias = random_floats((size_t)outputs + 64, 1);
+    p->slopes = random_floats((size_t)outputs + 64, 1);
+    p->task.slopes = random_int(0, 1) ? p->slopes : NULL;
+    for (int r = phases ? 0 : random_int(0, 2); r > 0; r--) {
+        p->task.coefs[p->task.n_residuals] = random_unit(&seed);
+        p->task.residuals[p->task.n_residuals++] = random_view(
+            random_int(0, 1) ? out : KZ_ELEMENT_FP32, outputs, outputs, 0, width, height);
+    }
+}
+
+static void close_problem(struct problem *p)
+{
+    free_view(&p->task.in, p->in_first);
+    free_view(&p->task.out, p->out_first);
+    for (int r = 0; r < p->task.n_residuals; r++)
+        free_view(&p->task.residuals[r], 0);
+    kz_free(p->before.data);
+    kz_free(p->weights);
+    kz_free(p->bias);
+    kz_free(p->slopes);
+}
+
+static double weight_at(const struct problem *p, int phase, int out, int in, int tap)
+{
+    const int taps = p->task.kernel * p->task.kernel;
+    const float w =
+        p->weights[((size_t)(phase * p->task.out.channels + out) * (size_t)p->task.in.channels +
+                    (size_t)in) *
+                       (size_t)taps +
+                   (size_t)tap];
+    return (double)w;
+}
+
+/* What the task's definition says, in double. */
+static double expected(const struct problem *p, int x, int y, int channel)
+{
+    const kz_conv_task *t = &p->task;
+    const int steps = t->phases ? 2 : 1, a = y % steps, b = x % steps;
+    double sum = (double)p->bias[channel];
+    for (int tap = 0; tap < t->kernel * t->kernel; tap++) {
+        const int from_x = x / steps - 1 + b + tap % t->kernel;
+        const int from_y = y / steps - 1 + a + tap / t->kernel;
+        if (from_x < 0 || from_x >= t->in.width || from_y < 0 || from_y >= t->in.height)
+            continue;
+        for (int c = 0; c < t->in.channels; c++)
+            sum +=
+                weight_at(p, 2 * a + b, channel, c, tap) * (double)get(&t->in, from_x, from_y, c);
+    }
+    if (t->slopes && sum < 0)
+        sum *= (double)t->slopes[channel];
+    for (int r = 0; r < t->n_residuals; r++)
+        sum += (double)t->coefs[r] * (double)get(&t->residuals[r], x, y, channel);
+    return sum;
+}
+
+/* Of the weights' and the output's rounding. */
+static double bound_of(const kz_view *v)
+{
+    return v->element == KZ_ELEMENT_FP32 ? 2e-5 : v->element == KZ_ELEMENT_FP16 ? 4e-3 : 4e-2;
+}
+
+static void check_problem(const struct problem *p)
+{
+    const kz_view *out = &p->task.out;
+    const double bound = fmax(bound_of(out), bound_of(&p->task.in));
+    const kz_view whole = {(char *)out->data -
+                               (size_t)p->out_first * kz_element_bytes(out->element),
+                           out->element,
+                           out->pixel,
+                           out->pixel,
+                           out->width,
+                           out->height};
+    for (int y = 0; y < out->height; y++)
+        for (int x = 0; x < out->width; x++)
+            for (int c = 0; c < out->pixel; c++) {
+                const int channel = c - p->out_first;
+                if (channel < 0 || channel >= out->channels)
+                    CHECK(get(&whole, x, y, c) == get(&p->before, x, y, c));
+                else
+                    CHECK_NEAR((double)get(out, x, y, channel), expected(p, x, y, channel), bound);
+            }
+}
+
+typedef void (*convolution)(kz_gpu *gpu, const kz_conv_task *task);
+
+static void run_problem(struct problem *p, convolution run, bool tensor)
+{
+    kz_gpu *gpu = open_gpu();
+    void *packed;
+    p->task.group = kz_cuda_conv_tensor_group(p->task.out.channels, random_int(64, 99) << 10);
+    if (tensor) {
+        packed = kz_alloc(kz_cuda_conv_tensor_count(&p->task), 2);
+        kz_cuda_conv_tensor_pack(&p->task, p->weights, packed);
+    } else {
+        packed = kz_alloc(kz_cuda_conv_plain_count(&p->task), sizeof(float));
+        kz_cuda_conv_plain_pack(&p->task, p->weights, packed);
+    }
+    p->task.weights = packed;
+    run(gpu, &p->task);
+    CHECK(kz_gpu_wait(gpu) == 0);
+    check_problem(p);
+    kz_free(packed);
+    kz_gpu_close(&gpu);
+    close_problem(p);
+}
+
+static enum kz_element random_wide(void)
+{
+    return random_int(0, 1) ? KZ_ELEMENT_FP16 : KZ_ELEMENT_BF16;
+}
+
+static void tensor_convolutions_agree(void)
+{
+    static const int outputs[] = {8, 16, 24, 32, 40, 64, 72, 128};
+    for (int i = 0; i < 16; i++) {
+        struct problem p;
+        const enum kz_element in = random_wide();
+        open_problem(&p, in, random_int(0, 3) ? in : KZ_ELEMENT_FP32, 16 * random_int(1, 6),
+                     outputs[i % 8], i % 3 == 0, i < 4 ? i + 1 : random_int(5, 45),
+                     i < 4 ? 4 - i : random_int(5, 20));
+        CHECK(kz_cuda_conv_tensor_fits(&p.task));
+        run_problem(&p, kz_cuda_conv_tensor, true);
+    }
+}
+
+static void odd_outputs_in_fp32_agree(void)
+{
+    for (int i = 0; i < 4; i++) {
+        struct problem p;
+        open_problem(&p, random_wide(), KZ_ELEMENT_FP32, 32, random_int(1, 70), false, 33, 17);
+        CHECK(kz_cuda_conv_tensor_fits(&p.task));
+        run_problem(&p, kz_cuda_conv_tensor, true);
+    }
+}
+
+static void plain_convolutions_agree(void)
+{
+    for (int i = 0; i < 16; i++) {
+        struct problem p;
+        const enum kz_element all[] = {KZ_ELEMENT_FP32, KZ_ELEMENT_FP16, KZ_ELEMENT_BF16};
+        open_problem(&p, all[random_int(0, 2)], all[random_int(0, 2)], random_int(1, 30),
+                     random_int(1, 30), i % 3 == 0, random_int(1, 40), random_int(1, 20));
+        run_problem(&p, kz_cuda_conv_plain, false);
+    }
+}
+
+static void last_convolutions_agree(void)
+{
+    for (int i = 0; i < 6; i++) {
+        struct problem p;
+        open_problem(&p, random_wide(), KZ_ELEMENT_FP32, 8 * random_int(1, 8), 1, false,
+                     random_int(1, 70), random_int(1, 20));
+        CHECK(kz_cuda_conv_last_fits(&p.task));
+        run_problem(&p, kz_cuda_conv_last, false);
+    }
+}
+
+static void what_doesnt_fit_is_refused(void)
+{
+    struct problem p;
+    open_problem(&p, KZ_ELEMENT_FP16, KZ_ELEMENT_FP16, 16, 16, false, 4, 4);
+    kz_conv_task t = p.task;
+    CHECK(kz_cuda_conv_tensor_fits(&t));
+    t.in.channels = 8;
+    CHECK(!kz_cuda_conv_tensor_fits(&t));
+    t = p.task;
+    t.in.data = (char *)t.in.data + 2;
+    CHECK(!kz_cuda_conv_tensor_fits(&t));
+    t = p.task;
+    t.out.pixel++;
+    CHECK(!kz_cuda_conv_tensor_fits(&t));
+    t = p.task;
+    t.pad_left = 0;
+    CHECK(!kz_cuda_conv_tensor_fits(&t));
+    t = p.task;
+    t.kernel = 5;
+    CHECK(!kz_cuda_conv_tensor_fits(&t) && !kz_cuda_conv_last_fits(&t));
+    t = p.task;
+    t.in.element = KZ_ELEMENT_FP32;
+    CHECK(!kz_cuda_conv_tensor_fits(&t) && !kz_cuda_conv_last_fits(&t));
+    close_problem(&p);
+}
+
+/* ---- sums ---- */
+
+static void sums_agree(void)
+{
+    kz_gpu *gpu = open_gpu();
+    const int channels = 3, factor = 2, width = 14, height = 10;
+    const kz_term terms[] = {
+        {random_view(KZ_ELEMENT_FP32, 3, 3, 0, width, height), 0.5f, 1, false},
+        {random_view(KZ_ELEMENT_FP16, 3, 8, 0, width / factor, height / factor), -2, factor, false},
+        {random_view(KZ_ELEMENT_BF16, 12, 16, 0, width / factor, height / factor), 1, factor, true},
+    };
+    float slopes[] = {0.5f, -1, 0};
+    kz_sum_task task = {.out = random_view(KZ_ELEMENT_FP32, 3, 4, 0, width, height),
+                        .n_terms = 3,
+                        .slopes = slopes};
+    memcpy(task.terms, terms, sizeof(terms));
+    kz_cuda_sum(gpu, &task);
+    CHECK(kz_gpu_wait(gpu) == 0);
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++)
+            for (int c = 0; c < channels; c++) {
+                const int shuffled = (c * factor + y % factor) * factor + x % factor;
+                const float sum = 0.5f * get(&terms[0].view, x, y, c) -
+                                  2 * get(&terms[1].view, x / factor, y / factor, c) +
+                                  get(&terms[2].view, x / factor, y / factor, shuffled);
+                CHECK_NEAR((double)get(&task.out, x, y, c),
+                           (double)(sum < 0 ? slopes[c] * sum : sum), 1e-5);
+            }
+    for (int i = 0; i < 3; i++)
+        free_view(&terms[i].view, 0);
+    free_view(&task.out, 0);
+    kz_gpu_close(&gpu);
+}
+
+/* ---- planes ---- */
+
+static kz_surface random_surface(int width, int height, int bytes, int depth, int step)
+{
+    const size_t samples = (size_t)(width * step + 3);
+    kz_surface s = {.pitch = samples * (size_t)bytes,
+                    .width = width,
+                    .height = height,
+                    .bytes = bytes,
+                    .step = step,
+                    .depth = depth};
+    s.data = kz_alloc(samples * (size_t)height, (size_t)bytes);
+    CHECK(s.data);
+    for (size_t i = 0; i < samples * (size_t)height; i++) {
+        const float value = random_unit(&seed) * 0.5f + 0.5f;
+        if (bytes == 4)
+            ((float *)s.data)[i] = value;
+        else if (bytes == 2)
+            ((uint16_t *)s.data)[i] = (uint16_t)(value * (float)((1 << depth) - 1));
+        else
+            ((uint8_t *)s.data)[i] = (uint8_t)(value * 255);
+    }
+    return s;
+}
+
+static kz_plane plane_of(const kz_surface *s)
+{
+    return (kz_plane){s->data, (ptrdiff_t)s->pitch, s->width, s->height, s->bytes, s->depth};
+}
+
+static void loading_is_that_of_the_host(void)
+{
+    static const int bytes[] = {1, 2, 2, 4}, depths[] = {8, 10, 16, 8};
+    kz_gpu *gpu = open_gpu();
+    for (int i = 0; i < 4; i++) {
+        kz_surface s = random_surface(71, 30, bytes[i], depths[i], 1);
+        kz_plane plane = plane_of(&s);
+        kz_view tile = random_view(KZ_ELEMENT_FP32, 1, 1, 0, 50, 19);
+        float row[50];
+        const kz_levels levels = kz_luma_levels(depths[i], i == 1);
+        kz_cuda_load(gpu, &s, levels, 11, 7, &tile);
+        for (int y = 0; y < 19; y++) {
+            kz_levels_load(levels, &plane, 11, 7 + y, 50, row);
+            CHECK(memcmp(row, (float *)tile.data + 50 * y, sizeof(row)) == 0);
+        }
+        free_view(&tile, 0);
+        kz_free(s.data);
+    }
+    kz_gpu_close(&gpu);
+}
+
+/* P010: ten bits above six zeros. */
+static void high_bits_are_shifted_down(void)
+{
+    kz_gpu *gpu = open_gpu();
+    uint16_t samples[] = {64 << 6, 940 << 6};
+    float values[2];
+    const kz_surface s = {.data = samples,
+                          .pitch = sizeof(samples),
+                          .width = 2,
+                          .height = 1,
+                          .bytes = 2,
+                          .step = 1,
+                          .depth = 10,
+                          .shift = 6};
+    const kz_view tile = {values, KZ_ELEMENT_FP32, 1, 1, 2, 1};
+    kz_cuda_load(gpu, &s, kz_luma_levels(10, false), 0, 0, &tile);
+    CHECK(values[0] == 0 && fabsf(values[1] - 1) < 1e-6f);
+    kz_cuda_store(gpu, &tile, 0, 0, NULL, &s, kz_luma_levels(10, false), (kz_rect){0, 0, 2, 1});
+    CHECK(samples[0] == 64 << 6 && samples[1] == 940 << 6);
+    kz_gpu_close(&gpu);
+}
+
+static void storing_is_that_of_the_host(void)
+{
+    static const int bytes[] = {1, 2, 2, 4}, depths[] = {8, 10, 16, 8};
+    kz_gpu *gpu = open_gpu();
+    kz_tone tone = {.low = 0.1f, .scale = 600};
+    for (int i = 0; i <= KZ_TONE_STEPS; i++)
+        tone.table[i] = tone.low + (float)i / tone.scale * (1 + 0.1f * random_unit(&seed));
+    for (int i = 0; i < 8; i++) {
+        kz_surface s = random_surface(90, 40, bytes[i / 2], depths[i / 2], 1);
+        kz_surface host = s;
+        host.data = kz_alloc(s.pitch * (size_t)s.height, 1);
+        memcpy(host.data, s.data, s.pitch * (size_t)s.height);
+        kz_plane plane = plane_of(&host);
+        kz_view tile = random_view(KZ_ELEMENT_FP32, 1, 1, 0, 70, 30);
+        ((float *)tile.data)[70 * 9 + 9] = bytes[i / 2] == 4 ? 0 : NAN;
+        const kz_levels levels = kz_luma_levels(depths[i / 2], false);
+        const kz_rect part = {13, 5, 13 + 60, 5 + 22};
+        kz_cuda_store(gpu, &tile, 4, 3, i % 2 ? &tone : NULL, &s, levels, part);
+        for (int y = 0; y < 22; y++) {
+            float row[60];
+            memcpy(row, (float *)tile.data + 70 * (3 + y) + 4, sizeof(row));
+            if (i % 2)
+                kz_tone_apply(&tone, row, 60);
+            kz_levels_store(levels, &plane, 13, 5 + y, 60, row);
+        }
+        CHECK(memcmp(host.data, s.data, s.pitch * (size_t)s.height) == 0);
+        free_view(&tile, 0);
+        kz_free(s.data);
+        kz_free(host.data);
+    }
+    kz_gpu_close(&gpu);
+}
+
+static const struct check_case cases[] = {
+    {"tensor-core convolutions agree with the definition", tensor_convolutions_agree},
+    {"odd numbers of channels in fp32 too", odd_outputs_in_fp32_agree},
+    {"plain convolutions agree with the definition", plain_convolutions_agree},
+    {"last convolutions agree with the definition", last_convolutions_agree},
+    {"what doesn't fit a kernel is refused", what_doesnt_fit_is_refused},
+    {"sums agree with the definition", sums_agree},
+    {"loading gives the host's bits", loading_is_that_of_the_host},
+    {"high bits are shifted down", high_bits_are_shifted_down},
+    {"storing gives the host's bits", storing_is_that_of_the_host},
+};
+
+CHECK_CASES(cases)
+
+int main(int argc, char **argv)
+{
+    const char *given = getenv("KIZUNA_SEED");
+    seed = given ? (unsigned)atol(given) : (unsigned)time(NULL);
+    printf("# KIZUNA_SEED=%u\n", seed);
+    return run_cases(argc, argv);
+}
