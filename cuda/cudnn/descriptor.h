@@ -14,6 +14,7 @@ struct kz_cudnn {
     void *library;
     size_t version;
     __typeof__(&cudnnGetVersion) get_version;
+    __typeof__(&cudnnGetCudartVersion) get_cuda;
     __typeof__(&cudnnGetErrorString) error_string;
     __typeof__(&cudnnGetLastErrorString) last_error;
     __typeof__(&cudnnCreate) create;
