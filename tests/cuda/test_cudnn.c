@@ -671,7 +671,7 @@ static void check_graphs(const layer *layers, int n)
             }
 }
 
-/* The large batch is only shown: from 2^31 elements on engines drop out. */
+/* The large batch is only shown: engines drop out where a picture is too large for them. */
 static void check_engines(kz_cudnn *cudnn, const layer *layers, int n, const gpu *g)
 {
     static const size small = {640, 360, 1}, large = {1920, 1080, 4};
