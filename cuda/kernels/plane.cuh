@@ -45,7 +45,7 @@ KZ_DEVICE float threshold(int x, int y)
 KZ_DEVICE unsigned quantise(const kz_surface &s, kz_levels levels, int x, int y, float value)
 {
     const float most = (float)((1 << s.depth) - 1);
-    float code = value * levels.span + levels.zero + threshold(s.x + x, s.y + y);
+    float code = kz_product(value, levels.span) + levels.zero + threshold(s.x + x, s.y + y);
     code = code > 0 ? code : 0;
     return (unsigned)(code < most ? code : most) << s.shift;
 }
@@ -69,7 +69,8 @@ KZ_DEVICE float through(const kz_tone *tone, float value)
     int step = (int)inside;
     step = step < KZ_TONE_STEPS ? step : KZ_TONE_STEPS - 1;
     const float share = inside - (float)step;
-    const float on_table = tone->table[step] + share * (tone->table[step + 1] - tone->table[step]);
+    const float on_table =
+        tone->table[step] + kz_product(share, tone->table[step + 1] - tone->table[step]);
     return on_table + (place - inside) / tone->scale;
 }
 

@@ -84,6 +84,48 @@ static void free_view(const kz_view *v, int first)
     kz_free((char *)v->data - (size_t)first * kz_element_bytes(v->element));
 }
 
+/* ---- what is on the device ---- */
+
+/* A copy of host memory there. */
+static void *send(kz_gpu *gpu, const void *host, size_t bytes)
+{
+    void *there = kz_gpu_alloc(gpu, bytes);
+    CHECK(there);
+    kz_gpu_copy_in(gpu, there, bytes, host, (ptrdiff_t)bytes, bytes, 1);
+    return there;
+}
+
+/* And back; frees it. */
+static void fetch(kz_gpu *gpu, void *there, void *host, size_t bytes)
+{
+    kz_gpu_copy_out(gpu, host, (ptrdiff_t)bytes, there, bytes, bytes, 1);
+    CHECK(kz_gpu_wait(gpu) == 0);
+    kz_gpu_free(gpu, there);
+}
+
+static size_t bytes_of(const kz_view *v)
+{
+    return count_of(v) * kz_element_bytes(v->element);
+}
+
+static char *whole(const kz_view *v, int first)
+{
+    return (char *)v->data - (size_t)first * kz_element_bytes(v->element);
+}
+
+static kz_view send_view(kz_gpu *gpu, const kz_view *v, int first)
+{
+    kz_view there = *v;
+    there.data = (char *)send(gpu, whole(v, first), bytes_of(v)) +
+                 (size_t)first * kz_element_bytes(v->element);
+    return there;
+}
+
+static void fetch_view(kz_gpu *gpu, const kz_view *there, const kz_view *v, int first)
+{
+    fetch(gpu, whole(there, first), whole(v, first), bytes_of(v));
+}
+
 /* ---- convolutions ---- */
 
 struct problem {
@@ -184,19 +226,14 @@ static void check_problem(const struct problem *p)
 {
     const kz_view *out = &p->task.out;
     const double bound = fmax(bound_of(out), bound_of(&p->task.in));
-    const kz_view whole = {(char *)out->data -
-                               (size_t)p->out_first * kz_element_bytes(out->element),
-                           out->element,
-                           out->pixel,
-                           out->pixel,
-                           out->width,
-                           out->height};
+    const kz_view all = {
+        whole(out, p->out_first), out->element, out->pixel, out->pixel, out->width, out->height};
     for (int y = 0; y < out->height; y++)
         for (int x = 0; x < out->width; x++)
             for (int c = 0; c < out->pixel; c++) {
                 const int channel = c - p->out_first;
                 if (channel < 0 || channel >= out->channels)
-                    CHECK(get(&whole, x, y, c) == get(&p->before, x, y, c));
+                    CHECK(get(&all, x, y, c) == get(&p->before, x, y, c));
                 else
                     CHECK_NEAR((double)get(out, x, y, channel), expected(p, x, y, channel), bound);
             }
@@ -204,22 +241,43 @@ static void check_problem(const struct problem *p)
 
 typedef void (*convolution)(kz_gpu *gpu, const kz_conv_task *task);
 
+/* Weights as the kernel wants them; `bytes` of host memory. */
+static void *pack(const struct problem *p, bool tensor, size_t *bytes)
+{
+    *bytes = tensor ? kz_cuda_conv_tensor_count(&p->task) * 2
+                    : kz_cuda_conv_plain_count(&p->task) * sizeof(float);
+    void *packed = kz_alloc(*bytes, 1);
+    CHECK(packed);
+    if (tensor)
+        kz_cuda_conv_tensor_pack(&p->task, p->weights, packed);
+    else
+        kz_cuda_conv_plain_pack(&p->task, p->weights, packed);
+    return packed;
+}
+
 static void run_problem(struct problem *p, convolution run, bool tensor)
 {
     kz_gpu *gpu = open_gpu();
-    void *packed;
+    size_t bytes, floats = (size_t)(p->task.out.channels + 64) * sizeof(float);
     p->task.group = kz_cuda_conv_tensor_group(p->task.out.channels, random_int(64, 99) << 10);
-    if (tensor) {
-        packed = kz_alloc(kz_cuda_conv_tensor_count(&p->task), 2);
-        kz_cuda_conv_tensor_pack(&p->task, p->weights, packed);
-    } else {
-        packed = kz_alloc(kz_cuda_conv_plain_count(&p->task), sizeof(float));
-        kz_cuda_conv_plain_pack(&p->task, p->weights, packed);
-    }
-    p->task.weights = packed;
-    run(gpu, &p->task);
-    CHECK(kz_gpu_wait(gpu) == 0);
+    void *packed = pack(p, tensor, &bytes);
+    kz_conv_task t = p->task;
+    t.in = send_view(gpu, &p->task.in, p->in_first);
+    t.out = send_view(gpu, &p->task.out, p->out_first);
+    for (int r = 0; r < t.n_residuals; r++)
+        t.residuals[r] = send_view(gpu, &p->task.residuals[r], 0);
+    t.weights = send(gpu, packed, bytes);
+    t.bias = send(gpu, p->bias, floats);
+    t.slopes = p->task.slopes ? send(gpu, p->slopes, floats) : NULL;
+    run(gpu, &t);
+    fetch_view(gpu, &t.out, &p->task.out, p->out_first);
     check_problem(p);
+    kz_gpu_free(gpu, whole(&t.in, p->in_first));
+    for (int r = 0; r < t.n_residuals; r++)
+        kz_gpu_free(gpu, t.residuals[r].data);
+    kz_gpu_free(gpu, (void *)t.weights);
+    kz_gpu_free(gpu, (void *)t.bias);
+    kz_gpu_free(gpu, (void *)t.slopes);
     kz_free(packed);
     kz_gpu_close(&gpu);
     close_problem(p);
@@ -314,12 +372,14 @@ static void sums_agree(void)
         {random_view(KZ_ELEMENT_BF16, 12, 16, 0, width / factor, height / factor), 1, factor, true},
     };
     float slopes[] = {0.5f, -1, 0};
-    kz_sum_task task = {.out = random_view(KZ_ELEMENT_FP32, 3, 4, 0, width, height),
-                        .n_terms = 3,
-                        .slopes = slopes};
+    const kz_view out = random_view(KZ_ELEMENT_FP32, 3, 4, 0, width, height);
+    float *there = send(gpu, slopes, sizeof(slopes));
+    kz_sum_task task = {.out = send_view(gpu, &out, 0), .n_terms = 3, .slopes = there};
     memcpy(task.terms, terms, sizeof(terms));
+    for (int i = 0; i < 3; i++)
+        task.terms[i].view = send_view(gpu, &terms[i].view, 0);
     kz_cuda_sum(gpu, &task);
-    CHECK(kz_gpu_wait(gpu) == 0);
+    fetch_view(gpu, &task.out, &out, 0);
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
             for (int c = 0; c < channels; c++) {
@@ -327,12 +387,15 @@ static void sums_agree(void)
                 const float sum = 0.5f * get(&terms[0].view, x, y, c) -
                                   2 * get(&terms[1].view, x / factor, y / factor, c) +
                                   get(&terms[2].view, x / factor, y / factor, shuffled);
-                CHECK_NEAR((double)get(&task.out, x, y, c),
-                           (double)(sum < 0 ? slopes[c] * sum : sum), 1e-5);
+                CHECK_NEAR((double)get(&out, x, y, c), (double)(sum < 0 ? slopes[c] * sum : sum),
+                           1e-5);
             }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
+        kz_gpu_free(gpu, task.terms[i].view.data);
         free_view(&terms[i].view, 0);
-    free_view(&task.out, 0);
+    }
+    kz_gpu_free(gpu, there);
+    free_view(&out, 0);
     kz_gpu_close(&gpu);
 }
 
@@ -361,6 +424,18 @@ static kz_surface random_surface(int width, int height, int bytes, int depth, in
     return s;
 }
 
+static size_t surface_bytes(const kz_surface *s)
+{
+    return s->pitch * (size_t)s->height;
+}
+
+static kz_surface send_surface(kz_gpu *gpu, const kz_surface *s)
+{
+    kz_surface there = *s;
+    there.data = send(gpu, s->data, surface_bytes(s));
+    return there;
+}
+
 static kz_plane plane_of(const kz_surface *s)
 {
     return (kz_plane){s->data, (ptrdiff_t)s->pitch, s->width, s->height, s->bytes, s->depth};
@@ -376,7 +451,11 @@ static void loading_is_that_of_the_host(void)
         kz_view tile = random_view(KZ_ELEMENT_FP32, 1, 1, 0, 50, 19);
         float row[50];
         const kz_levels levels = kz_luma_levels(depths[i], i == 1);
-        kz_cuda_load(gpu, &s, levels, 11, 7, &tile);
+        const kz_surface from = send_surface(gpu, &s);
+        const kz_view to = send_view(gpu, &tile, 0);
+        kz_cuda_load(gpu, &from, levels, 11, 7, &to);
+        fetch_view(gpu, &to, &tile, 0);
+        kz_gpu_free(gpu, from.data);
         for (int y = 0; y < 19; y++) {
             kz_levels_load(levels, &plane, 11, 7 + y, 50, row);
             CHECK(memcmp(row, (float *)tile.data + 50 * y, sizeof(row)) == 0);
@@ -392,7 +471,7 @@ static void high_bits_are_shifted_down(void)
 {
     kz_gpu *gpu = open_gpu();
     uint16_t samples[] = {64 << 6, 940 << 6};
-    float values[2];
+    float values[2] = {0};
     const kz_surface s = {.data = samples,
                           .pitch = sizeof(samples),
                           .width = 2,
@@ -402,9 +481,14 @@ static void high_bits_are_shifted_down(void)
                           .depth = 10,
                           .shift = 6};
     const kz_view tile = {values, KZ_ELEMENT_FP32, 1, 1, 2, 1};
-    kz_cuda_load(gpu, &s, kz_luma_levels(10, false), 0, 0, &tile);
+    const kz_surface from = send_surface(gpu, &s);
+    const kz_view to = send_view(gpu, &tile, 0);
+    kz_cuda_load(gpu, &from, kz_luma_levels(10, false), 0, 0, &to);
+    kz_gpu_clear(gpu, from.data, surface_bytes(&s));
+    kz_cuda_store(gpu, &to, 0, 0, NULL, &from, kz_luma_levels(10, false), (kz_rect){0, 0, 2, 1});
+    fetch_view(gpu, &to, &tile, 0);
+    fetch(gpu, from.data, samples, sizeof(samples));
     CHECK(values[0] == 0 && fabsf(values[1] - 1) < 1e-6f);
-    kz_cuda_store(gpu, &tile, 0, 0, NULL, &s, kz_luma_levels(10, false), (kz_rect){0, 0, 2, 1});
     CHECK(samples[0] == 64 << 6 && samples[1] == 940 << 6);
     kz_gpu_close(&gpu);
 }
@@ -426,7 +510,13 @@ static void storing_is_that_of_the_host(void)
         ((float *)tile.data)[70 * 9 + 9] = bytes[i / 2] == 4 ? 0 : NAN;
         const kz_levels levels = kz_luma_levels(depths[i / 2], false);
         const kz_rect part = {13, 5, 13 + 60, 5 + 22};
-        kz_cuda_store(gpu, &tile, 4, 3, i % 2 ? &tone : NULL, &s, levels, part);
+        const kz_view from = send_view(gpu, &tile, 0);
+        const kz_surface to = send_surface(gpu, &s);
+        kz_tone *curve = send(gpu, &tone, sizeof(tone));
+        kz_cuda_store(gpu, &from, 4, 3, i % 2 ? curve : NULL, &to, levels, part);
+        fetch(gpu, to.data, s.data, surface_bytes(&s));
+        kz_gpu_free(gpu, from.data);
+        kz_gpu_free(gpu, curve);
         for (int y = 0; y < 22; y++) {
             float row[60];
             memcpy(row, (float *)tile.data + 70 * (3 + y) + 4, sizeof(row));
