@@ -46,9 +46,12 @@ static int cuda_open(kz_device **device, const kz_device_params *params, kz_log 
     if (!error) {
         d->line = line_of(kz_gpu_get_info(d->gpu));
         d->identity = identity_of(kz_gpu_get_info(d->gpu));
+        d->scratch = kz_gpu_alloc(d->gpu, KZ_SCRATCH_BYTES);
         error = d->line && d->identity ? kz_pool_open(&d->pool, &pool, log)
                                        : kz_fail_memory(log, "the device");
     }
+    if (!error && !d->scratch)
+        error = kz_fail(log, KZ_ERROR_FAILED, "cuda: %s has no memory left", d->line);
     if (error)
         cuda_close(device);
     return error;
@@ -62,6 +65,11 @@ static const char *cuda_describe(const kz_device *device)
 static const char *cuda_identity(const kz_device *device)
 {
     return device->identity;
+}
+
+static const char *cuda_error(const kz_device *device)
+{
+    return kz_gpu_error(device->gpu);
 }
 
 static int cuda_threads(const kz_device *device)
@@ -129,6 +137,7 @@ const kz_backend kz_backend_cuda = {
     .info = kz_cuda_info,
     .need = kz_cuda_need,
     .run = kz_cuda_run,
+    .error = cuda_error,
     .layers = kz_cuda_layers,
     .peak = cuda_peak,
     .bandwidth = cuda_bandwidth,

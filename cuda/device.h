@@ -9,12 +9,16 @@
 
 extern const kz_backend kz_backend_cuda;
 
+/* Scaling goes by bands of rows that fit. Tests have less. */
+#ifndef KZ_SCRATCH_BYTES
+#define KZ_SCRATCH_BYTES ((size_t)64 << 20)
+#endif
+
 struct kz_device {
     kz_gpu *gpu;
     kz_pool *pool; /* for work on planes in host memory */
     char *line, *identity;
-    void *scratch; /* of the device, for scaling */
-    size_t scratch_bytes;
+    char *scratch; /* KZ_SCRATCH_BYTES of the device, for scaling */
 };
 
 struct kz_canvas {

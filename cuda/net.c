@@ -10,17 +10,18 @@ struct kz_net {
     char *constants, *arena; /* of the device */
 };
 
-static int upload_constants(kz_net *n, const kz_graph *graph)
+static int upload_constants(kz_net *n, const kz_graph *graph, kz_log *log)
 {
     const size_t bytes = n->program.constant_bytes;
     void *packed = kz_alloc_raw(bytes, 1);
     if (!packed)
-        return KZ_ERROR_MEMORY;
+        return kz_fail_memory(log, "the network's weights");
     kz_program_pack(&n->program, graph, packed);
     kz_gpu_copy_in(n->gpu, n->constants, bytes, packed, (ptrdiff_t)bytes, bytes, 1);
     const int error = kz_gpu_wait(n->gpu);
     kz_free(packed);
-    return error;
+    return error ? kz_fail(log, error, "cuda: weights can't be copied: %s", kz_gpu_error(n->gpu))
+                 : 0;
 }
 
 int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_program_params *params,
@@ -28,7 +29,7 @@ int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_progr
 {
     kz_net *n = *net = kz_alloc(1, sizeof(*n));
     if (!n)
-        return KZ_ERROR_MEMORY;
+        return kz_fail_memory(log, "the network");
     n->gpu = gpu;
     int error = kz_program_open(&n->program, graph, params, log);
     if (error) {
@@ -37,9 +38,7 @@ int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_progr
     }
     n->constants = kz_gpu_alloc(gpu, n->program.constant_bytes);
     n->arena = kz_gpu_alloc(gpu, n->program.arena_bytes);
-    error = n->constants && n->arena ? upload_constants(n, graph) : KZ_ERROR_MEMORY;
-    if (error == KZ_ERROR_FAILED)
-        kz_fail(log, error, "cuda: weights can't be copied: %s", kz_gpu_error(gpu));
+    error = n->constants && n->arena ? upload_constants(n, graph, log) : KZ_ERROR_ROOM;
     if (error)
         kz_net_close(net);
     return error;

@@ -6,7 +6,7 @@
 
 typedef struct kz_net kz_net;
 
-/* 0, KZ_ERROR_MEMORY (not reported: a smaller tile may fit) or KZ_ERROR_FAILED (reported). */
+/* 0, KZ_ERROR_ROOM (not reported), KZ_ERROR_MEMORY or KZ_ERROR_FAILED (reported). */
 int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_program_params *params,
                 kz_log *log);
 void kz_net_close(kz_net **net); /* NULL is legal */

@@ -98,7 +98,7 @@ static int open_buffers(kz_plan *p, const struct sizes *s)
     p->input = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
     p->output = kz_gpu_alloc(gpu, s->band_pixels * (size_t)(p->scale * p->scale) * sizeof(float));
     p->tone = kz_gpu_alloc(gpu, sizeof(*p->tone));
-    return p->samples && p->input && p->output && p->tone ? 0 : KZ_ERROR_MEMORY;
+    return p->samples && p->input && p->output && p->tone ? 0 : KZ_ERROR_ROOM;
 }
 
 static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, const kz_graph *tail)
@@ -122,8 +122,6 @@ static int compile_parts(kz_plan *p, const kz_graph *head, const kz_graph *tail,
     int error = open_nets(p, head, tail, &sizes, log);
     if (!error)
         error = open_buffers(p, &sizes);
-    if (error == KZ_ERROR_MEMORY)
-        return kz_fail_memory(log, "the network on the device");
     if (!error)
         fill_info(p, &sizes, head, tail);
     return error;

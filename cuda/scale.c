@@ -22,120 +22,124 @@ static size_t aligned(size_t bytes)
     return (bytes + 255) & ~(size_t)255;
 }
 
-/* One block of device memory, taken piece by piece. */
+/* The scratch, taken piece by piece. */
 struct pieces {
     char *at;
+    size_t left;
 };
 
 static void *take(struct pieces *p, size_t bytes)
 {
     void *piece = p->at;
-    p->at += aligned(bytes);
+    bytes = aligned(bytes);
+    if (bytes > p->left)
+        return NULL;
+    p->at += bytes;
+    p->left -= bytes;
     return piece;
 }
 
-static size_t axis_bytes(kz_resample_axis a)
-{
-    return aligned((size_t)a.length * sizeof(int)) +
-           aligned((size_t)a.length * (size_t)a.taps * sizeof(float));
-}
-
-static kz_cuda_axis upload_axis(kz_gpu *gpu, struct pieces *p, kz_resample_axis a)
+static bool upload_axis(kz_gpu *gpu, struct pieces *p, kz_resample_axis a, kz_cuda_axis *there)
 {
     const size_t firsts = (size_t)a.length * sizeof(int);
     const size_t weights = (size_t)a.length * (size_t)a.taps * sizeof(float);
     int *first = take(p, firsts);
     float *weight = take(p, weights);
+    if (!first || !weight)
+        return false;
     kz_gpu_copy_in(gpu, first, firsts, a.first, (ptrdiff_t)firsts, firsts, 1);
     kz_gpu_copy_in(gpu, weight, weights, a.weights, (ptrdiff_t)weights, weights, 1);
-    return (kz_cuda_axis){first, weight, a.taps};
+    *there = (kz_cuda_axis){first, weight, a.taps};
+    return true;
 }
 
-static int need_scratch(kz_device *d, size_t bytes)
-{
-    if (bytes <= d->scratch_bytes)
-        return 0;
-    kz_gpu_free(d->gpu, d->scratch);
-    d->scratch = kz_gpu_alloc(d->gpu, bytes);
-    d->scratch_bytes = d->scratch ? bytes : 0;
-    return d->scratch ? 0 : KZ_ERROR_MEMORY;
-}
-
-/* What scaling works with: the source on the device, and room for the rest. */
+/* What scaling works with. The source is a plane of the host's, or a canvas of the device's. */
 struct scaling {
     kz_device *device;
     kz_resample_axis across, down;
     kz_cuda_axis x, y;
-    kz_surface src;
-    kz_levels src_levels;
-    float *rows; /* scaled horizontally */
-    char *out;   /* samples of the destination */
+    const kz_plane *src;
+    const kz_surface *canvas;
+    kz_levels src_levels, dst_levels;
+    const kz_plane *dst;
+    struct pieces rest; /* of the scratch */
 };
 
-static size_t rows_bytes(const struct scaling *s)
+static int open_scaling(struct scaling *s, kz_device *device, const kz_resampler *resampler)
 {
-    return (size_t)s->across.length * (size_t)s->src.height * sizeof(float);
-}
-
-static size_t out_bytes(const struct scaling *s, const kz_plane *dst)
-{
-    return (size_t)s->across.length * (size_t)s->down.length * (size_t)dst->bytes;
-}
-
-/* A plane of the host's is copied into the scratch, a canvas is there. */
-static int open_scaling(struct scaling *s, const kz_resampler *resampler, const kz_plane *src,
-                        const kz_plane *dst)
-{
-    kz_gpu *gpu = s->device->gpu;
+    s->device = device;
     s->across = kz_resample_axis_x(resampler);
     s->down = kz_resample_axis_y(resampler);
-    if (src)
-        s->src = kz_surface_of(src, (kz_rect){0, 0, src->width, src->height}, NULL);
-    const size_t in = src ? kz_surface_bytes(&s->src) : 0;
-    if (need_scratch(s->device, axis_bytes(s->across) + axis_bytes(s->down) + aligned(in) +
-                                    aligned(rows_bytes(s)) + aligned(out_bytes(s, dst))))
-        return KZ_ERROR_MEMORY;
-    struct pieces p = {s->device->scratch};
-    s->x = upload_axis(gpu, &p, s->across);
-    s->y = upload_axis(gpu, &p, s->down);
-    if (src) {
-        s->src.data = take(&p, in);
-        kz_surface_copy_in(gpu, &s->src, src);
-    }
-    s->rows = take(&p, rows_bytes(s));
-    s->out = take(&p, out_bytes(s, dst));
-    return 0;
+    s->rest = (struct pieces){device->scratch, KZ_SCRATCH_BYTES};
+    return upload_axis(device->gpu, &s->rest, s->across, &s->x) &&
+                   upload_axis(device->gpu, &s->rest, s->down, &s->y)
+               ? 0
+               : KZ_ERROR_MEMORY;
 }
 
-/* A part of the destination: the source's rows that it reads, scaled horizontally, then these
- * vertically. */
-static void scale_part(const struct scaling *s, const kz_plane *dst, kz_levels levels, kz_rect part)
+/* The source's rows that rows y0 … y1-1 of the destination read; from the host they are copied. */
+static bool take_source(const struct scaling *s, struct pieces *p, int y0, int y1, kz_surface *src)
+{
+    if (s->canvas) {
+        *src = *s->canvas;
+        src->data = (char *)src->data + (size_t)y0 * src->pitch;
+        src->height = y1 - y0;
+        return true;
+    }
+    *src = kz_surface_of(s->src, (kz_rect){0, y0, s->src->width, y1}, NULL);
+    src->data = take(p, kz_surface_bytes(src));
+    if (src->data)
+        kz_surface_copy_in(s->device->gpu, src, s->src);
+    return src->data;
+}
+
+/* Scales the source's rows horizontally, then these vertically. false: the scratch is too small for
+ * so many rows; nothing was done. */
+static bool scale_band(const struct scaling *s, kz_rect part)
 {
     kz_gpu *gpu = s->device->gpu;
-    const int width = part.x1 - part.x0;
     const int y0 = s->down.first[part.y0], y1 = s->down.first[part.y1 - 1] + s->down.taps;
-    kz_surface src = s->src, out = kz_surface_of(dst, part, s->out);
-    const kz_view rows = {s->rows, KZ_ELEMENT_FP32, 1, 1, width, y1 - y0};
+    struct pieces p = s->rest;
+    kz_surface src, out = kz_surface_of(s->dst, part, NULL);
+    kz_view rows = {NULL, KZ_ELEMENT_FP32, 1, 1, part.x1 - part.x0, y1 - y0};
     kz_cuda_axis x = s->x, y = s->y;
-    src.data = (char *)src.data + (size_t)y0 * src.pitch;
-    src.height = y1 - y0;
+    out.data = take(&p, kz_surface_bytes(&out));
+    rows.data = take(&p, (size_t)rows.width * (size_t)rows.height * sizeof(float));
+    if (!out.data || !rows.data || !take_source(s, &p, y0, y1, &src))
+        return false;
     x.first += part.x0;
     x.weights += (size_t)part.x0 * (size_t)x.taps;
     y.first += part.y0;
     y.weights += (size_t)part.y0 * (size_t)y.taps;
     kz_cuda_scale_rows(gpu, &src, s->src_levels, &x, &rows);
-    kz_cuda_scale_columns(gpu, &rows, y0, &y, &out, levels);
-    kz_surface_copy_out(gpu, &out, dst);
+    kz_cuda_scale_columns(gpu, &rows, y0, &y, &out, s->dst_levels);
+    kz_surface_copy_out(gpu, &out, s->dst);
+    return true;
+}
+
+/* In as few bands as the scratch allows. 0 or KZ_ERROR_MEMORY. */
+static int scale_part(const struct scaling *s, kz_rect part)
+{
+    int rows = part.y1 - part.y0;
+    for (int y = part.y0; y < part.y1;) {
+        const int end = y + rows < part.y1 ? y + rows : part.y1;
+        if (scale_band(s, (kz_rect){part.x0, y, part.x1, end}))
+            y = end;
+        else if ((rows /= 2) == 0)
+            return KZ_ERROR_MEMORY;
+    }
+    return 0;
 }
 
 int kz_cuda_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                   kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels)
 {
-    struct scaling s = {.device = device, .src_levels = src_levels};
-    if (open_scaling(&s, resampler, src, dst))
-        return KZ_ERROR_MEMORY;
-    scale_part(&s, dst, dst_levels, (kz_rect){0, 0, dst->width, dst->height});
-    return kz_gpu_wait(device->gpu);
+    struct scaling s = {.src = src, .src_levels = src_levels, .dst = dst, .dst_levels = dst_levels};
+    int error = open_scaling(&s, device, resampler);
+    if (!error)
+        error = scale_part(&s, (kz_rect){0, 0, dst->width, dst->height});
+    const int failed = kz_gpu_wait(device->gpu);
+    return error ? error : failed;
 }
 
 int kz_cuda_scale_canvas(kz_device *device, const kz_resampler *resampler, const kz_canvas *canvas,
@@ -143,12 +147,13 @@ int kz_cuda_scale_canvas(kz_device *device, const kz_resampler *resampler, const
                          int n_parts)
 {
     const kz_rect all = {0, 0, dst->width, dst->height};
-    struct scaling s = {.device = device, .src = canvas->surface, .src_levels = {0, 1}};
-    if (open_scaling(&s, resampler, NULL, dst))
-        return KZ_ERROR_MEMORY;
-    for (int i = 0; i < (n_parts ? n_parts : 1); i++)
-        scale_part(&s, dst, dst_levels, n_parts ? parts[i] : all);
-    return kz_gpu_wait(device->gpu);
+    struct scaling s = {
+        .canvas = &canvas->surface, .src_levels = {0, 1}, .dst = dst, .dst_levels = dst_levels};
+    int error = open_scaling(&s, device, resampler);
+    for (int i = 0; i < (n_parts ? n_parts : 1) && !error; i++)
+        error = scale_part(&s, n_parts ? parts[i] : all);
+    const int failed = kz_gpu_wait(device->gpu);
+    return error ? error : failed;
 }
 
 /* ---- canvases ---- */

@@ -165,7 +165,7 @@ goes_on() {
   grep -q '^resume  [1-9]' run.log && grep -qE "^device  $1\$" run.log || return 1
   "$work/$3/kizuna" upscale "${film[@]}" -o whole.mkv --quiet && cmp "$2" whole.mkv
 }
-fake='fp16, 1 tile of 96x64'
+fake='fp16, [12] tiles? of [0-9]+x64'
 check "a run begins on the GPU" begun with gpu.mkv
 FAKE_WHY="no NVIDIA driver" check "it doesn't go on where there is none" \
   refuses 2 "engine.backend was cuda, is cpu (no CUDA: no NVIDIA driver); --restart begins anew" "${film[@]}" -o gpu.mkv
@@ -174,6 +174,48 @@ FAKE_KIND="another GPU" check "it doesn't go on with one of another kind" \
 check "it doesn't go on elsewhere by hand" refuses 2 "--device was auto, is cpu" "${film[@]}" -o gpu.mkv -d cpu
 check "it goes on with the GPU" goes_on "fake GPU 0, $fake" gpu.mkv with
 check "a run begins on the CPU" begun without cpu.mkv
-check "it stays there, even with a GPU" goes_on "$cpu, [a-z0-9]+, 1 tile of 96x64" cpu.mkv without
+check "it stays there, even with a GPU" goes_on "$cpu, [a-z0-9]+, [12] tiles? of [0-9]+x64" cpu.mkv without
+
+# ---- the CUDA back end itself, in host memory ----
+[[ -e $modules/twin_module.so ]] && install twin "$modules/twin_module.so"
+# through_twin OUTPUT ARGUMENTS…: two frames that are the same but for a corner.
+through_twin() {
+  "$work/twin/kizuna" upscale corner.mkv -y -e ffv1 --progress off -o "$1" "${@:2}" 2>run.log || { cat run.log; return 1; }
+}
+ffmpeg -v error -f lavfi -i testsrc2=size=48x32:rate=25 -vf "loop=2:1:0,drawbox=w=8:h=8:t=fill:enable='eq(n,1)'" \
+  -frames:v 2 -pix_fmt yuv420p -c:v ffv1 corner.mkv
+# near DB ARGUMENTS…: as near to the CPU's fp32 at 10 bits.
+near() {
+  local db
+  through_twin cuda.mkv -d cuda "${@:2}" && through_twin cpu.mkv -d cpu --precision fp32 "${@:2}" || return 1
+  db=$(ffmpeg -i cuda.mkv -i cpu.mkv -lavfi psnr -f null - 2>&1 | sed -n 's/.*PSNR y:\([0-9inf]*\).*/\1/p')
+  echo "PSNR $db dB"
+  [[ $db == inf ]] || ((db >= $1))
+}
+equal() {
+  through_twin off.mkv -d cuda --reuse off "$@" && through_twin exact.mkv -d cuda --reuse exact "$@" && cmp off.mkv exact.mkv
+}
+starved() {
+  local KIZUNA_TWIN_MEMORY=$1 KIZUNA_TWIN_TAKEN=$2
+  export KIZUNA_TWIN_MEMORY KIZUNA_TWIN_TAKEN
+  shift 2
+  through_twin starved.mkv -d cuda "$@"
+}
+smaller_tiles() {
+  starved 400 200 -m ./copy.param -s 2 --halo 2 && grep -q '^device .* [1-9][0-9]* tiles of' run.log && through_twin full.mkv -d cuda -m ./copy.param -s 2 --halo 2 &&
+    cmp full.mkv starved.mkv
+}
+no_room() {
+  rm -f x.mkv
+  KIZUNA_TWIN_MEMORY=100 KIZUNA_TWIN_TAKEN=50 "$work/twin/kizuna" upscale corner.mkv -d cuda -m animevideov3 -e ffv1 -o x.mkv 2>run.log
+  [[ $? == 1 && $(grep -c 'kizuna: error:' run.log) == 1 && ! -e x.mkv ]] && grep "doesn't fit its memory" run.log
+}
+if [[ -d twin ]]; then
+  check "a real network on it" near 60 -m animevideov3 -s 4 --reuse off
+  check "through a canvas" near 60 -m animevideov3 -s 2 --reuse near
+  check "reuse changes nothing there" equal -m ./copy.param -s 2
+  check "short memory makes smaller tiles" smaller_tiles
+  check "no memory is told in one line" no_room
+fi
 
 finish

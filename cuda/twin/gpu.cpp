@@ -1,8 +1,11 @@
-/* A device in host memory. What is asked for is done at once, in order. Device memory is apart from
- * the host's only by being malloc's: the sanitizers see what lies outside. */
+/* A device in host memory. $KIZUNA_TWIN_MEMORY says how many KiB it has (2 GiB), $KIZUNA_TWIN_TAKEN
+ * how many of them somebody takes as soon as they are counted. What is asked for is done at once,
+ * in order. Device memory is apart from the host's only by being malloc's: the sanitizers see what
+ * lies outside. */
 #include "cuda/gpu.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 extern "C" {
@@ -12,6 +15,7 @@ extern "C" {
 
 struct kz_gpu {
     kz_gpu_info info;
+    size_t left; /* bytes */
     double marks[KZ_GPU_MARKS];
 };
 
@@ -21,6 +25,12 @@ int kz_gpu_check(int index, char *why, size_t size)
         return 0;
     std::snprintf(why, size, "there is no CUDA device %d: this machine has 1", index);
     return KZ_ERROR_FAILED;
+}
+
+static size_t kilobytes(const char *variable, size_t otherwise)
+{
+    const char *text = std::getenv(variable);
+    return (text ? (size_t)std::atol(text) : otherwise) << 10;
 }
 
 int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
@@ -36,7 +46,8 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     g->info.major = 8;
     g->info.processors = 4;
     g->info.shared_bytes = 99 << 10;
-    g->info.memory = (size_t)2 << 30;
+    g->info.memory = kilobytes("KIZUNA_TWIN_MEMORY", 2 << 20);
+    g->left = g->info.memory - kilobytes("KIZUNA_TWIN_TAKEN", 0);
     return 0;
 }
 
@@ -56,17 +67,28 @@ size_t kz_gpu_free_bytes(kz_gpu *gpu)
     return gpu->info.memory;
 }
 
-void *kz_gpu_alloc(kz_gpu *, size_t bytes)
+/* The size lies before the block, at its alignment's distance. */
+enum { HEAD = 256 };
+
+void *kz_gpu_alloc(kz_gpu *gpu, size_t bytes)
 {
-    void *block = kz_alloc_raw(1, bytes);
-    if (block)
-        std::memset(block, 0xff, bytes); /* NaN: what is read before it is written shows */
-    return block;
+    char *block = bytes <= gpu->left ? (char *)kz_alloc_raw(1, bytes + HEAD) : nullptr;
+    if (!block)
+        return nullptr;
+    gpu->left -= bytes;
+    std::memcpy(block, &bytes, sizeof(bytes));
+    std::memset(block + HEAD, 0xff, bytes); /* NaN: what is read before it is written shows */
+    return block + HEAD;
 }
 
-void kz_gpu_free(kz_gpu *, void *block)
+void kz_gpu_free(kz_gpu *gpu, void *block)
 {
-    kz_free(block);
+    size_t bytes;
+    if (!block)
+        return;
+    std::memcpy(&bytes, (char *)block - HEAD, sizeof(bytes));
+    gpu->left += bytes;
+    kz_free((char *)block - HEAD);
 }
 
 void *kz_gpu_alloc_host(kz_gpu *, size_t bytes)

@@ -102,7 +102,8 @@ typedef struct kz_backend {
 
     /* Packs weights and lays out memory once; nothing is allocated by run(). The graph has one
      * channel in and out and may be closed afterwards. KZ_ERROR_FAILED names a layer that can't be
-     * run, KZ_ERROR_USAGE a precision that the device lacks. */
+     * run, KZ_ERROR_USAGE a precision that the device lacks; KZ_ERROR_ROOM (not reported): a
+     * smaller tile may fit. */
     int (*compile)(kz_device *device, kz_plan **plan, const kz_graph *graph,
                    const kz_plan_params *params, kz_log *log);
     void (*close_plan)(kz_plan **plan); /* NULL is legal */
@@ -113,8 +114,10 @@ typedef struct kz_backend {
                          const kz_plan_params *params);
 
     /* Runs the tiles. The result is the same for any number of threads. 0, KZ_ERROR_CANCELLED or
-     * KZ_ERROR_FAILED (not reported: the library said no more than no). */
+     * KZ_ERROR_FAILED (not reported: what the library says is error()'s). */
     int (*run)(kz_plan *plan, const kz_run *run);
+    /* Why a run failed, "" where there is no more to say. NULL: there never is. */
+    const char *(*error)(const kz_device *device);
 
     /* Fills at most `most` layers with means of the runs so far; returns how many there are. 0
      * where the plan doesn't know. */

@@ -12,7 +12,8 @@ enum kz_error {
     KZ_ERROR_CANCELLED = -4, /* stopped by the user; not reported; exit code 255 */
     KZ_END = -5,             /* end of file or of a stream: not a failure, never reported */
     KZ_AGAIN = -6,           /* nothing to give yet: not a failure, never reported */
-    KZ_CLOSED = -7           /* the other end of a ring is gone: its owner has reported why */
+    KZ_CLOSED = -7,          /* the other end of a ring is gone: its owner has reported why */
+    KZ_ERROR_ROOM = -8       /* a device's memory is short: less may fit; never reported */
 };
 
 #endif

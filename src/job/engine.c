@@ -79,15 +79,17 @@ static kz_upscale_side side_of(const kz_video_format *f)
                              .site = f->site};
 }
 
-/* The network in bf16 must be as near to fp32 as this, in dB, to be chosen without being asked for.
- */
+/* The network in bf16 must be as near to fp32 as this, in dB, to be chosen without being asked for:
+ * where a GPU is, fp16 is chosen, which has three bits more. */
 enum { LEAST_BF16 = 55 };
 
 static enum kz_precision precision_of(const kz_engine *engine, const kz_job_options *options)
 {
     const enum kz_precision asked = (enum kz_precision)options->precision;
-    return asked == KZ_PRECISION_AUTO && engine->model->info.bf16 < LEAST_BF16 ? KZ_PRECISION_FP32
-                                                                               : asked;
+    const bool rounds_to_bf16 = engine->backend == &kz_backend_cpu;
+    return asked == KZ_PRECISION_AUTO && rounds_to_bf16 && engine->model->info.bf16 < LEAST_BF16
+               ? KZ_PRECISION_FP32
+               : asked;
 }
 
 int kz_engine_halo(const kz_engine *engine, const kz_job_options *options)

@@ -26,23 +26,82 @@ struct kz_upscaler {
 
 /* ---- open ---- */
 
+/* The network's own scale, then down (or up) to the size asked. */
+static int open_canvas(kz_upscaler *u)
+{
+    const kz_upscale_side *in = &u->params.in, *out = &u->params.out;
+    int width = in->width * u->scale, height = in->height * u->scale;
+    if (width == out->width && height == out->height)
+        return 0;
+    const kz_resample_params resample = kz_resample_centred(width, height, out->width, out->height);
+    u->canvas_bytes = (size_t)width * (size_t)height * sizeof(float);
+    if (u->params.backend->open_canvas(u->params.device, &u->canvas, width, height) ||
+        kz_resample_open(&u->luma, &resample))
+        return kz_fail_memory(u->log, "the picture at the network's scale");
+    return 0;
+}
+
+static int compile_tiles(kz_upscaler *u, const kz_graph *graph)
+{
+    const kz_plan_params plan = {.tile_width = u->tiling.tile_width,
+                                 .tile_height = u->tiling.tile_height,
+                                 .precision = u->params.precision};
+    return u->params.backend->compile(u->params.device, &u->plan, graph, &plan, u->log);
+}
+
+static int say_no_room(const kz_upscaler *u)
+{
+    return kz_fail(u->log, KZ_ERROR_MEMORY, "%s: a tile of %dx%d pixels doesn't fit its memory",
+                   u->params.backend->describe(u->params.device), u->tiling.tile_width,
+                   u->tiling.tile_height);
+}
+
+/* The next smaller tiles that the choice has to offer, for half the memory and half of that. */
+static int choose_smaller(kz_upscaler *u, kz_upscaler_params *p, const kz_graph *graph)
+{
+    const int count = kz_tiling_count(&u->tiling);
+    while (kz_tiling_count(&u->tiling) == count && p->memory_limit > 1) {
+        p->memory_limit /= 2;
+        const int error = kz_choose_tiling(&u->tiling, p, graph, u->log);
+        if (error)
+            return error;
+    }
+    return kz_tiling_count(&u->tiling) == count ? say_no_room(u) : 0;
+}
+
+/* Where a device has less room than it said, tiles are made smaller until they fit. */
+static int compile_what_fits(kz_upscaler *u, const kz_graph *graph)
+{
+    kz_upscaler_params p = u->params;
+    const bool given = p.tile || p.columns;
+    int error = kz_choose_tiling(&u->tiling, &p, graph, u->log);
+    if (!error)
+        error = compile_tiles(u, graph);
+    p.memory_limit = p.memory_limit ? p.memory_limit : p.backend->room(p.device);
+    while (error == KZ_ERROR_ROOM && !given) {
+        error = choose_smaller(u, &p, graph);
+        if (!error)
+            error = compile_tiles(u, graph);
+    }
+    return error == KZ_ERROR_ROOM ? say_no_room(u) : error;
+}
+
+/* The tiles get what the canvas leaves of the device's memory. */
 static int compile(kz_upscaler *u, const kz_graph *graph)
 {
-    const kz_upscaler_params *p = &u->params;
-    int error = kz_choose_tiling(&u->tiling, p, graph, u->log);
+    u->scale = graph->nodes[graph->output].scale;
+    int error = open_canvas(u);
+    if (!error)
+        error = compile_what_fits(u, graph);
     if (error)
         return error;
-    kz_plan_params plan = {.tile_width = u->tiling.tile_width,
-                           .tile_height = u->tiling.tile_height,
-                           .precision = p->precision};
     u->tiles = kz_alloc((size_t)kz_tiling_count(&u->tiling), sizeof(*u->tiles));
     if (!u->tiles)
         return kz_fail_memory(u->log, "tiles");
     for (int i = 0; i < kz_tiling_count(&u->tiling); i++)
         u->tiles[i] = kz_tiling_get(&u->tiling, i);
-    u->scale = graph->nodes[graph->output].scale;
     u->graph_macs = kz_graph_macs(graph);
-    return p->backend->compile(p->device, &u->plan, graph, &plan, u->log);
+    return 0;
 }
 
 static int compile_luma(kz_upscaler *u)
@@ -59,21 +118,6 @@ static int compile_luma(kz_upscaler *u)
         error = compile(u, graph);
     kz_graph_close(&graph);
     return error;
-}
-
-/* The network's own scale, then down (or up) to the size asked. */
-static int open_canvas(kz_upscaler *u)
-{
-    const kz_upscale_side *in = &u->params.in, *out = &u->params.out;
-    int width = in->width * u->scale, height = in->height * u->scale;
-    if (width == out->width && height == out->height)
-        return 0;
-    const kz_resample_params resample = kz_resample_centred(width, height, out->width, out->height);
-    u->canvas_bytes = (size_t)width * (size_t)height * sizeof(float);
-    if (u->params.backend->open_canvas(u->params.device, &u->canvas, width, height) ||
-        kz_resample_open(&u->luma, &resample))
-        return kz_fail_memory(u->log, "the picture at the network's scale");
-    return 0;
 }
 
 /* Input samples around a cell whose canvas its output samples read. */
@@ -157,8 +201,6 @@ int kz_upscaler_open(kz_upscaler **upscaler, const kz_upscaler_params *params, k
     u->params = *params;
     u->log = log;
     int error = compile_luma(u);
-    if (!error)
-        error = open_canvas(u);
     if (!error)
         error = open_chroma(u);
     if (!error)
@@ -263,6 +305,14 @@ static int run_chroma(kz_upscaler *u, const kz_picture *in, const kz_picture *ou
     return error;
 }
 
+static int say_failed(const kz_upscaler *u)
+{
+    const kz_backend *backend = u->params.backend;
+    const char *why = backend->error ? backend->error(u->params.device) : "";
+    return kz_fail(u->log, KZ_ERROR_FAILED, "the network failed on %s%s%s",
+                   backend->describe(u->params.device), *why ? ": " : "", why);
+}
+
 int kz_upscaler_run(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
 {
     int error = run_luma(u, &in->plane[0], &out->plane[0]);
@@ -270,10 +320,7 @@ int kz_upscaler_run(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
         error = run_chroma(u, in, out);
     if (error == KZ_ERROR_MEMORY)
         return kz_fail_memory(u->log, "scaling a picture");
-    if (error == KZ_ERROR_FAILED)
-        return kz_fail(u->log, error, "the network failed on %s",
-                       u->params.backend->describe(u->params.device));
-    return error;
+    return error == KZ_ERROR_FAILED ? say_failed(u) : error;
 }
 
 static int sample_bytes(int depth)

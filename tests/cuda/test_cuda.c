@@ -348,6 +348,24 @@ static void need_is_what_compile_takes(void)
     kz_graph_close(&graph);
 }
 
+/* What is short on the device is no failure yet. */
+static void too_large_tiles_are_told(void)
+{
+    kz_graph *graph = folded(random_rrdb(1, 64, 32, 3));
+    const kz_device_params params = {.threads = 1};
+    const kz_plan_params large = {400, 300, KZ_PRECISION_FP16}, small = {30, 18, KZ_PRECISION_FP16};
+    kz_device *device;
+    kz_plan *plan;
+    setenv("KIZUNA_TWIN_MEMORY", "30000", 1);
+    CHECK(kz_backend_cuda.open(&device, &params, NULL) == 0);
+    unsetenv("KIZUNA_TWIN_MEMORY");
+    CHECK(kz_backend_cuda.compile(device, &plan, graph, &large, NULL) == KZ_ERROR_ROOM && !plan);
+    CHECK(kz_backend_cuda.compile(device, &plan, graph, &small, NULL) == 0);
+    kz_backend_cuda.close_plan(&plan);
+    kz_backend_cuda.close(&device);
+    kz_graph_close(&graph);
+}
+
 static void layers_are_named(void)
 {
     kz_graph *graph = folded(random_srvgg(2, 16, 2, 3));
@@ -397,6 +415,7 @@ static const struct check_case cases[] = {
     {"scaling is that of the host", scaling_is_that_of_the_host},
     {"canvases are those of the host", canvases_are_those_of_the_host},
     {"need is what compile takes", need_is_what_compile_takes},
+    {"too large tiles are told", too_large_tiles_are_told},
     {"layers are named", layers_are_named},
     {"a second device is refused", a_second_device_is_refused},
     {"cancel ends a run", cancel_ends_a_run},
