@@ -41,6 +41,29 @@ build() {
   configure "$@" && compile "$1"
 }
 
+# The CUDA back end without a GPU: its kernels and networks on the host, cuDNN's graphs with a driver
+# that pretends, the module for every architecture.
+cuda() {
+  local program
+  for program in test_cuda_kernels test_cuda test_cudnn; do
+    [[ ! -x $root/build/release/tests/$program ]] || tap_run "$program" "$root/build/release/tests/$program"
+  done
+  if [[ -e $root/build/release/kizuna-cuda.so ]]; then
+    tap_check "the module stands alone" module_alone "$root/build/release/kizuna-cuda.so"
+  else
+    echo "  no nvcc: the module isn't built, cuDNN's graphs aren't tested"
+  fi
+}
+
+# One name goes out, and no library of NVIDIA's comes in.
+module_alone() {
+  local names libraries
+  names=$(nm -D --defined-only "$1" | awk '{ print $3 }')
+  libraries=$(readelf -d "$1" | grep -iE 'NEEDED.*(cuda|cudnn|nvrtc|cublas)' || true)
+  printf 'names: %s\nlibraries: %s\n' "$names" "$libraries"
+  [[ $names == kz_backend_module && -z $libraries ]]
+}
+
 clang_build() {
   CC=clang build clang --buildtype=debugoptimized -Dcuda=disabled
 }
@@ -66,6 +89,7 @@ tap_stage "clang" tap_check "build with clang" clang_build
 tap_stage "sanitizers" sanitized
 tap_stage "threads" threads
 tap_stage "CPU levels" cpu_levels
+tap_stage "CUDA" cuda
 tap_stage "the program" tap_run "end to end" "$root/tests/e2e.sh" "$root/build/release/kizuna"
 tap_stage "devices" tap_run "devices" "$root/tests/device.sh" "$root/build/release/kizuna" \
   "$root/build/release/tests"
