@@ -12,7 +12,8 @@ extern "C" {
 struct kz_gpu {
     int index;
     kz_gpu_info info;
-    cudaStream_t stream;
+    cudaStream_t stream, out;
+    cudaEvent_t written[KZ_GPU_LANES], copied[KZ_GPU_LANES];
     cudaEvent_t marks[KZ_GPU_MARKS];
     cudaError_t error;
 };
@@ -109,6 +110,11 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     note(g, cudaSetDevice(index));
     fill_info(g);
     note(g, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking));
+    note(g, cudaStreamCreateWithFlags(&g->out, cudaStreamNonBlocking));
+    for (int i = 0; i < KZ_GPU_LANES; i++) {
+        note(g, cudaEventCreateWithFlags(&g->written[i], cudaEventDisableTiming));
+        note(g, cudaEventCreateWithFlags(&g->copied[i], cudaEventDisableTiming));
+    }
     for (cudaEvent_t &mark : g->marks)
         note(g, cudaEventCreate(&mark));
     if (g->error == cudaSuccess)
@@ -128,6 +134,14 @@ void kz_gpu_close(kz_gpu **gpu)
     for (cudaEvent_t mark : g->marks)
         if (mark)
             cudaEventDestroy(mark);
+    for (int i = 0; i < KZ_GPU_LANES; i++) {
+        if (g->written[i])
+            cudaEventDestroy(g->written[i]);
+        if (g->copied[i])
+            cudaEventDestroy(g->copied[i]);
+    }
+    if (g->out)
+        cudaStreamDestroy(g->out);
     if (g->stream)
         cudaStreamDestroy(g->stream);
     kz_free(g);
@@ -210,19 +224,46 @@ void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *
                                   cudaMemcpyHostToDevice, gpu->stream));
 }
 
-void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
-                     size_t device_pitch, size_t bytes, int rows)
+static void copy_out_on(kz_gpu *gpu, cudaStream_t stream, void *host, ptrdiff_t host_pitch,
+                        const void *device, size_t device_pitch, size_t bytes, int rows)
 {
-    use(gpu);
     if (host_pitch >= (ptrdiff_t)bytes) {
         note(gpu, cudaMemcpy2DAsync(host, (size_t)host_pitch, device, device_pitch, bytes,
-                                    (size_t)rows, cudaMemcpyDeviceToHost, gpu->stream));
+                                    (size_t)rows, cudaMemcpyDeviceToHost, stream));
         return;
     }
     for (int y = 0; y < rows; y++)
         note(gpu, cudaMemcpyAsync((char *)host + y * host_pitch,
                                   (const char *)device + (size_t)y * device_pitch, bytes,
-                                  cudaMemcpyDeviceToHost, gpu->stream));
+                                  cudaMemcpyDeviceToHost, stream));
+}
+
+void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
+                     size_t device_pitch, size_t bytes, int rows)
+{
+    use(gpu);
+    copy_out_on(gpu, gpu->stream, host, host_pitch, device, device_pitch, bytes, rows);
+}
+
+void kz_gpu_lane_open(kz_gpu *gpu, int lane)
+{
+    use(gpu);
+    note(gpu, cudaStreamWaitEvent(gpu->stream, gpu->copied[lane], 0));
+}
+
+void kz_gpu_lane_close(kz_gpu *gpu, int lane)
+{
+    use(gpu);
+    note(gpu, cudaEventRecord(gpu->written[lane], gpu->stream));
+}
+
+void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitch,
+                          const void *device, size_t device_pitch, size_t bytes, int rows)
+{
+    use(gpu);
+    note(gpu, cudaStreamWaitEvent(gpu->out, gpu->written[lane], 0));
+    copy_out_on(gpu, gpu->out, host, host_pitch, device, device_pitch, bytes, rows);
+    note(gpu, cudaEventRecord(gpu->copied[lane], gpu->out));
 }
 
 void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes)
@@ -242,6 +283,7 @@ int kz_gpu_wait(kz_gpu *gpu)
     use(gpu);
     note(gpu, cudaGetLastError());
     note(gpu, cudaStreamSynchronize(gpu->stream));
+    note(gpu, cudaStreamSynchronize(gpu->out));
     return gpu->error == cudaSuccess ? 0 : KZ_ERROR_FAILED;
 }
 

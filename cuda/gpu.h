@@ -1,4 +1,5 @@
-/* One CUDA device: memory, copies, one stream of work in order. Two implementations: gpu.cu on the
+/* One CUDA device: memory, copies, one stream of work in order, and lanes on which results leave it
+ * meanwhile. Two implementations: gpu.cu on the
  * CUDA runtime, twin/gpu.cpp in host memory for tests. Thread-safe as kz_device is: one caller at a
  * time. */
 #ifndef KZ_CUDA_GPU_H
@@ -55,6 +56,17 @@ void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *
 /* Within the device. */
 void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes);
 void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes);
+
+/* A lane is a block of device memory that goes to the host while the stream computes on. From here
+ * on the stream may write to the block: what was copied from it before is done. */
+enum { KZ_GPU_LANES = 2 };
+void kz_gpu_lane_open(kz_gpu *gpu, int lane);
+/* What the stream has got so far is in the block. */
+void kz_gpu_lane_close(kz_gpu *gpu, int lane);
+/* As kz_gpu_copy_out(), beside the stream: after kz_gpu_lane_close(), and before the lane is opened
+ * again. */
+void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitch,
+                          const void *device, size_t device_pitch, size_t bytes, int rows);
 
 /* Waits until all that was asked for is done. 0, or KZ_ERROR_FAILED when any of it failed, now and
  * ever after (kz_gpu_error() says why). */

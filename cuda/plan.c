@@ -21,9 +21,12 @@ struct kz_plan {
     int tile_width, tile_height;
     size_t band_pixels;
     kz_plan_info info;
+    int lane; /* that the next rows leave on */
+    kz_surface leaving;
+    bool leaves;
     /* Of the device: the tile's samples, the same as numbers, what comes out as samples, a curve.
      */
-    char *samples, *input, *output;
+    char *samples, *input, *outputs[KZ_GPU_LANES];
     kz_tone *tone;
     kz_tone tone_there; /* what it has */
     bool has_tone;
@@ -78,7 +81,8 @@ static struct sizes sizes_of(const kz_device *device, const kz_plan_params *para
 static size_t own_bytes(const struct sizes *s, int scale)
 {
     return s->tile_pixels * 2 * sizeof(float) +
-           s->band_pixels * (size_t)(scale * scale) * sizeof(float) + sizeof(kz_tone);
+           KZ_GPU_LANES * s->band_pixels * (size_t)(scale * scale) * sizeof(float) +
+           sizeof(kz_tone);
 }
 
 static int open_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
@@ -96,9 +100,14 @@ static int open_buffers(kz_plan *p, const struct sizes *s)
     kz_gpu *gpu = p->device->gpu;
     p->samples = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
     p->input = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
-    p->output = kz_gpu_alloc(gpu, s->band_pixels * (size_t)(p->scale * p->scale) * sizeof(float));
+    bool all = true;
+    for (int i = 0; i < KZ_GPU_LANES; i++) {
+        p->outputs[i] =
+            kz_gpu_alloc(gpu, s->band_pixels * (size_t)(p->scale * p->scale) * sizeof(float));
+        all = all && p->outputs[i];
+    }
     p->tone = kz_gpu_alloc(gpu, sizeof(*p->tone));
-    return p->samples && p->input && p->output && p->tone ? 0 : KZ_ERROR_ROOM;
+    return p->samples && p->input && all && p->tone ? 0 : KZ_ERROR_ROOM;
 }
 
 static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, const kz_graph *tail)
@@ -160,7 +169,8 @@ void kz_cuda_close_plan(kz_plan **plan)
     kz_net_close(&p->tail);
     kz_gpu_free(gpu, p->samples);
     kz_gpu_free(gpu, p->input);
-    kz_gpu_free(gpu, p->output);
+    for (int i = 0; i < KZ_GPU_LANES; i++)
+        kz_gpu_free(gpu, p->outputs[i]);
     kz_gpu_free(gpu, p->tone);
     kz_free(p);
     *plan = NULL;
@@ -213,6 +223,33 @@ static kz_view load_tile(kz_plan *p, const kz_run *run, kz_tile tile)
     return input;
 }
 
+/* Copies the rows that wait for it. */
+static void let_leave(kz_plan *p, const kz_run *run)
+{
+    const int lane = (p->lane + KZ_GPU_LANES - 1) % KZ_GPU_LANES;
+    if (p->leaves)
+        kz_surface_lane_copy_out(p->device->gpu, lane, &p->leaving, run->dst);
+    p->leaves = false;
+}
+
+/* The part of `out` at (x, y) to its place in dst. It leaves while the next rows are computed: the
+ * copy waits in `leaving` until these are on the stream, for one to ordinary memory of the host
+ * holds up whoever asks for it. */
+static void send_rows(kz_plan *p, const kz_run *run, const kz_view *out, int x, int y, kz_rect part)
+{
+    kz_gpu *gpu = p->device->gpu;
+    const int lane = p->lane;
+    const kz_surface samples = kz_surface_of(run->dst, part, p->outputs[lane]);
+    kz_gpu_lane_open(gpu, lane);
+    kz_cuda_store(gpu, out, x, y, run->tone ? p->tone : NULL, &samples, run->dst_levels,
+                  (kz_rect){0, 0, samples.width, samples.height});
+    kz_gpu_lane_close(gpu, lane);
+    let_leave(p, run);
+    p->leaving = samples;
+    p->leaves = true;
+    p->lane = (lane + 1) % KZ_GPU_LANES;
+}
+
 /* Rows y0 … y1-1 of the tile (in input pixels), as far as it owns them, from `out`, whose first row
  * is the tile's row `first`. */
 static void store_rows(kz_plan *p, const kz_run *run, kz_tile tile, const kz_view *out, int first,
@@ -231,10 +268,7 @@ static void store_rows(kz_plan *p, const kz_run *run, kz_tile tile, const kz_vie
         kz_cuda_store(gpu, out, x, y, tone, &run->canvas->surface, run->dst_levels, part);
         return;
     }
-    const kz_surface samples = kz_surface_of(run->dst, part, p->output);
-    kz_cuda_store(gpu, out, x, y, tone, &samples, run->dst_levels,
-                  (kz_rect){0, 0, samples.width, samples.height});
-    kz_surface_copy_out(gpu, &samples, run->dst);
+    send_rows(p, run, out, x, y, part);
 }
 
 static bool is_cancelled(const kz_run *run)
@@ -284,6 +318,7 @@ int kz_cuda_run(kz_plan *p, const kz_run *run)
     upload_tone(p, run->tone);
     for (int i = 0; i < run->n_tiles && !error; i++)
         error = is_cancelled(run) ? KZ_ERROR_CANCELLED : run_tile(p, run, run->tiles[i]);
+    let_leave(p, run);
     /* Also when it was cancelled: nobody may write to the planes afterwards. */
     const int failed = kz_gpu_wait(p->device->gpu);
     return error ? error : failed;

@@ -15,6 +15,12 @@ void kz_surface_copy_out(kz_gpu *gpu, const kz_surface *s, const kz_plane *plane
     kz_gpu_copy_out(gpu, to, plane->stride, s->data, s->pitch, s->pitch, s->height);
 }
 
+void kz_surface_lane_copy_out(kz_gpu *gpu, int lane, const kz_surface *s, const kz_plane *plane)
+{
+    char *to = (char *)kz_plane_row(plane, s->y) + (ptrdiff_t)s->x * s->bytes;
+    kz_gpu_lane_copy_out(gpu, lane, to, plane->stride, s->data, s->pitch, s->pitch, s->height);
+}
+
 /* ---- scaling ---- */
 
 static size_t aligned(size_t bytes)

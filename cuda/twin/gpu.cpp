@@ -13,7 +13,17 @@ extern "C" {
 #include "base/thread.h"
 }
 
+struct lane {
+    bool waits;
+    void *host;
+    ptrdiff_t host_pitch;
+    const void *device;
+    size_t device_pitch, bytes;
+    int rows;
+};
+
 struct kz_gpu {
+    struct lane lanes[KZ_GPU_LANES];
     kz_gpu_info info;
     size_t left; /* bytes */
     double marks[KZ_GPU_MARKS];
@@ -122,6 +132,31 @@ void kz_gpu_copy_out(kz_gpu *, void *host, ptrdiff_t host_pitch, const void *dev
                     bytes);
 }
 
+static void lane_flush(kz_gpu *gpu, int lane)
+{
+    const struct lane *l = &gpu->lanes[lane];
+    if (l->waits)
+        kz_gpu_copy_out(gpu, l->host, l->host_pitch, l->device, l->device_pitch, l->bytes, l->rows);
+    gpu->lanes[lane].waits = false;
+}
+
+/* A lane's block is as it was left until it is opened again: copying is put off until then, or
+ * until somebody waits, so that a block that is written too early shows. */
+void kz_gpu_lane_open(kz_gpu *gpu, int lane)
+{
+    lane_flush(gpu, lane);
+}
+
+void kz_gpu_lane_close(kz_gpu *, int)
+{
+}
+
+void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitch,
+                          const void *device, size_t device_pitch, size_t bytes, int rows)
+{
+    gpu->lanes[lane] = {true, host, host_pitch, device, device_pitch, bytes, rows};
+}
+
 void kz_gpu_copy(kz_gpu *, void *to, const void *from, size_t bytes)
 {
     std::memcpy(to, from, bytes);
@@ -132,8 +167,10 @@ void kz_gpu_clear(kz_gpu *, void *device, size_t bytes)
     std::memset(device, 0, bytes);
 }
 
-int kz_gpu_wait(kz_gpu *)
+int kz_gpu_wait(kz_gpu *gpu)
 {
+    for (int i = 0; i < KZ_GPU_LANES; i++)
+        lane_flush(gpu, i);
     return 0;
 }
 
