@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "cuda/device.h"
+#include "cuda/selftest.h"
 #include "model/rewrite.h"
 #include "random_graph.h"
 
@@ -389,6 +390,35 @@ static void a_second_device_is_refused(void)
     CHECK(kz_backend_cuda.open(&device, &params, NULL) == KZ_ERROR_FAILED && !device);
 }
 
+/* As the real one, but for what comes out. */
+static int run_and_spoil(kz_plan *plan, const kz_run *run)
+{
+    const int error = kz_backend_cuda.run(plan, run);
+    ((float *)kz_plane_row(run->dst, 5))[7] += 0.03f;
+    return error;
+}
+
+static int run_to_nothing(kz_plan *plan, const kz_run *run)
+{
+    const int error = kz_backend_cuda.run(plan, run);
+    ((float *)run->dst->data)[0] = NAN;
+    return error;
+}
+
+static void a_wrong_device_is_found(void)
+{
+    char why[256] = "";
+    kz_backend wrong = kz_backend_cuda;
+    CHECK(kz_cuda_selftest(&kz_backend_cuda, 0, why, sizeof(why)) == 0);
+    wrong.run = run_and_spoil;
+    CHECK(kz_cuda_selftest(&wrong, 0, why, sizeof(why)) == KZ_ERROR_FAILED);
+    CHECK(strstr(why, "wrongly"));
+    wrong.run = run_to_nothing;
+    CHECK(kz_cuda_selftest(&wrong, 0, why, sizeof(why)) == KZ_ERROR_FAILED);
+    CHECK(kz_cuda_selftest(&kz_backend_cuda, 1, why, sizeof(why)) == KZ_ERROR_FAILED);
+    CHECK(strstr(why, "could not be run"));
+}
+
 static void cancel_ends_a_run(void)
 {
     kz_graph *graph = folded(random_srvgg(1, 16, 2, 3));
@@ -418,6 +448,7 @@ static const struct check_case cases[] = {
     {"too large tiles are told", too_large_tiles_are_told},
     {"layers are named", layers_are_named},
     {"a second device is refused", a_second_device_is_refused},
+    {"a wrong device is found", a_wrong_device_is_found},
     {"cancel ends a run", cancel_ends_a_run},
 };
 
