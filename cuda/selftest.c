@@ -58,7 +58,7 @@ static int add_conv(kz_graph *g, enum kz_op op, int input, int inputs, int outpu
     return kz_graph_add(g, &node);
 }
 
-/* 1 → 32, 32 → 16, both → 64 and a residual, enlarged → 16, → 1. */
+/* 1 → 64, 64 → 16, both → 64 and a residual, enlarged → 16, → 1. */
 static int fill_network(kz_graph *g)
 {
     uint64_t state = 1;
