@@ -16,7 +16,7 @@ static char *line_of(const kz_gpu_info *info)
 }
 
 /* The kernels are compiled for each architecture, and the driver may compile them once more. */
-static char *identity_of(const kz_gpu_info *info)
+static char *kind_of(const kz_gpu_info *info)
 {
     return kz_asprintf("%s %d.%d, driver %d", info->name, info->major, info->minor, info->driver);
 }
@@ -28,9 +28,11 @@ static void cuda_close(kz_device **device)
         return;
     if (d->gpu)
         kz_gpu_free(d->gpu, d->scratch);
+    kz_rivals_close(&d->rivals);
     kz_gpu_close(&d->gpu);
     kz_pool_close(&d->pool);
     kz_free(d->line);
+    kz_free(d->kind);
     kz_free(d->identity);
     kz_free(d);
     *device = NULL;
@@ -45,10 +47,10 @@ static int cuda_open(kz_device **device, const kz_device_params *params, kz_log 
     int error = kz_gpu_open(&d->gpu, params->index, log);
     if (!error) {
         d->line = line_of(kz_gpu_get_info(d->gpu));
-        d->identity = identity_of(kz_gpu_get_info(d->gpu));
+        d->kind = kind_of(kz_gpu_get_info(d->gpu));
         d->scratch = kz_gpu_alloc(d->gpu, KZ_SCRATCH_BYTES);
-        error = d->line && d->identity ? kz_pool_open(&d->pool, &pool, log)
-                                       : kz_fail_memory(log, "the device");
+        error = d->line && d->kind ? kz_pool_open(&d->pool, &pool, log)
+                                   : kz_fail_memory(log, "the device");
     }
     if (!error && !d->scratch)
         error = kz_fail(log, KZ_ERROR_FAILED, "cuda: %s has no memory left", d->line);
@@ -64,7 +66,7 @@ static const char *cuda_describe(const kz_device *device)
 
 static const char *cuda_identity(const kz_device *device)
 {
-    return device->identity;
+    return device->identity ? device->identity : device->kind;
 }
 
 static const char *cuda_error(const kz_device *device)

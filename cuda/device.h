@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "cuda/gpu.h"
 #include "cuda/kernels/kernels.h"
+#include "cuda/lineup.h"
 
 extern const kz_backend kz_backend_cuda;
 
@@ -17,8 +18,12 @@ extern const kz_backend kz_backend_cuda;
 struct kz_device {
     kz_gpu *gpu;
     kz_pool *pool; /* for work on planes in host memory */
-    char *line, *identity;
-    char *scratch; /* KZ_SCRATCH_BYTES of the device, for scaling */
+    char *line;
+    char *kind;        /* what identity() says where our kernels compute everything */
+    char *identity;    /* what it says of the last plan */
+    kz_rivals *rivals; /* NULL: none; opened with the first plan: that takes a while, */
+    bool asked;        /* and then this is set */
+    char *scratch;     /* KZ_SCRATCH_BYTES of the device, for scaling */
 };
 
 struct kz_canvas {
@@ -29,6 +34,9 @@ struct kz_canvas {
 /* plan.c: as the back end's table says. */
 int kz_cuda_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
                     const kz_plan_params *params, kz_log *log);
+/* With our own kernels alone. */
+int kz_cuda_compile_own(kz_device *device, kz_plan **plan, const kz_graph *graph,
+                        const kz_plan_params *params, kz_log *log);
 void kz_cuda_close_plan(kz_plan **plan);
 void kz_cuda_info(const kz_plan *plan, kz_plan_info *info);
 kz_plan_need kz_cuda_need(const kz_device *device, const kz_graph *graph,

@@ -8,6 +8,8 @@ struct kz_net {
     kz_gpu *gpu;
     kz_program program;
     char *constants, *arena; /* of the device */
+    kz_lineup *lineup;
+    int width, height; /* of the largest tile */
 };
 
 static int upload_constants(kz_net *n, const kz_graph *graph, kz_log *log)
@@ -31,6 +33,8 @@ int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_progr
     if (!n)
         return kz_fail_memory(log, "the network");
     n->gpu = gpu;
+    n->width = params->width;
+    n->height = params->height;
     int error = kz_program_open(&n->program, graph, params, log);
     if (error) {
         kz_net_close(net);
@@ -49,11 +53,29 @@ void kz_net_close(kz_net **net)
     kz_net *n = *net;
     if (!n)
         return;
+    kz_lineup_close(&n->lineup);
     kz_gpu_free(n->gpu, n->constants);
     kz_gpu_free(n->gpu, n->arena);
     kz_program_close(&n->program);
     kz_free(n);
     *net = NULL;
+}
+
+int kz_net_compete(kz_net *n, kz_rivals *rivals, const kz_graph *graph, const kz_view *input,
+                   kz_log *log)
+{
+    const kz_lineup_params params = {.gpu = n->gpu,
+                                     .program = &n->program,
+                                     .arena = n->arena,
+                                     .constants = n->constants,
+                                     .graph = graph,
+                                     .input = *input};
+    return kz_lineup_open(&n->lineup, rivals, &params, log);
+}
+
+const kz_lineup *kz_net_lineup(const kz_net *net)
+{
+    return net->lineup;
 }
 
 static size_t memory_of(const kz_program *p)
@@ -63,7 +85,7 @@ static size_t memory_of(const kz_program *p)
 
 size_t kz_net_memory(const kz_net *net)
 {
-    return memory_of(&net->program);
+    return memory_of(&net->program) + kz_lineup_memory(net->lineup);
 }
 
 size_t kz_net_need(const kz_graph *graph, const kz_program_params *params)
@@ -71,7 +93,7 @@ size_t kz_net_need(const kz_graph *graph, const kz_program_params *params)
     kz_program program;
     if (kz_program_open(&program, graph, params, NULL))
         return (size_t)-1;
-    const size_t bytes = memory_of(&program);
+    const size_t bytes = memory_of(&program) + kz_lineup_need(&program);
     kz_program_close(&program);
     return bytes;
 }
@@ -88,28 +110,29 @@ static kz_view view_of(const struct tile_run *t, const kz_place *place)
     return kz_place_view(place, t->net->arena, t->input, t->input->width, t->input->height);
 }
 
-static const float *floats_at(const kz_net *n, size_t offset)
+static bool is_whole(const struct tile_run *t)
 {
-    return offset == (size_t)-1 ? NULL : (const float *)(n->constants + offset);
+    return t->input->width == t->net->width && t->input->height == t->net->height;
+}
+
+static int index_of(const struct tile_run *t, const kz_step *s)
+{
+    return (int)(s - t->net->program.steps);
 }
 
 static void run_conv(const struct tile_run *t, const kz_step *s)
 {
-    kz_conv_task task = s->conv;
-    task.in = view_of(t, &s->in);
-    task.out = view_of(t, &s->out);
-    for (int i = 0; i < s->n_others; i++)
-        task.residuals[i] = view_of(t, &s->others[i]);
-    task.weights = t->net->constants + s->weights;
-    task.bias = floats_at(t->net, s->bias);
-    task.slopes = floats_at(t->net, s->slopes);
-    s->run(t->net->gpu, &task);
+    kz_net *n = t->net;
+    const kz_conv_task task = kz_step_task(s, n->arena, n->constants, t->input);
+    if (!is_whole(t) || !kz_lineup_run(n->lineup, index_of(t, s), &task))
+        s->run(n->gpu, &task);
 }
 
 static void run_sum(const struct tile_run *t, const kz_step *s)
 {
-    kz_sum_task task = {
-        .out = view_of(t, &s->out), .n_terms = s->n_others, .slopes = floats_at(t->net, s->slopes)};
+    kz_sum_task task = {.out = view_of(t, &s->out),
+                        .n_terms = s->n_others,
+                        .slopes = kz_floats_at(t->net->constants, s->slopes)};
     for (int i = 0; i < s->n_others; i++) {
         task.terms[i] = s->terms[i];
         task.terms[i].view = view_of(t, &s->others[i]);
@@ -125,12 +148,23 @@ static void run_step(const struct tile_run *t, const kz_step *s)
         run_sum(t, s);
 }
 
+kz_view kz_net_output(kz_net *n, const kz_view *input)
+{
+    return view_of(&(struct tile_run){n, input}, &n->program.output);
+}
+
 kz_view kz_net_run(kz_net *n, const kz_view *input)
 {
     const struct tile_run t = {n, input};
     for (int i = 0; i < n->program.n_steps; i++)
         run_step(&t, &n->program.steps[i]);
     return view_of(&t, &n->program.output);
+}
+
+static const char *kernel_of(const struct tile_run *t, const kz_step *s)
+{
+    const char *other = is_whole(t) ? kz_lineup_kernel(t->net->lineup, index_of(t, s)) : NULL;
+    return other ? other : s->kernel;
 }
 
 int kz_net_layers(kz_net *n, const kz_view *input, kz_layer *layers, int most)
@@ -145,7 +179,7 @@ int kz_net_layers(kz_net *n, const kz_view *input, kz_layer *layers, int most)
         kz_gpu_mark(n->gpu, 1);
         if (kz_gpu_wait(n->gpu))
             return 0;
-        layers[count] = (kz_layer){.kernel = s->kernel,
+        layers[count] = (kz_layer){.kernel = kernel_of(&t, s),
                                    .macs = s->macs * pixels,
                                    .executed = s->macs * pixels,
                                    .seconds = kz_gpu_between(n->gpu)};

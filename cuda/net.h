@@ -2,7 +2,7 @@
 #ifndef KZ_CUDA_NET_H
 #define KZ_CUDA_NET_H
 
-#include "cuda/program.h"
+#include "cuda/lineup.h"
 
 typedef struct kz_net kz_net;
 
@@ -11,10 +11,21 @@ int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_progr
                 kz_log *log);
 void kz_net_close(kz_net **net); /* NULL is legal */
 
-/* Bytes of device memory: arena and constants. */
+/* Lets others' engines compute what they are faster at, where `rivals` isn't NULL. `graph` is that
+ * of kz_net_open(), `input` as for kz_net_run(), of the largest size; what it holds is overwritten.
+ * `log` and `rivals` stay until the net is closed. 0 or KZ_ERROR_FAILED (reported). */
+int kz_net_compete(kz_net *net, kz_rivals *rivals, const kz_graph *graph, const kz_view *input,
+                   kz_log *log);
+/* NULL: our kernels compute everything. */
+const kz_lineup *kz_net_lineup(const kz_net *net);
+
+/* Bytes of device memory: arena, constants, what engines have of their own. */
 size_t kz_net_memory(const kz_net *net);
-/* The same without opening; (size_t)-1 when memory is short even for finding out. */
+/* At most so many, without opening; (size_t)-1 when memory is short even for finding out. */
 size_t kz_net_need(const kz_graph *graph, const kz_program_params *params);
+
+/* What kz_net_run() returns, without running. */
+kz_view kz_net_output(kz_net *net, const kz_view *input);
 
 /* Puts all steps on the stream. `input` is the graph's first value, of the tile's size: fp32 where
  * that has one channel, else as another net's output. Returns the output, in the net's arena. */

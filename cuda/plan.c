@@ -124,6 +124,60 @@ static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, c
         p->info.macs += kz_graph_macs(tail) * s->bands.rows * (double)s->band_pixels;
 }
 
+static kz_view rows_of(const kz_view *v, int y, int height)
+{
+    kz_view rows = *v;
+    rows.data = (char *)v->data +
+                (size_t)y * (size_t)v->width * (size_t)v->pixel * kz_element_bytes(v->element);
+    rows.height = height;
+    return rows;
+}
+
+static kz_view input_of(const kz_plan *p, int width, int height)
+{
+    return (kz_view){p->input, KZ_ELEMENT_FP32, 1, 1, width, height};
+}
+
+/* Devices on which the same engines compute have the same line. */
+static int set_identity(const kz_plan *p)
+{
+    kz_device *d = p->device;
+    const kz_lineup *tail = p->tail ? kz_net_lineup(p->tail) : NULL;
+    char text[KZ_DIGEST_TEXT];
+    kz_digest *digest;
+    kz_free(d->identity);
+    d->identity = NULL;
+    if (!kz_net_lineup(p->head) && !tail)
+        return 0;
+    if (kz_digest_open(&digest))
+        return KZ_ERROR_MEMORY;
+    kz_lineup_digest(kz_net_lineup(p->head), digest);
+    kz_digest_add(digest, "", 1);
+    kz_lineup_digest(tail, digest);
+    kz_digest_text(digest, text);
+    kz_digest_close(&digest);
+    d->identity = kz_asprintf("%s, %s, engines %.16s", d->kind, kz_rivals_name(d->rivals), text);
+    return d->identity ? 0 : KZ_ERROR_MEMORY;
+}
+
+/* Once all memory of the plan's own is there. */
+static int compete(kz_plan *p, const kz_graph *head, const kz_graph *tail,
+                   const struct sizes *sizes, kz_log *log)
+{
+    kz_device *d = p->device;
+    int error = d->asked ? 0 : kz_rivals_open(&d->rivals, d->gpu, log);
+    d->asked = d->asked || !error;
+    const kz_view in = input_of(p, sizes->head.width, sizes->head.height);
+    if (!error)
+        error = kz_net_compete(p->head, d->rivals, head, &in, log);
+    if (!error && tail) {
+        const kz_view cut = kz_net_output(p->head, &in);
+        const kz_view band = rows_of(&cut, 0, sizes->tail.height);
+        error = kz_net_compete(p->tail, d->rivals, tail, &band, log);
+    }
+    return error ? error : set_identity(p);
+}
+
 static int compile_parts(kz_plan *p, const kz_graph *head, const kz_graph *tail,
                          const kz_plan_params *params, kz_log *log)
 {
@@ -131,6 +185,8 @@ static int compile_parts(kz_plan *p, const kz_graph *head, const kz_graph *tail,
     int error = open_nets(p, head, tail, &sizes, log);
     if (!error)
         error = open_buffers(p, &sizes);
+    if (!error && compete(p, head, tail, &sizes, log))
+        error = kz_fail_memory(log, "the device's engines");
     if (!error)
         fill_info(p, &sizes, head, tail);
     return error;
@@ -157,6 +213,13 @@ int kz_cuda_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
     if (error)
         kz_cuda_close_plan(plan);
     return error;
+}
+
+int kz_cuda_compile_own(kz_device *device, kz_plan **plan, const kz_graph *graph,
+                        const kz_plan_params *params, kz_log *log)
+{
+    device->asked = true;
+    return kz_cuda_compile(device, plan, graph, params, log);
 }
 
 void kz_cuda_close_plan(kz_plan **plan)
@@ -217,7 +280,7 @@ static kz_view load_tile(kz_plan *p, const kz_run *run, kz_tile tile)
     kz_gpu *gpu = p->device->gpu;
     const kz_rect part = {tile.x, tile.y, tile.x + tile.width, tile.y + tile.height};
     const kz_surface samples = kz_surface_of(run->src, part, p->samples);
-    const kz_view input = {p->input, KZ_ELEMENT_FP32, 1, 1, tile.width, tile.height};
+    const kz_view input = input_of(p, tile.width, tile.height);
     kz_surface_copy_in(gpu, &samples, run->src);
     kz_cuda_load(gpu, &samples, run->src_levels, 0, 0, &input);
     return input;
@@ -276,15 +339,6 @@ static bool is_cancelled(const kz_run *run)
     return run->cancel && atomic_load(run->cancel);
 }
 
-static kz_view rows_of(const kz_view *v, int y, int height)
-{
-    kz_view rows = *v;
-    rows.data = (char *)v->data +
-                (size_t)y * (size_t)v->width * (size_t)v->pixel * kz_element_bytes(v->element);
-    rows.height = height;
-    return rows;
-}
-
 /* Bands that the tile owns nothing of are skipped: they lie in its halo. */
 static int run_bands(kz_plan *p, const kz_run *run, kz_tile tile, const kz_view *cut)
 {
@@ -327,7 +381,7 @@ int kz_cuda_run(kz_plan *p, const kz_run *run)
 /* A run over what lies in memory since the last one. */
 int kz_cuda_layers(const kz_plan *p, kz_layer *layers, int most)
 {
-    const kz_view in = {p->input, KZ_ELEMENT_FP32, 1, 1, p->tile_width, p->tile_height};
+    const kz_view in = input_of(p, p->tile_width, p->tile_height);
     int count = kz_net_layers(p->head, &in, layers, most);
     if (!p->tail || !count)
         return count;

@@ -101,6 +101,21 @@ kz_view kz_place_view(const kz_place *p, char *arena, const kz_view *input, int 
                      .height = height * p->scale};
 }
 
+kz_conv_task kz_step_task(const kz_step *s, char *arena, const char *constants,
+                          const kz_view *input)
+{
+    const int width = input->width, height = input->height;
+    kz_conv_task task = s->conv;
+    task.in = kz_place_view(&s->in, arena, input, width, height);
+    task.out = kz_place_view(&s->out, arena, input, width, height);
+    for (int i = 0; i < s->n_others; i++)
+        task.residuals[i] = kz_place_view(&s->others[i], arena, input, width, height);
+    task.weights = constants + s->weights;
+    task.bias = kz_floats_at(constants, s->bias);
+    task.slopes = kz_floats_at(constants, s->slopes);
+    return task;
+}
+
 /* ---- constants ---- */
 
 static size_t take(kz_program *p, size_t bytes)

@@ -62,4 +62,14 @@ void kz_program_pack(const kz_program *program, const kz_graph *graph, void *con
 kz_view kz_place_view(const kz_place *place, char *arena, const kz_view *input, int width,
                       int height);
 
+/* A CONV's task on the tile that `input` is. */
+kz_conv_task kz_step_task(const kz_step *step, char *arena, const char *constants,
+                          const kz_view *input);
+
+/* Constants of the device; NULL where the offset is (size_t)-1. */
+static inline const float *kz_floats_at(const char *constants, size_t offset)
+{
+    return offset == (size_t)-1 ? NULL : (const float *)(constants + offset);
+}
+
 #endif

@@ -97,13 +97,15 @@ typedef struct kz_backend {
     enum kz_cpu_level (*level)(const kz_device *device);
     /* What else they depend on: the kind of device and the libraries that compute there, in one
      * line (describe() is for people, and tells threads too). Devices with the same line and level
-     * give the same bits. Owned by the device. NULL: the level says it all. */
+     * give the same bits. It is that of the last plan, for compiling may choose libraries; before
+     * the first, of none. Owned by the device, until it compiles the next. NULL: the level says it
+     * all. */
     const char *(*identity)(const kz_device *device);
 
     /* Packs weights and lays out memory once; nothing is allocated by run(). The graph has one
      * channel in and out and may be closed afterwards. KZ_ERROR_FAILED names a layer that can't be
      * run, KZ_ERROR_USAGE a precision that the device lacks; KZ_ERROR_ROOM (not reported): a
-     * smaller tile may fit. */
+     * smaller tile may fit. `log` stays until the plan is closed. */
     int (*compile)(kz_device *device, kz_plan **plan, const kz_graph *graph,
                    const kz_plan_params *params, kz_log *log);
     void (*close_plan)(kz_plan **plan); /* NULL is legal */

@@ -1,0 +1,475 @@
+#include "cuda/lineup.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "cuda/half.h"
+#include "cuda/trial.h"
+
+/* In the place of an engine's text: our own kernel. */
+#define OWN "own"
+
+struct kz_rivals {
+    const kz_rival_table *table;
+    kz_rival_library *library;
+    kz_choices *choices;
+    char *name;
+};
+
+/* Steps that do the same with different weights share an engine. */
+struct engine {
+    char layer[KZ_CHOICE_LAYER], text[KZ_CHOICE_ENGINE];
+    kz_rival_engine *opened; /* NULL: our kernel does it */
+};
+
+struct kz_lineup {
+    kz_rivals *rivals;
+    kz_gpu *gpu;
+    kz_log *log;
+    const kz_program *program;
+    struct engine *engines; /* [as many as steps] */
+    int n_engines;
+    int *of_step;   /* [steps] an index into engines, or -1 */
+    size_t *offset; /* [steps] of weights */
+    char *weights;  /* of the device */
+    size_t bytes;
+    bool said; /* that engines are timed */
+};
+
+/* ---- the library ---- */
+
+/* What decides who is fastest, beside the layer. */
+static char *machine_of(const kz_gpu_info *i, const char *name)
+{
+    return kz_asprintf("kizuna %s, %s %d.%d, %d processors, driver %d, runtime %d, %s", KZ_VERSION,
+                       i->name, i->major, i->minor, i->processors, i->driver, i->runtime, name);
+}
+
+static int open_choices(kz_rivals *r, kz_gpu *gpu, kz_log *log)
+{
+    r->name = kz_asprintf("%s %zu", r->table->name, r->table->version(r->library));
+    char *machine = r->name ? machine_of(kz_gpu_get_info(gpu), r->name) : NULL;
+    char *folder = kz_choices_folder();
+    const int error =
+        machine ? kz_choices_open(&r->choices, folder, machine, log) : KZ_ERROR_MEMORY;
+    kz_free(machine);
+    kz_free(folder);
+    return error;
+}
+
+int kz_rivals_open(kz_rivals **rivals, kz_gpu *gpu, kz_log *log)
+{
+    *rivals = NULL;
+    if (!kz_rival_linked)
+        return 0;
+    kz_rivals *r = *rivals = kz_alloc(1, sizeof(*r));
+    if (!r)
+        return KZ_ERROR_MEMORY;
+    r->table = kz_rival_linked;
+    int error = r->table->open(&r->library, gpu);
+    if (error) {
+        kz_rivals_close(rivals);
+        kz_log_line(log, KZ_LOG_VERBOSE, "%s can't be used here: our own kernels do it all",
+                    kz_rival_linked->name);
+        return 0;
+    }
+    error = open_choices(r, gpu, log);
+    if (error)
+        kz_rivals_close(rivals);
+    return error;
+}
+
+void kz_rivals_close(kz_rivals **rivals)
+{
+    kz_rivals *r = *rivals;
+    if (!r)
+        return;
+    kz_choices_close(&r->choices);
+    r->table->close(&r->library);
+    kz_free(r->name);
+    kz_free(r);
+    *rivals = NULL;
+}
+
+const char *kz_rivals_name(const kz_rivals *rivals)
+{
+    return rivals->name;
+}
+
+/* ---- layers ---- */
+
+static bool is_rivalled(const kz_step *s)
+{
+    return s->kind == KZ_STEP_CONV && kz_rival_linked->fits(&s->conv);
+}
+
+static size_t weight_count(const kz_conv_task *t)
+{
+    return (size_t)(t->phases ? 4 : 1) * (size_t)(t->kernel * t->kernel) * (size_t)t->in.channels *
+           (size_t)t->out.channels;
+}
+
+static size_t weight_bytes(const kz_conv_task *t)
+{
+    return (weight_count(t) * kz_element_bytes(t->in.element) + 255) & ~(size_t)255;
+}
+
+size_t kz_lineup_need(const kz_program *program)
+{
+    size_t bytes = 0;
+    for (int i = 0; kz_rival_linked && i < program->n_steps; i++)
+        if (is_rivalled(&program->steps[i]))
+            bytes += weight_bytes(&program->steps[i].conv);
+    return bytes;
+}
+
+/* All that an engine is made for, so that equal texts are equal layers. */
+static bool write_layer(char text[KZ_CHOICE_LAYER], const kz_rival_layer *l)
+{
+    static const char *const elements[] = {"fp32", "fp16", "bf16"};
+    const kz_conv_task *t = &l->task;
+    int at = snprintf(text, KZ_CHOICE_LAYER, "%s %dx%d %d/%d>%d/%d kernel %d pad %d,%d%s act %d %a",
+                      elements[t->in.element], t->in.width, t->in.height, t->in.channels,
+                      t->in.pixel, t->out.channels, t->out.pixel, t->kernel, t->pad_top,
+                      t->pad_left, t->phases ? " phases" : "", (int)l->act,
+                      l->act == KZ_ACT_LEAKY ? (double)l->slope : 0);
+    for (int i = 0; i < t->n_residuals && at < KZ_CHOICE_LAYER; i++)
+        at += snprintf(text + at, (size_t)(KZ_CHOICE_LAYER - at), " + %a*%d", (double)t->coefs[i],
+                       t->residuals[i].pixel);
+    return at < KZ_CHOICE_LAYER;
+}
+
+static kz_rival_layer layer_of(const kz_lineup_params *p, const kz_step *s)
+{
+    const kz_node *node = &p->graph->nodes[s->node];
+    return (kz_rival_layer){.task = kz_step_task(s, p->arena, p->constants, &p->input),
+                            .act = node->act,
+                            .slope = node->slope};
+}
+
+/* ---- weights ---- */
+
+static void pack(const kz_conv_task *t, const float *weights, void *packed)
+{
+    const int taps = t->kernel * t->kernel, inputs = t->in.channels;
+    const int rows = (t->phases ? 4 : 1) * t->out.channels;
+    size_t at = 0;
+    for (int row = 0; row < rows; row++)
+        for (int tap = 0; tap < taps; tap++)
+            for (int in = 0; in < inputs; in++)
+                kz_put_element(packed, t->in.element, at++,
+                               weights[((size_t)row * (size_t)inputs + (size_t)in) * (size_t)taps +
+                                       (size_t)tap]);
+}
+
+/* Of all layers that an engine might compute: they are wanted for choosing already. */
+static int upload_weights(kz_lineup *l, const kz_graph *graph)
+{
+    char *packed = kz_alloc(l->bytes, 1);
+    int error = KZ_ERROR_MEMORY;
+    l->weights = kz_gpu_alloc(l->gpu, l->bytes);
+    if (packed && l->weights) {
+        for (int i = 0; i < l->program->n_steps; i++) {
+            const kz_step *s = &l->program->steps[i];
+            if (is_rivalled(s))
+                pack(&s->conv, graph->nodes[s->node].weights, packed + l->offset[i]);
+        }
+        kz_gpu_copy_in(l->gpu, l->weights, l->bytes, packed, (ptrdiff_t)l->bytes, l->bytes, 1);
+        error = kz_gpu_wait(l->gpu);
+    }
+    kz_free(packed);
+    return error;
+}
+
+static kz_conv_task with_weights(const kz_lineup *l, int step, const kz_conv_task *task)
+{
+    kz_conv_task theirs = *task;
+    theirs.weights = l->weights + l->offset[step];
+    return theirs;
+}
+
+/* ---- choose ---- */
+
+struct choice {
+    kz_lineup *lineup;
+    const kz_lineup_params *params;
+    int step;
+    kz_rival_layer layer;
+    struct engine *engine;
+    kz_trial trial;
+    char texts[KZ_TRIAL_MOST][KZ_CHOICE_ENGINE]; /* of the trial's engines */
+};
+
+static void begin_trial(struct choice *c)
+{
+    const kz_lineup_params *p = c->params;
+    c->trial = (kz_trial){.gpu = p->gpu,
+                          .table = c->lineup->rivals->table,
+                          .arena = p->arena,
+                          .arena_bytes = p->program->arena_bytes,
+                          .input = p->input,
+                          .run = p->program->steps[c->step].run,
+                          .own = c->layer.task,
+                          .theirs = with_weights(c->lineup, c->step, &c->layer.task)};
+}
+
+/* An engine that can't be opened is none. */
+static int enter(struct choice *c, const char *text)
+{
+    kz_trial *t = &c->trial;
+    kz_rivals *r = c->lineup->rivals;
+    const int error =
+        r->table->open_engine(&t->engines[t->count], r->library, &c->layer, text, c->lineup->log);
+    if (!error) {
+        memmove(c->texts[t->count], text, strlen(text) + 1);
+        t->count++;
+    }
+    return error == KZ_ERROR_MEMORY ? error : 0;
+}
+
+static void end_trial(struct choice *c, int winner)
+{
+    for (int i = 0; i < c->trial.count; i++) {
+        if (i == winner) {
+            c->engine->opened = c->trial.engines[i];
+            memcpy(c->engine->text, c->texts[i], sizeof(c->engine->text));
+        } else {
+            c->lineup->rivals->table->close_engine(&c->trial.engines[i]);
+        }
+    }
+    c->trial.count = 0;
+}
+
+static int compare(struct choice *c)
+{
+    const int error = kz_trial_compare(&c->trial);
+    for (int i = 0; i < c->trial.count && !error; i++)
+        if (c->trial.wrong[i])
+            kz_log_line(c->lineup->log, KZ_LOG_VERBOSE,
+                        "%s's engine %s doesn't compute what it should: %s",
+                        c->lineup->rivals->table->name, c->texts[i], c->engine->layer);
+    return error;
+}
+
+/* What was kept, if it still computes as our kernel does. */
+static int take_kept(struct choice *c, const char *kept, bool *taken)
+{
+    *taken = strcmp(kept, OWN) == 0;
+    if (*taken)
+        return 0;
+    begin_trial(c);
+    int error = enter(c, kept);
+    if (!error && c->trial.count)
+        error = compare(c);
+    *taken = !error && c->trial.count && !c->trial.wrong[0];
+    end_trial(c, *taken ? 0 : -1);
+    return error;
+}
+
+static int list(struct choice *c)
+{
+    kz_rivals *r = c->lineup->rivals;
+    begin_trial(c);
+    const int count = r->table->list(r->library, &c->layer, c->texts, KZ_TRIAL_MOST);
+    int error = count < 0 ? count : 0;
+    for (int i = 0; i < count && !error; i++)
+        error = enter(c, c->texts[i]);
+    return error;
+}
+
+static void keep(struct choice *c)
+{
+    const char *text = c->engine->opened ? c->engine->text : OWN;
+    kz_choices_set(c->lineup->rivals->choices, c->engine->layer, text);
+    kz_log_line(c->lineup->log, KZ_LOG_VERBOSE, "%s's engine for %s: %s",
+                c->lineup->rivals->table->name, c->engine->layer, text);
+}
+
+/* Each engine may compile for a second. */
+static void say_measuring(kz_lineup *l)
+{
+    if (!l->said)
+        kz_log_line(l->log, KZ_LOG_INFO, "cuda    timing %s's engines, once for this GPU",
+                    l->rivals->table->name);
+    l->said = true;
+}
+
+static int measure(struct choice *c)
+{
+    int winner = -1;
+    say_measuring(c->lineup);
+    int error = list(c);
+    if (!error && c->trial.count)
+        error = compare(c);
+    if (!error && c->trial.count)
+        error = kz_trial_race(&c->trial, &winner);
+    end_trial(c, error ? -1 : winner);
+    return error;
+}
+
+/* After an engine has broken the device none is tried again. */
+static int choose(struct choice *c)
+{
+    const char *kept = kz_choices_get(c->lineup->rivals->choices, c->engine->layer);
+    bool taken = false;
+    int error = kept ? take_kept(c, kept, &taken) : 0;
+    if (!error && !taken)
+        error = measure(c);
+    if (!taken && error != KZ_ERROR_MEMORY)
+        keep(c);
+    return error;
+}
+
+/* ---- open ---- */
+
+static int find_engine(const kz_lineup *l, const char *layer)
+{
+    for (int i = 0; i < l->n_engines; i++)
+        if (strcmp(l->engines[i].layer, layer) == 0)
+            return i;
+    return -1;
+}
+
+static int choose_step(kz_lineup *l, const kz_lineup_params *p, int step)
+{
+    struct choice *c = kz_alloc(1, sizeof(*c));
+    struct engine *fresh = &l->engines[l->n_engines];
+    int error = 0;
+    if (!c)
+        return KZ_ERROR_MEMORY;
+    *c = (struct choice){.lineup = l, .params = p, .step = step, .engine = fresh};
+    c->layer = layer_of(p, &p->program->steps[step]);
+    if (write_layer(fresh->layer, &c->layer)) {
+        l->of_step[step] = find_engine(l, fresh->layer);
+        if (l->of_step[step] < 0) {
+            l->of_step[step] = l->n_engines++;
+            error = choose(c);
+        }
+    }
+    kz_free(c);
+    return error;
+}
+
+static int choose_all(kz_lineup *l, const kz_lineup_params *p)
+{
+    int error = upload_weights(l, p->graph);
+    for (int i = 0; i < p->program->n_steps && !error; i++)
+        if (is_rivalled(&p->program->steps[i]))
+            error = choose_step(l, p, i);
+    kz_choices_save(l->rivals->choices, l->log);
+    return error;
+}
+
+static int alloc_steps(kz_lineup *l)
+{
+    const size_t steps = (size_t)l->program->n_steps;
+    l->engines = kz_alloc(steps, sizeof(*l->engines));
+    l->of_step = kz_alloc(steps, sizeof(*l->of_step));
+    l->offset = kz_alloc(steps, sizeof(*l->offset));
+    if (!l->engines || !l->of_step || !l->offset)
+        return KZ_ERROR_MEMORY;
+    for (int i = 0; i < l->program->n_steps; i++) {
+        l->of_step[i] = -1;
+        l->offset[i] = l->bytes;
+        if (is_rivalled(&l->program->steps[i]))
+            l->bytes += weight_bytes(&l->program->steps[i].conv);
+    }
+    return 0;
+}
+
+static bool is_empty(const kz_lineup *l)
+{
+    for (int i = 0; i < l->n_engines; i++)
+        if (l->engines[i].opened)
+            return false;
+    return true;
+}
+
+int kz_lineup_open(kz_lineup **lineup, kz_rivals *rivals, const kz_lineup_params *params,
+                   kz_log *log)
+{
+    *lineup = NULL;
+    if (!rivals || !kz_lineup_need(params->program))
+        return 0;
+    kz_lineup *l = *lineup = kz_alloc(1, sizeof(*l));
+    int error = KZ_ERROR_MEMORY;
+    if (l) {
+        *l = (kz_lineup){
+            .rivals = rivals, .gpu = params->gpu, .log = log, .program = params->program};
+        error = alloc_steps(l);
+        if (!error)
+            error = choose_all(l, params);
+    }
+    if (error || is_empty(l))
+        kz_lineup_close(lineup);
+    if (error == KZ_ERROR_FAILED)
+        return kz_fail(log, error, "cuda: choosing among %s's engines: %s", rivals->table->name,
+                       kz_gpu_error(params->gpu));
+    if (error)
+        kz_log_line(log, KZ_LOG_VERBOSE, "no memory to choose among %s's engines",
+                    rivals->table->name);
+    return 0;
+}
+
+void kz_lineup_close(kz_lineup **lineup)
+{
+    kz_lineup *l = *lineup;
+    if (!l)
+        return;
+    for (int i = 0; i < l->n_engines; i++)
+        l->rivals->table->close_engine(&l->engines[i].opened);
+    kz_gpu_free(l->gpu, l->weights);
+    kz_free(l->engines);
+    kz_free(l->of_step);
+    kz_free(l->offset);
+    kz_free(l);
+    *lineup = NULL;
+}
+
+/* ---- run ---- */
+
+static struct engine *engine_of(const kz_lineup *l, int step)
+{
+    if (!l || l->of_step[step] < 0 || !l->engines[l->of_step[step]].opened)
+        return NULL;
+    return &l->engines[l->of_step[step]];
+}
+
+bool kz_lineup_run(kz_lineup *l, int step, const kz_conv_task *task)
+{
+    struct engine *e = engine_of(l, step);
+    if (!e)
+        return false;
+    const kz_rival_table *table = l->rivals->table;
+    const kz_conv_task theirs = with_weights(l, step, task);
+    if (table->run(e->opened, l->gpu, &theirs) == 0)
+        return true;
+    kz_log_line(l->log, KZ_LOG_WARNING,
+                "%s's engine %s has failed: our own kernel goes on, with other last bits",
+                table->name, e->text);
+    /* It may be at work still, for layers before this one. */
+    kz_gpu_wait(l->gpu);
+    table->close_engine(&e->opened);
+    return false;
+}
+
+const char *kz_lineup_kernel(const kz_lineup *l, int step)
+{
+    return engine_of(l, step) ? l->rivals->table->name : NULL;
+}
+
+size_t kz_lineup_memory(const kz_lineup *l)
+{
+    return l ? l->bytes : 0;
+}
+
+void kz_lineup_digest(const kz_lineup *l, kz_digest *digest)
+{
+    for (int i = 0; l && i < l->program->n_steps; i++) {
+        const struct engine *e = engine_of(l, i);
+        if (e)
+            kz_digest_add(digest, &i, sizeof(i));
+        if (e)
+            kz_digest_add(digest, e->text, strlen(e->text) + 1);
+    }
+}

@@ -1,0 +1,54 @@
+/* Which of a net's convolutions others' engines compute (rival.h), and these engines. On tiles of
+ * the plan's size only: on smaller ones our kernels run. */
+#ifndef KZ_CUDA_LINEUP_H
+#define KZ_CUDA_LINEUP_H
+
+#include "base/digest.h"
+#include "cuda/program.h"
+#include "cuda/rival.h"
+
+/* A device's library of engines, and what is known of them. */
+typedef struct kz_rivals kz_rivals;
+
+/* Loads the library that is linked in. Where there is none *rivals is NULL, which is no failure
+ * and is said as verbose. 0 or KZ_ERROR_MEMORY (not reported). */
+int kz_rivals_open(kz_rivals **rivals, kz_gpu *gpu, kz_log *log);
+void kz_rivals_close(kz_rivals **rivals); /* after its lineups; NULL is legal */
+/* "cuDNN 91900"; owned by it. */
+const char *kz_rivals_name(const kz_rivals *rivals);
+
+typedef struct kz_lineup kz_lineup;
+
+typedef struct kz_lineup_params {
+    kz_gpu *gpu;
+    const kz_program *program; /* stays, as the two below do */
+    char *arena, *constants;
+    const kz_graph *graph; /* that the program was made of; only for now */
+    kz_view input;         /* the net's, of the plan's size, where it will be or elsewhere; what it
+                            * holds is overwritten, as what the arena holds */
+} kz_lineup_params;
+
+/* Takes the engines that are kept for the net's layers, else those that win now, after comparing
+ * either with our own kernels. *lineup is NULL where our kernels do it all. `log` stays until it is
+ * closed. 0, or KZ_ERROR_FAILED (reported: the device has failed); where memory is short, our
+ * kernels do it all. */
+int kz_lineup_open(kz_lineup **lineup, kz_rivals *rivals, const kz_lineup_params *params,
+                   kz_log *log);
+void kz_lineup_close(kz_lineup **lineup); /* NULL is legal */
+
+/* Puts a step on the stream where it has an engine: false, where our kernel is to do it. `task` is
+ * kz_step_task()'s on a tile of the plan's size. An engine that fails is not asked again, and that
+ * is reported. */
+bool kz_lineup_run(kz_lineup *lineup, int step, const kz_conv_task *task);
+
+/* Who computes a step of a tile of the plan's size, for people; NULL: our kernel. */
+const char *kz_lineup_kernel(const kz_lineup *lineup, int step);
+
+/* Bytes of device memory; and at most so many for a program, where a library is linked in. */
+size_t kz_lineup_memory(const kz_lineup *lineup);
+size_t kz_lineup_need(const kz_program *program);
+
+/* Adds which steps have which engines. */
+void kz_lineup_digest(const kz_lineup *lineup, kz_digest *digest);
+
+#endif

@@ -1,0 +1,768 @@
+/* How the CUDA back end chooses among others' engines and keeps what it chose, on the host
+ * (cuda/twin), with a library of engines that are right, wrong, slow or failing as asked. */
+#include <fcntl.h>
+#include <math.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/mem.h"
+#include "base/reader.h"
+#include "check.h"
+#include "cuda/device.h"
+#include "cuda/half.h"
+#include "model/rewrite.h"
+#include "random_graph.h"
+
+/* ---- the library ---- */
+
+enum { MOST = 4 };
+
+static struct {
+    const char *list[MOST]; /* what it lists */
+    bool absent, no_memory;
+    size_t version;
+    bool measuring;  /* a plan is being compiled */
+    bool marks;      /* engines add one to what they compute */
+    bool fails;      /* so do runs */
+    int lists, runs; /* calls */
+} fake;
+
+struct kz_rival_library {
+    int unused;
+};
+
+struct kz_rival_engine {
+    char text[20];
+    kz_rival_layer layer;
+    int runs;
+};
+
+static int fake_open(kz_rival_library **library, kz_gpu *gpu)
+{
+    (void)gpu;
+    *library = fake.absent ? NULL : kz_alloc(1, sizeof(**library));
+    return *library ? 0 : KZ_ERROR_FAILED;
+}
+
+static void fake_close(kz_rival_library **library)
+{
+    kz_free(*library);
+    *library = NULL;
+}
+
+static size_t fake_version(const kz_rival_library *library)
+{
+    (void)library;
+    return fake.version;
+}
+
+static bool fake_fits(const kz_conv_task *t)
+{
+    bool fits = t->in.element == t->out.element && t->n_residuals <= 2;
+    for (int i = 0; i < t->n_residuals; i++)
+        fits = fits && t->residuals[i].element == t->out.element;
+    return fits;
+}
+
+static int fake_list(kz_rival_library *library, const kz_rival_layer *layer,
+                     char (*engines)[KZ_CHOICE_ENGINE], int most)
+{
+    int n = 0;
+    CHECK(library && layer->task.in.width > 0);
+    fake.lists++;
+    for (; n < most && n < MOST && fake.list[n]; n++)
+        snprintf(engines[n], KZ_CHOICE_ENGINE, "%s", fake.list[n]);
+    return fake.no_memory ? KZ_ERROR_MEMORY : n;
+}
+
+static int fake_open_engine(kz_rival_engine **engine, kz_rival_library *library,
+                            const kz_rival_layer *layer, const char *text, kz_log *log)
+{
+    (void)log;
+    *engine = NULL;
+    CHECK(library);
+    if (strlen(text) >= sizeof((*engine)->text) || strcmp(text, "unknown") == 0)
+        return KZ_ERROR_FAILED;
+    *engine = kz_alloc(1, sizeof(**engine));
+    CHECK(*engine);
+    (*engine)->layer = *layer;
+    snprintf((*engine)->text, sizeof((*engine)->text), "%s", text);
+    return 0;
+}
+
+static void fake_close_engine(kz_rival_engine **engine)
+{
+    kz_free(*engine);
+    *engine = NULL;
+}
+
+static size_t place(const kz_view *v, int x, int y, int channel)
+{
+    return ((size_t)y * (size_t)v->width + (size_t)x) * (size_t)v->pixel + (size_t)channel;
+}
+
+/* Weights are [phase][out][row][column][in]. */
+static float sum_of(const kz_conv_task *t, int phase, int x, int y, int out)
+{
+    const int k = t->kernel;
+    size_t at = (size_t)(phase * t->out.channels + out) * (size_t)(k * k * t->in.channels);
+    float sum = t->bias[out];
+    for (int tap = 0; tap < k * k; tap++) {
+        const int from_x = x + tap % k - t->pad_left + phase % 2;
+        const int from_y = y + tap / k - t->pad_top + phase / 2;
+        const bool there =
+            from_x >= 0 && from_x < t->in.width && from_y >= 0 && from_y < t->in.height;
+        for (int c = 0; c < t->in.channels; c++, at++)
+            if (there)
+                sum += kz_get_element(t->weights, t->in.element, at) *
+                       kz_get_element(t->in.data, t->in.element, place(&t->in, from_x, from_y, c));
+    }
+    return sum;
+}
+
+static void compute_one(const kz_rival_layer *l, const kz_conv_task *t, int x, int y, int out)
+{
+    const int step = t->phases ? 2 : 1, phase = t->phases ? y % 2 * 2 + x % 2 : 0;
+    float value = sum_of(t, phase, x / step, y / step, out);
+    if (value < 0 && l->act == KZ_ACT_LEAKY)
+        value *= l->slope;
+    else if (value < 0 && l->act == KZ_ACT_PRELU)
+        value *= t->slopes[out];
+    for (int i = 0; i < t->n_residuals; i++)
+        value += t->coefs[i] * kz_get_element(t->residuals[i].data, t->out.element,
+                                              place(&t->residuals[i], x, y, out));
+    kz_put_element(t->out.data, t->out.element, place(&t->out, x, y, out), value + fake.marks);
+}
+
+static void spoil(const kz_rival_engine *e, const kz_conv_task *t)
+{
+    const size_t last = place(&t->out, t->out.width - 1, t->out.height - 1, t->out.channels - 1);
+    if (strcmp(e->text, "wrong") == 0)
+        kz_put_element(t->out.data, t->out.element, last,
+                       kz_get_element(t->out.data, t->out.element, last) + 0.25f);
+    if (strcmp(e->text, "nan") == 0)
+        kz_put_element(t->out.data, t->out.element, last, NAN);
+}
+
+/* The first run of an engine is compared. Of those that are timed "slow" ones sleep, others do
+ * nothing at all, which is faster than anything. */
+static int fake_run(kz_rival_engine *e, kz_gpu *gpu, const kz_conv_task *t)
+{
+    (void)gpu;
+    fake.runs++;
+    if (fake.fails || strcmp(e->text, "fails") == 0)
+        return KZ_ERROR_FAILED;
+    if (fake.measuring && e->runs++ > 0) {
+        if (strcmp(e->text, "slow") == 0)
+            nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        return 0;
+    }
+    for (int y = 0; y < t->out.height; y++)
+        for (int x = 0; x < t->out.width; x++)
+            for (int c = 0; c < t->out.channels; c++)
+                compute_one(&e->layer, t, x, y, c);
+    spoil(e, t);
+    return 0;
+}
+
+static const kz_rival_table table = {
+    .name = "fake",
+    .open = fake_open,
+    .close = fake_close,
+    .version = fake_version,
+    .fits = fake_fits,
+    .list = fake_list,
+    .open_engine = fake_open_engine,
+    .close_engine = fake_close_engine,
+    .run = fake_run,
+};
+
+const kz_rival_table *const kz_rival_linked = &table;
+
+/* ---- runs ---- */
+
+static char folder[100]; /* $XDG_CACHE_HOME of the running case */
+
+/* Everything as new, with these engines. */
+static void set_up(const char *first, const char *second, const char *third)
+{
+    memset(&fake, 0, sizeof(fake));
+    fake.version = 7;
+    fake.list[0] = first;
+    fake.list[1] = second;
+    fake.list[2] = third;
+    snprintf(folder, sizeof(folder), "/tmp/test_rival.XXXXXX");
+    CHECK(mkdtemp(folder));
+    CHECK(setenv("XDG_CACHE_HOME", folder, 1) == 0);
+}
+
+static void clear_up(void)
+{
+    char command[200];
+    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+    CHECK(system(command) == 0);
+}
+
+struct log {
+    kz_log *log;
+    FILE *stream;
+    char *text;
+    size_t size;
+};
+
+static struct log *open_log(void)
+{
+    struct log *l = kz_alloc(1, sizeof(*l));
+    CHECK(l);
+    l->stream = open_memstream(&l->text, &l->size);
+    CHECK(l->stream && kz_log_open(&l->log, l->stream, KZ_LOG_VERBOSE) == 0);
+    return l;
+}
+
+static int count_lines(struct log *l, const char *part)
+{
+    int n = 0;
+    fflush(l->stream);
+    for (const char *at = l->text; (at = strstr(at, part)); at += strlen(part))
+        n++;
+    return n;
+}
+
+static void close_log(struct log *l)
+{
+    kz_log_close(&l->log);
+    fclose(l->stream);
+    free(l->text);
+    kz_free(l);
+}
+
+struct opened {
+    kz_device *device;
+    kz_plan *plan;
+    struct log *log;
+    int width, height, scale;
+};
+
+static kz_graph *folded(kz_graph *graph)
+{
+    static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
+    CHECK(kz_rewrite_all(graph, bt709, NULL) == 0);
+    return graph;
+}
+
+/* 16 channels: convolutions with residuals in slices, phases, bands. */
+static kz_graph *dense(void)
+{
+    return folded(random_rrdb(1, 16, 8, 3));
+}
+
+/* Two convolutions that are one layer with other weights. */
+static kz_graph *small(void)
+{
+    return folded(random_srvgg(2, 16, 2, 5));
+}
+
+static void compile(struct opened *o, kz_graph *graph, enum kz_precision precision)
+{
+    const kz_plan_params plan = {o->width, o->height, precision};
+    fake.measuring = true;
+    CHECK(kz_backend_cuda.compile(o->device, &o->plan, graph, &plan, o->log->log) == 0);
+    fake.measuring = false;
+    o->scale = graph->nodes[graph->output].scale;
+    kz_graph_close(&graph);
+}
+
+static struct opened open_plan(kz_graph *graph, enum kz_precision precision)
+{
+    struct opened o = {.log = open_log(), .width = 6, .height = 10};
+    const kz_device_params device = {.threads = 1};
+    CHECK(kz_backend_cuda.open(&o.device, &device, o.log->log) == 0);
+    compile(&o, graph, precision);
+    return o;
+}
+
+static void close_plan(struct opened *o)
+{
+    kz_backend_cuda.close_plan(&o->plan);
+    kz_backend_cuda.close(&o->device);
+    close_log(o->log);
+}
+
+struct picture {
+    float *data;
+    int count;
+};
+
+static struct picture run_tile(const struct opened *o, kz_tile tile)
+{
+    struct picture in = {kz_alloc((size_t)(o->width * o->height), sizeof(float)), 0};
+    struct picture out = {.count = o->width * o->height * o->scale * o->scale};
+    out.data = kz_alloc((size_t)out.count, sizeof(float));
+    CHECK(in.data && out.data);
+    unsigned seed = 8;
+    for (int i = 0; i < o->width * o->height; i++)
+        in.data[i] = random_unit(&seed) * 0.5f + 0.5f;
+    const kz_plane src = {.data = in.data,
+                          .stride = o->width * 4,
+                          .width = o->width,
+                          .height = o->height,
+                          .bytes = 4,
+                          .depth = 8};
+    const kz_plane dst = {.data = out.data,
+                          .stride = o->width * o->scale * 4,
+                          .width = o->width * o->scale,
+                          .height = o->height * o->scale,
+                          .bytes = 4,
+                          .depth = 8};
+    const kz_run run = {.src = &src,
+                        .src_levels = {0, 1},
+                        .dst = &dst,
+                        .dst_levels = {0, 1},
+                        .tiles = &tile,
+                        .n_tiles = 1};
+    CHECK(kz_backend_cuda.run(o->plan, &run) == 0);
+    kz_free(in.data);
+    return out;
+}
+
+static struct picture run_whole(const struct opened *o)
+{
+    return run_tile(o, (kz_tile){0, 0, o->width, o->height, 0, 0, o->width, o->height});
+}
+
+static double psnr(const struct picture *a, const struct picture *b)
+{
+    double sum = 0;
+    CHECK(a->count == b->count);
+    for (int i = 0; i < a->count; i++)
+        sum += pow((double)a->data[i] - (double)b->data[i], 2);
+    return -10 * log10(sum / a->count + 1e-20);
+}
+
+static bool equal(const struct picture *a, const struct picture *b)
+{
+    return a->count == b->count && memcmp(a->data, b->data, (size_t)a->count * sizeof(float)) == 0;
+}
+
+/* With our own kernels alone. */
+static struct picture run_plain(kz_graph *graph, enum kz_precision precision)
+{
+    fake.absent = true;
+    struct opened o = open_plan(graph, precision);
+    struct picture out = run_whole(&o);
+    close_plan(&o);
+    fake.absent = false;
+    return out;
+}
+
+static int count_layers(const struct opened *o)
+{
+    kz_layer layers[100];
+    const int n = kz_backend_cuda.layers(o->plan, layers, 100);
+    int found = 0;
+    for (int i = 0; i < n; i++)
+        found += strcmp(layers[i].kernel, "fake") == 0;
+    return found;
+}
+
+/* ---- choosing ---- */
+
+static void expect_computes(kz_graph *graph, enum kz_precision precision, double bound)
+{
+    kz_graph *again;
+    CHECK(kz_graph_copy(&again, graph) == 0);
+    struct picture plain = run_plain(again, precision);
+    struct opened o = open_plan(graph, precision);
+    CHECK(count_layers(&o) > 0);
+    const int before = fake.runs;
+    struct picture out = run_whole(&o);
+    CHECK(fake.runs > before);
+    CHECK_NEAR(fmin(psnr(&out, &plain), bound), bound, 0);
+    fake.marks = true;
+    struct picture marked = run_whole(&o);
+    CHECK(psnr(&marked, &plain) < 20);
+    fake.marks = false;
+    close_plan(&o);
+    kz_free(plain.data);
+    kz_free(out.data);
+    kz_free(marked.data);
+}
+
+static void the_fastest_computes(void)
+{
+    set_up("fast", NULL, NULL);
+    expect_computes(dense(), KZ_PRECISION_FP16, 60);
+    expect_computes(dense(), KZ_PRECISION_BF16, 42);
+    expect_computes(dense(), KZ_PRECISION_FP32, 100);
+    expect_computes(small(), KZ_PRECISION_FP16, 60);
+    clear_up();
+}
+
+static void expect_none(const char *engine, const char *line)
+{
+    set_up(engine, NULL, NULL);
+    struct picture plain = run_plain(small(), KZ_PRECISION_FP16);
+    struct opened o = open_plan(small(), KZ_PRECISION_FP16);
+    CHECK(fake.lists > 0 && count_layers(&o) == 0);
+    CHECK(!line || count_lines(o.log, line) > 0);
+    const int before = fake.runs;
+    struct picture out = run_whole(&o);
+    CHECK(fake.runs == before && equal(&out, &plain));
+    CHECK(!strstr(kz_backend_cuda.identity(o.device), "fake"));
+    close_plan(&o);
+    kz_free(plain.data);
+    kz_free(out.data);
+    clear_up();
+}
+
+static void a_wrong_one_is_dropped(void)
+{
+    expect_none("wrong", "doesn't compute what it should");
+    expect_none("nan", "doesn't compute what it should");
+    expect_none("fails", "doesn't compute what it should");
+}
+
+static void a_slow_one_is_not_taken(void)
+{
+    expect_none("slow", NULL);
+}
+
+static void what_is_not_there_is_not_taken(void)
+{
+    expect_none("unknown", NULL);
+    expect_none(NULL, NULL);
+}
+
+static void the_right_one_of_several(void)
+{
+    set_up("wrong", "slow", "fast");
+    struct opened o = open_plan(dense(), KZ_PRECISION_FP16);
+    const int layers = count_layers(&o);
+    CHECK(layers > 0 && count_lines(o.log, ": fast") == fake.lists && fake.lists < layers);
+    close_plan(&o);
+    clear_up();
+}
+
+static void short_memory_is_no_failure(void)
+{
+    set_up("fast", NULL, NULL);
+    fake.no_memory = true;
+    struct opened o = open_plan(small(), KZ_PRECISION_FP16);
+    CHECK(count_layers(&o) == 0 && count_lines(o.log, "no memory") == 1);
+    close_plan(&o);
+    clear_up();
+}
+
+static void absence_is_said_once(void)
+{
+    set_up("fast", NULL, NULL);
+    fake.absent = true;
+    struct opened o = open_plan(small(), KZ_PRECISION_FP16);
+    kz_backend_cuda.close_plan(&o.plan);
+    compile(&o, small(), KZ_PRECISION_FP16);
+    CHECK(count_lines(o.log, "\n") == 1 && count_lines(o.log, "can't be used here") == 1);
+    close_plan(&o);
+    clear_up();
+}
+
+static void need_bounds_memory(void)
+{
+    const kz_plan_params params = {6, 10, KZ_PRECISION_FP16};
+    for (int taken = 0; taken < 2; taken++) {
+        set_up(taken ? "fast" : "slow", NULL, NULL);
+        kz_graph *graph = small();
+        struct opened o = open_plan(small(), KZ_PRECISION_FP16);
+        kz_plan_info info;
+        kz_backend_cuda.info(o.plan, &info);
+        const size_t need = kz_backend_cuda.need(o.device, graph, &params).bytes;
+        CHECK(taken ? need == info.memory : need > info.memory);
+        close_plan(&o);
+        kz_graph_close(&graph);
+        clear_up();
+    }
+}
+
+/* ---- running ---- */
+
+static void smaller_tiles_have_our_kernels(void)
+{
+    const kz_tile tile = {0, 0, 6, 9, 0, 0, 6, 5};
+    set_up("fast", NULL, NULL);
+    fake.absent = true;
+    struct opened o = open_plan(dense(), KZ_PRECISION_FP16);
+    struct picture plain = run_tile(&o, tile);
+    close_plan(&o);
+    fake.absent = false;
+    o = open_plan(dense(), KZ_PRECISION_FP16);
+    CHECK(count_layers(&o) > 0);
+    const int before = fake.runs;
+    struct picture out = run_tile(&o, tile);
+    CHECK(fake.runs == before && equal(&out, &plain));
+    close_plan(&o);
+    kz_free(plain.data);
+    kz_free(out.data);
+    clear_up();
+}
+
+static void a_failing_one_is_left(void)
+{
+    set_up("fast", NULL, NULL);
+    struct picture plain = run_plain(dense(), KZ_PRECISION_FP16);
+    struct opened o = open_plan(dense(), KZ_PRECISION_FP16);
+    fake.fails = true;
+    int before = fake.runs;
+    struct picture out = run_whole(&o);
+    /* Each layer's engine is asked once, and that is said. */
+    CHECK(fake.runs > before && fake.runs - before <= fake.lists);
+    CHECK(count_lines(o.log, "has failed") == fake.runs - before && equal(&out, &plain));
+    before = fake.runs;
+    kz_free(out.data);
+    out = run_whole(&o);
+    CHECK(fake.runs == before && equal(&out, &plain) && count_layers(&o) == 0);
+    close_plan(&o);
+    kz_free(plain.data);
+    kz_free(out.data);
+    clear_up();
+}
+
+/* ---- keeping ---- */
+
+/* Opens, counts what is listed and run, and closes. */
+static int lists_of_one_opening(char identity[300], const char *line)
+{
+    const int before = fake.lists;
+    struct opened o = open_plan(small(), KZ_PRECISION_FP16);
+    const int lists = fake.lists - before;
+    CHECK(count_layers(&o) > 0);
+    CHECK(!line || count_lines(o.log, line) == 1);
+    snprintf(identity, 300, "%s", kz_backend_cuda.identity(o.device));
+    close_plan(&o);
+    return lists;
+}
+
+static void choices_are_kept(void)
+{
+    char first[300], second[300], third[300];
+    set_up("fast", "slow", NULL);
+    const int lists = lists_of_one_opening(first, NULL);
+    fake.list[0] = "faster"; /* than what is kept: it isn't asked */
+    fake.list[1] = NULL;
+    fake.runs = 0;
+    CHECK(lists > 0 && lists_of_one_opening(second, NULL) == 0);
+    CHECK(strcmp(first, second) == 0 && strstr(first, "fake 7, engines "));
+    fake.version = 8; /* of another version others may be the fastest */
+    CHECK(lists_of_one_opening(third, NULL) == lists && strcmp(first, third) != 0);
+    CHECK(strncmp(strstr(first, "engines"), strstr(third, "engines"), 24) != 0);
+    clear_up();
+}
+
+/* Our own kernel is a choice, too. */
+static void that_none_won_is_kept(void)
+{
+    set_up("slow", NULL, NULL);
+    struct opened o = open_plan(small(), KZ_PRECISION_FP16);
+    close_plan(&o);
+    fake.list[0] = "fast";
+    fake.lists = fake.runs = 0;
+    o = open_plan(small(), KZ_PRECISION_FP16);
+    CHECK(fake.lists == 0 && fake.runs == 0 && count_layers(&o) == 0);
+    close_plan(&o);
+    clear_up();
+}
+
+static void find_file(char path[300])
+{
+    char command[200];
+    snprintf(command, sizeof(command), "ls '%s'/kizuna/engines-*", folder);
+    FILE *list = popen(command, "r");
+    CHECK(list && fgets(path, 300, list));
+    path[strcspn(path, "\n")] = '\0';
+    pclose(list);
+}
+
+static void write_file(const char *path, const char *data, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    CHECK(file && fwrite(data, 1, size, file) == size && fclose(file) == 0);
+}
+
+static void expect_measured_again(const char *path, const char *data, size_t size)
+{
+    char identity[300];
+    write_file(path, data, size);
+    CHECK(lists_of_one_opening(identity, "measured again") > 0);
+    CHECK(lists_of_one_opening(identity, NULL) == 0);
+}
+
+/* With the digest that belongs to it. */
+static void expect_refused(const char *path, const char *header, const char *rest, size_t size)
+{
+    char *text = kz_alloc_raw(strlen(header) + size + KZ_DIGEST_TEXT, 1);
+    CHECK(text);
+    const size_t length = strlen(header) + size;
+    memcpy(text, header, strlen(header));
+    memcpy(text + strlen(header), rest, size);
+    kz_digest_of(text, length, text + length);
+    text[length + KZ_DIGEST_TEXT - 1] = '\n';
+    expect_measured_again(path, text, length + KZ_DIGEST_TEXT);
+    kz_free(text);
+}
+
+static void damaged_files_are_measured_again(void)
+{
+    char path[300], identity[300], header[500];
+    kz_bytes good;
+    set_up("fast", NULL, NULL);
+    CHECK(lists_of_one_opening(identity, NULL) > 0);
+    find_file(path);
+    CHECK(kz_file_read(&good, path, 1 << 20, NULL) == 0);
+    char *const data = (char *)good.data;
+    snprintf(header, sizeof(header), "%.*s\n", (int)strcspn(data, "\n"), data);
+    expect_measured_again(path, "", 0);
+    expect_measured_again(path, "\n", 1);
+    for (size_t at = 0; at < good.size; at += good.size / 5) {
+        expect_measured_again(path, data, at);
+        data[at] ^= 1;
+        expect_measured_again(path, data, good.size);
+        data[at] ^= 1;
+    }
+    expect_measured_again(path, data, good.size - 1);
+    expect_refused(path, header, "x", 1);
+    expect_refused(path, header, "x\n", 2);
+    expect_refused(path, header, "\tx\n", 3);
+    expect_refused(path, header, "x\t\n", 3);
+    expect_refused(path, header, "x\ty\0\n", 5);
+    expect_refused(path, header, "x\ty\tz\n", 6);
+    expect_refused(path, header, "x\ty\nx", 5);
+    expect_refused(path, header, "x\033[0m\ty\n", 8);
+    kz_free(good.data);
+    clear_up();
+}
+
+static void long_texts_are_refused(void)
+{
+    static const struct {
+        int layer, engine;
+    } sizes[] = {{KZ_CHOICE_LAYER, 1}, {1, KZ_CHOICE_ENGINE}, {100000, 100000}};
+    char path[300], identity[300], header[500];
+    kz_bytes good;
+    set_up("fast", NULL, NULL);
+    CHECK(lists_of_one_opening(identity, NULL) > 0);
+    find_file(path);
+    CHECK(kz_file_read(&good, path, 1 << 20, NULL) == 0);
+    snprintf(header, sizeof(header), "%.*s\n", (int)strcspn((char *)good.data, "\n"),
+             (char *)good.data);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        char *line = kz_asprintf("%0*d\t%0*d\n", sizes[i].layer, 0, sizes[i].engine, 0);
+        CHECK(line);
+        expect_refused(path, header, line, strlen(line));
+        kz_free(line);
+    }
+    kz_free(good.data);
+    clear_up();
+}
+
+/* A file may be whole and name an engine that computes something else. */
+static void kept_engines_are_compared(void)
+{
+    char path[300], identity[300];
+    kz_bytes good;
+    set_up("fast", NULL, NULL);
+    CHECK(lists_of_one_opening(identity, NULL) > 0);
+    find_file(path);
+    CHECK(kz_file_read(&good, path, 1 << 20, NULL) == 0);
+    char *const data = (char *)good.data;
+    for (char *at = data; (at = strstr(at, "\tfast\n"));)
+        memcpy(at, "\tnan\n\n", 6); /* as long, then shortened */
+    size_t size = 0;
+    for (size_t i = 0; i < good.size - KZ_DIGEST_TEXT; i++)
+        if (data[i] != '\n' || data[i - 1] != '\n')
+            data[size++] = data[i];
+    kz_digest_of(data, size, data + size);
+    data[size + KZ_DIGEST_TEXT - 1] = '\n';
+    write_file(path, data, size + KZ_DIGEST_TEXT);
+    CHECK(lists_of_one_opening(identity, NULL) > 0);
+    CHECK(lists_of_one_opening(identity, NULL) == 0);
+    kz_free(good.data);
+    clear_up();
+}
+
+static void choices_may_be_lost(void)
+{
+    static const char *const folders[] = {"/dev/null/cache", "relative", ""};
+    char identity[300];
+    set_up("fast", NULL, NULL);
+    CHECK(setenv("HOME", "nowhere", 1) == 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(setenv("XDG_CACHE_HOME", folders[i], 1) == 0);
+        for (int j = 0; j < 2; j++)
+            CHECK(lists_of_one_opening(identity, i ? NULL : "measured again") > 0);
+        CHECK(access("relative", F_OK) != 0);
+    }
+    clear_up();
+}
+
+static void home_will_do(void)
+{
+    char identity[300], path[300];
+    set_up("fast", NULL, NULL);
+    CHECK(unsetenv("XDG_CACHE_HOME") == 0 && setenv("HOME", folder, 1) == 0);
+    CHECK(lists_of_one_opening(identity, NULL) > 0);
+    CHECK(lists_of_one_opening(identity, NULL) == 0);
+    snprintf(path, sizeof(path), "%s/.cache/kizuna", folder);
+    CHECK(access(path, F_OK) == 0);
+    clear_up();
+}
+
+/* ---- elements ---- */
+
+/* Between a number and the next the nearer is taken, in the middle the even one. */
+static void check_rounding(uint16_t bits)
+{
+    const float value = kz_from_fp16(bits), next = kz_from_fp16((uint16_t)(bits + 1));
+    const float middle = (value + next) / 2;
+    const float below = kz_float_of_bits(kz_float_bits(middle) - 1);
+    const float above = kz_float_of_bits(kz_float_bits(middle) + 1);
+    CHECK(fabsf(next) > fabsf(value));
+    CHECK(kz_to_fp16(value) == bits && kz_to_fp16(below) == bits && kz_to_fp16(above) == bits + 1);
+    CHECK(kz_to_fp16(middle) == bits + (bits & 1));
+}
+
+static void elements_are_rounded_to_the_nearest(void)
+{
+    for (int sign = 0; sign <= 0x8000; sign += 0x8000)
+        for (int size = 0; size < 0x7bff; size++)
+            check_rounding((uint16_t)(sign | size));
+    CHECK(kz_from_fp16(0x3c00) == 1 && kz_from_fp16(0xc000) == -2 && kz_from_fp16(1) == 0x1p-24f);
+    CHECK(kz_from_fp16(0x400) == 0x1p-14f && kz_from_fp16(0x7bff) == 65504);
+    CHECK(isinf(kz_from_fp16(0x7c00)) && isnan(kz_from_fp16(0x7c01)));
+    CHECK(kz_to_fp16(65519) == 0x7bff && kz_to_fp16(1e9f) == 0x7c00 &&
+          kz_to_fp16(-65520) == 0xfc00);
+    CHECK(kz_to_bf16(1) == 0x3f80 && kz_to_bf16(kz_float_of_bits(0x3f808000)) == 0x3f80);
+    CHECK(kz_to_bf16(kz_float_of_bits(0x3f818000)) == 0x3f82);
+}
+
+static const struct check_case cases[] = {
+    {"elements are rounded to the nearest", elements_are_rounded_to_the_nearest},
+    {"the fastest computes", the_fastest_computes},
+    {"a wrong one is dropped", a_wrong_one_is_dropped},
+    {"a slow one is not taken", a_slow_one_is_not_taken},
+    {"what isn't there isn't taken", what_is_not_there_is_not_taken},
+    {"the right one of several", the_right_one_of_several},
+    {"short memory is no failure", short_memory_is_no_failure},
+    {"absence is said once", absence_is_said_once},
+    {"need bounds memory", need_bounds_memory},
+    {"smaller tiles have our kernels", smaller_tiles_have_our_kernels},
+    {"a failing one is left", a_failing_one_is_left},
+    {"choices are kept", choices_are_kept},
+    {"that none won is kept", that_none_won_is_kept},
+    {"damaged files are measured again", damaged_files_are_measured_again},
+    {"long texts are refused", long_texts_are_refused},
+    {"kept engines are compared", kept_engines_are_compared},
+    {"choices may be lost", choices_may_be_lost},
+    {"home will do", home_will_do},
+};
+
+CHECK_MAIN(cases)
