@@ -171,9 +171,9 @@ static void exact_is_off_to_the_bit(void)
 
 /* ThreadSanitizer takes ten times as long, and looks at who touches what, not at what comes out. */
 #if defined(__SANITIZE_THREAD__)
-enum { FRAMES = 4 };
+enum { LONG_CASE = 4 };
 #else
-enum { FRAMES = 20 };
+enum { LONG_CASE = 20 };
 #endif
 
 /* Without a tolerance only what is equal around it is reused; the network sees no farther. */
@@ -192,7 +192,7 @@ static void near_without_tolerance_is_off(void)
             }
             struct run off = open_run(&s, KZ_REUSE_OFF, 0), near = open_run(&s, KZ_REUSE_NEAR, 0);
             struct movie m = open_movie(s.width, s.height, seed_of(5));
-            for (int frame = 0; frame < FRAMES; frame++) {
+            for (int frame = 0; frame < LONG_CASE; frame++) {
                 upscale(&off, &m);
                 upscale(&near, &m);
                 int most = 0;
