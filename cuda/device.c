@@ -92,12 +92,29 @@ static enum kz_cpu_level cuda_level(const kz_device *device)
     return KZ_CPU_BASELINE;
 }
 
+enum { MOST_STEPS = 1 << 24 };
+
+/* Ever more products at once, until they take long enough: the last ones tell. */
 static double cuda_peak(kz_device *device, enum kz_precision precision, double seconds)
 {
-    (void)device;
-    (void)precision;
-    (void)seconds;
-    return 0;
+    const bool bf16 = precision == KZ_PRECISION_BF16;
+    if (precision == KZ_PRECISION_FP32 || (bf16 && kz_gpu_get_info(device->gpu)->major < 8))
+        return 0;
+    const size_t threads = (size_t)kz_cuda_peak_blocks(device->gpu) * KZ_PEAK_THREADS;
+    float *sums = kz_gpu_alloc(device->gpu, threads * sizeof(*sums));
+    double passed = 0, rate = 0;
+    for (int steps = 1; sums && steps < MOST_STEPS && passed < seconds / 4; steps *= 2) {
+        kz_gpu_mark(device->gpu, 0);
+        const double macs =
+            kz_cuda_peak(device->gpu, bf16 ? KZ_ELEMENT_BF16 : KZ_ELEMENT_FP16, steps, sums);
+        kz_gpu_mark(device->gpu, 1);
+        if (kz_gpu_wait(device->gpu))
+            break;
+        passed = kz_gpu_between(device->gpu);
+        rate = passed > 0 ? macs / passed : 0;
+    }
+    kz_gpu_free(device->gpu, sums);
+    return rate;
 }
 
 enum { COPY_BYTES = 256 << 20, MOST_COPIES = 1000 };

@@ -127,6 +127,15 @@ void kz_cuda_scale_rows(kz_gpu *gpu, const kz_surface *src, kz_levels levels,
 void kz_cuda_scale_columns(kz_gpu *gpu, const kz_view *src, int first, const kz_cuda_axis *axis,
                            const kz_surface *dst, kz_levels levels);
 
+enum { KZ_PEAK_THREADS = 256 };
+
+/* Products on tensor cores from registers alone, to measure how many a second there are: `element`
+ * is fp16 or bf16. `sums` gets what proves that they were done, for each thread:
+ * kz_cuda_peak_blocks() × KZ_PEAK_THREADS floats, proportional to `steps` up to 500.
+ * Returns the multiply-accumulates. */
+int kz_cuda_peak_blocks(kz_gpu *gpu);
+double kz_cuda_peak(kz_gpu *gpu, enum kz_element element, int steps, float *sums);
+
 #ifdef __cplusplus
 }
 #endif
