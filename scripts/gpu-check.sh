@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# The CUDA engine on this machine's GPU: builds it, compares every op and the whole networks with the
+# reference, and measures it beside other engines. One Markdown file tells all: build/gpu-check/report.md.
+#   scripts/gpu-check.sh [--twin] [PART…]
+# Parts: tests compare identity memory peak speed stages peers sanitize; all of them where none is
+# named. Needs gcc, g++, nvcc, python3 and models/weights; what else is missing is a line in the report.
+# --twin: on the host, tiny, in the place of a GPU: for testing this script. Exit code 1: a part failed.
+set -uo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+twin=0
+[[ ${1:-} != --twin ]] || { twin=1 && shift; }
+all=(tests compare identity memory peak speed stages peers sanitize)
+parts=("${@:-${all[@]}}")
+for part in "${parts[@]}"; do
+  [[ " ${all[*]} " == *" $part "* ]] || die "no part is called '$part': there are ${all[*]}"
+done
+work=$root/build/gpu-check
+((twin)) && work+=-twin
+nvcc=$(PATH=/usr/local/cuda/bin:$PATH command -v nvcc)
+results=$work/results
+mkdir -p "$results"
+rm -f "$results"/*
+source "$root/scripts/gpu-check/build.sh"
+cd "$root" || exit
+
+models=(animevideov3 anime-6b x4plus)
+sizes=(640x360 854x480 1280x720 1920x1080)
+small=96x64 runs=20 rounds=5 peak_seconds=1
+((twin)) && models=(animevideov3) sizes=(16x8) small=24x16 runs=2 rounds=2 peak_seconds=0.05
+failed=0
+declare -A stems=([animevideov3]=realesr-animevideov3-x4 [anime-6b]=realesrgan-x4plus-anime [x4plus]=realesrgan-x4plus)
+
+# ---- what a part leaves: NAME.log, NAME.jsonl, a line in parts.jsonl; and the report so far ----
+
+report() {
+  python3 scripts/gpu-check/report.py "$results" "$work/report.md" || { failed=1 && say "no report: see $results"; }
+}
+
+# note NAME STATE SECONDS WHY
+note() {
+  printf '{"kind":"part","name":"%s","state":"%s","seconds":%d,"why":"%s"}\n' "$1" "$2" "$3" "$4" >>"$results/parts.jsonl"
+  say "$(printf '%-8s %4d s  %s%s' "$2" "$3" "$1" "${4:+: $4}")"
+  report
+}
+
+skip() {
+  note "$1" "not run" 0 "$2"
+}
+
+# part NAME SECONDS COMMAND…: exit code 3 says that it can't be run here, in its last line.
+part() {
+  local name=$1 limit=$2 began=$SECONDS status=0
+  shift 2
+  timeout -k 10 "$limit" "$@" >"$results/$name.jsonl" 2>"$results/$name.log" </dev/null || status=$?
+  case $status in
+  0) note "$name" ok $((SECONDS - began)) "" ;;
+  3) skip "$name" "$(tail -n 1 "$results/$name.log" | tr -d '"\\')" ;;
+  124 | 137) failed=1 && note "$name" FAILED $((SECONDS - began)) "not done after $limit s" ;;
+  *) failed=1 && note "$name" FAILED $((SECONDS - began)) "exit code $status" ;;
+  esac
+}
+
+wanted() {
+  [[ " ${parts[*]} " == *" $1 "* ]]
+}
+
+# ---- parts ----
+
+# What a TAP program prints belongs into its log.
+tap() {
+  "$@" >&2
+}
+export -f tap
+
+run_tests() {
+  local program
+  for program in test_cuda_kernels test_cuda; do
+    part "tests-$program" 240 bash -c 'tap "$0"' "$work/$program"
+  done
+}
+
+# On the processor, all at once, while the GPU has other work.
+start_references() {
+  local model
+  for model in "${models[@]}"; do
+    "$work/gpu_check" reference "models/weights/${stems[$model]}" "$small" "$work/$model.reference" \
+      2>"$results/reference-$model.log" &
+  done
+}
+
+run_compare() {
+  local model
+  for model in "${models[@]}"; do
+    part "compare-$model" 240 "$work/gpu_check" compare "models/weights/${stems[$model]}" "$small" "$work/$model.reference"
+    ((twin)) || part "compare-$model-large" 240 "$work/gpu_check" compare "models/weights/${stems[$model]}" 640x360 -
+  done
+}
+
+# 1280×720 has bands; 7680×4320 has values of more than 2³¹ elements.
+run_identity() {
+  local model stem
+  for model in "${models[@]}"; do
+    stem=models/weights/${stems[$model]}
+    if ((twin)); then
+      part "identity-$model" 240 "$work/gpu_check" identity "$stem" fp16 48x8 2 1
+    elif [[ $model == x4plus ]]; then
+      part "identity-$model" 240 "$work/gpu_check" identity "$stem" fp16 1920x1080 2 1
+    else
+      part "identity-$model" 240 "$work/gpu_check" identity "$stem" fp16 1280x720 3 2
+    fi
+  done
+  ((twin)) || part identity-8k 240 "$work/gpu_check" identity "models/weights/${stems[animevideov3]}" fp16 7680x4320 2 2
+}
+
+run_memory() {
+  if ((twin)); then
+    part memory 240 "$work/gpu_check" memory "models/weights/${stems[animevideov3]}" 16x8 keep
+  else
+    part memory 240 "$work/gpu_check" memory "models/weights/${stems[anime-6b]}" 640x360 fill
+  fi
+}
+
+run_peak() {
+  part peak 60 "$work/gpu_check" peak "$peak_seconds"
+}
+
+run_speed() {
+  local model stem
+  for model in "${models[@]}"; do
+    stem=models/weights/${stems[$model]}
+    part "speed-$model-fp16" 200 "$work/gpu_check" speed "$stem" fp16 "$runs" "${sizes[@]}"
+    ((twin)) && continue
+    part "speed-$model-bf16" 200 "$work/gpu_check" speed "$stem" bf16 "$runs" "${sizes[@]}"
+    part "speed-$model-fp32" 100 "$work/gpu_check" speed "$stem" fp32 10 "${sizes[0]}"
+  done
+}
+
+run_stages() {
+  local model
+  for model in "${models[@]}"; do
+    part "stages-$model" 100 "$work/gpu_check" stages "models/weights/${stems[$model]}" fp16 "$rounds" "${sizes[-1]}"
+  done
+  ((twin)) || part stages-anime-6b-small 100 "$work/gpu_check" stages "models/weights/${stems[anime-6b]}" fp16 "$rounds" 640x360
+}
+
+run_peers() {
+  local picture=640x360
+  ((twin)) && picture=24x16
+  local model
+  for model in "${models[@]}"; do
+    "$work/gpu_check" upscale "models/weights/${stems[$model]}" fp16 "$picture" "$work/$model.values" 2>/dev/null
+    "$work/gpu_check" picture "$picture" "$work/picture"
+  done
+  part peers 540 python3 scripts/gpu-check/peers.py "$work" "$picture" "$runs" 480 "$(IFS=, && echo "${sizes[*]}")" "${models[@]}"
+}
+
+# It sees the kernels of the tests and of a network, at a size that leaves it fast enough.
+run_sanitize() {
+  local sanitizer tool program
+  sanitizer=$(PATH=/usr/local/cuda/bin:$PATH command -v compute-sanitizer)
+  for tool in memcheck racecheck initcheck synccheck; do
+    if [[ -z $sanitizer ]]; then
+      skip "sanitize-$tool" "compute-sanitizer is not installed"
+      continue
+    fi
+    for program in test_cuda_kernels test_cuda; do
+      part "sanitize-$tool-$program" 120 bash -c 'tap "$@"' sanitize "$sanitizer" --tool "$tool" --error-exitcode 9 \
+        --print-limit 10 "$work/$program"
+    done
+    part "sanitize-$tool-network" 120 bash -c 'tap "$@"' sanitize "$sanitizer" --tool "$tool" --error-exitcode 9 \
+      --print-limit 10 "$work/gpu_check" upscale "models/weights/${stems[animevideov3]}" fp16 48x32 "$work/sanitized"
+  done
+}
+
+# ---- all of it ----
+
+{
+  printf '{"kind":"machine","what":"processor","is":"%s, %s threads"}\n' \
+    "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)" "$(nproc)"
+  printf '{"kind":"machine","what":"nvcc","is":"%s"}\n' "$("${nvcc:-false}" --version 2>/dev/null | sed -n 's/.*release //p')"
+  printf '{"kind":"machine","what":"gpu","is":"%s"}\n' \
+    "$(nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,power.limit --format=csv,noheader 2>/dev/null | head -n 1)"
+  printf '{"kind":"machine","what":"revision","is":"%s"}\n' "$(git rev-parse --short HEAD 2>/dev/null || echo 'not a clone')"
+  printf '{"kind":"machine","what":"twin","is":"%s"}\n' "$([[ $twin == 0 ]] || echo yes)"
+} >"$results/machine.jsonl"
+
+can_run=1
+if [[ ! -f models/weights/${stems[animevideov3]}.param ]]; then
+  skip "everything" "models/weights is empty: scripts/fetch-models.sh fills it" && can_run=0
+elif ((!twin)) && [[ -z $nvcc ]]; then
+  skip "everything" "nvcc is not installed" && can_run=0
+else
+  part build 400 bash -c 'set -uo pipefail; root=$1 work=$2 twin=$3 nvcc=$4; source scripts/gpu-check/build.sh; build_all >&2' \
+    build "$root" "$work" "$twin" "$nvcc"
+  [[ -f $work/digest ]] || can_run=0
+fi
+if ((can_run)); then
+  part device 60 "$work/gpu_check" device
+  grep -q '"name"' "$results/device.jsonl" || can_run=0
+fi
+if ((can_run)); then
+  wanted compare && start_references
+  for part in "${all[@]}"; do
+    # The tests leave the processor to the references, which the others would be disturbed by.
+    [[ $part == tests ]] || wait
+    wanted "$part" && "run_$part"
+  done
+  wait
+fi
+report
+say "$work/report.md"
+exit "$failed"

@@ -1,0 +1,209 @@
+"""What the parts of gpu-check.sh left, as one Markdown file.
+    report.py RESULTS REPORT"""
+import glob
+import json
+import os
+import sys
+
+LOG_LINES = 25
+NAMES = {"realesr-animevideov3-x4": "animevideov3", "realesrgan-x4plus-anime": "anime-6b", "realesrgan-x4plus": "x4plus"}
+
+
+def read_all(folder):
+    """{kind: [object]}; a part that was cut short may have left half a line."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(folder, "*.jsonl"))):
+        with open(path) as lines:
+            for line in lines:
+                try:
+                    item = json.loads(line)
+                except ValueError:
+                    continue
+                item["model"] = NAMES.get(item.get("model"), item.get("model"))
+                found.setdefault(item["kind"], []).append(item)
+    return found
+
+
+def table(head, rows):
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)] + [
+        "| " + " | ".join(str(c) for c in row) + " |" for row in rows] + [""]
+
+
+def ms(seconds):
+    return f"{seconds * 1e3:.3g}" if seconds < 0.1 else f"{seconds * 1e3:.0f}"
+
+
+def tera(flops):
+    return f"{flops / 1e12:.1f}" if flops >= 1e11 else f"{flops / 1e12:.4f}"
+
+
+def share(part, whole):
+    return f"{100 * part / whole:.0f} %" if whole else "–"
+
+
+def pixels(size):
+    width, height = map(int, size.split("x"))
+    return width * height
+
+
+def verdict(item):
+    return "ok" if item["ok"] else "**FAILED**"
+
+
+class Report:
+    def __init__(self, folder):
+        self.folder = folder
+        self.found = read_all(folder)
+        self.machine = {m["what"]: m["is"] for m in self.of("machine")}
+        # Of tensor cores: our own kernel's, and a matrix product's where torch is there.
+        self.peaks = {p["precision"]: p["flops"] for p in self.of("peak")}
+        self.products = {p["precision"]: p["flops"] for p in self.of("product")}
+
+    def of(self, kind):
+        return self.found.get(kind, [])
+
+    def head(self):
+        lines = ["## The CUDA back end on a GPU", ""]
+        if self.machine.get("twin"):
+            lines += ["**The twin in the place of a GPU: a test of the script. No figure here means anything.**", ""]
+        device = (self.of("device") or [{}])[0]
+        if "name" in device:
+            lines += [f"{device['name']}, compute capability {device['capability']}, {device['processors']} multiprocessors, "
+                      f"{device['memory'] / 2**30:.0f} GiB ({device['free'] / 2**30:.0f} free); CUDA driver {device['driver']}, "
+                      f"runtime {device['runtime']}; nvidia-smi: {self.machine.get('gpu') or 'not there'}."]
+        elif device:
+            lines += [f"**No GPU was used: {device['why']}.**"]
+        lines += [f"{self.machine.get('processor')}; nvcc {self.machine.get('nvcc') or 'not there'}; "
+                  f"revision {self.machine.get('revision')}.", ""]
+        return lines
+
+    def parts(self):
+        rows = [(p["name"], p["state"] if p["state"] != "FAILED" else "**FAILED**", p["seconds"], p["why"])
+                for p in self.of("part")]
+        lines = ["### What was run", ""] + table(("part", "result", "s", ""), rows)
+        for p in self.of("part"):
+            if p["state"] == "FAILED":
+                lines += [f"The end of {p['name']}'s log:", "", "```", *self.log_of(p["name"]), "```", ""]
+        return lines
+
+    def log_of(self, name):
+        with open(os.path.join(self.folder, name + ".log"), errors="replace") as log:
+            lines = log.read().splitlines()
+        # What a TAP program says of its failures stands anywhere in it.
+        marked = [i for i, line in enumerate(lines) if line.startswith("not ok")]
+        kept = sorted({j for i in marked for j in (i - 1, i)} | set(range(len(lines) - LOG_LINES, len(lines))))
+        return [lines[i].replace("```", "'''") for i in kept if i >= 0]
+
+    def results(self):
+        lines = []
+        if self.of("compare"):
+            lines += ["### Results", "", "A drawing through the whole network; differences in code values of 8 bits.", ""]
+            lines += table(("network", "precision", "size", "against", "PSNR, dB", "asked for", "worst", ""), [
+                (c["model"], c["precision"], c.get("size", ""), c.get("with", ""), c.get("psnr", "–"), c.get("least", "–"),
+                 c.get("worst_codes", "–"), verdict(c) if "ok" in c else c["why"]) for c in self.of("compare")])
+        if self.of("identity"):
+            lines += ["The same bits:", ""] + table(("network", "size", "what", ""), [
+                (i["model"], i["size"], i["what"], verdict(i)) for i in self.of("identity")])
+        if self.of("memory"):
+            lines += ["Short memory:", ""] + table(("what", ""), [(m["what"], verdict(m)) for m in self.of("memory")])
+        return lines
+
+    def roofs(self):
+        rows = [(f"products from registers (`mma.sync`), {p['precision']}", f"{tera(p['flops'])} TFLOP/s {'' if p['ok'] else verdict(p)}")
+                for p in self.of("peak")]
+        rows += [(f"torch, {p['what']}, {p['precision']}", f"{tera(p['flops'])} TFLOP/s") for p in self.of("product")]
+        rows += [("a copy in the device's memory, read and written", f"{b['bytes'] / 1e12:.2f} TB/s") for b in self.of("bandwidth")]
+        return ["### What the device can do", ""] + table(("", ""), rows) if rows else []
+
+    def speed(self):
+        rows = []
+        for s in self.of("speed"):
+            if "error" in s:
+                rows.append((s["model"], s["precision"], s["size"], f"not run: error {s['error']}") + ("",) * 7)
+                continue
+            executed = s["executed"] / s["seconds"]
+            rows.append((s["model"], s["precision"], s["size"], ms(s["seconds"]), f"{ms(s['least'])}–{ms(s['most'])}", s["runs"],
+                         f"{1 / s['seconds']:.4g}", tera(s["nominal"] / s["seconds"]), tera(executed),
+                         share(executed, self.peaks.get(s["precision"])), share(executed, self.products.get(s["precision"]))))
+        if not rows:
+            return []
+        return ["### Speed", "", "Frames of 8-bit luma in host memory to 10-bit ones there, one after the other. *Nominal* counts "
+                "the network as published, *executed* what is left of it after the rewrites, halos of bands included; shares are "
+                "of executed.", ""] + table(("network", "precision", "size", "ms/frame, median", "range", "runs", "fps",
+                                             "nominal TFLOP/s", "executed", "of `mma.sync` peak", "of torch's product"), rows)
+
+    def stages(self):
+        lines, shapes = [], {}
+        for s in self.of("stage"):
+            shapes.setdefault((s["model"], s["precision"], s["size"]), {})[s["what"]] = s
+        for shape, stages in shapes.items():
+            frame = stages["frame"]["seconds"]
+            order = [w for w in ("copy in", "load", "network", "store", "copy out") if w in stages]
+            rows = [(w, ms(stages[w]["seconds"]), share(stages[w]["seconds"], frame), self.rate(stages[w]),
+                     ms(stages[w + ", pinned"]["seconds"]) if w + ", pinned" in stages else "") for w in order]
+            idle = frame - sum(stages[w]["seconds"] for w in ("load", "network", "store") if w in stages)
+            rest = frame - sum(stages[w]["seconds"] for w in order)
+            rows += [("the rest", ms(max(rest, 0)), share(max(rest, 0), frame), "", ""), ("a frame", ms(frame), "", "", "")]
+            lines += [f"{', '.join(shape)}: the GPU computes for {share(frame - idle, frame)} of a frame's time, and is idle or "
+                      f"copies for {share(max(idle, 0), frame)}.", ""]
+            lines += table(("stage", "ms", "of the frame", "GB/s", "ms, pinned memory"), rows)
+            lines += self.layers(shape)
+        return ["### Where the time goes", "", "Each stage alone, the median of a few; layers one by one, between events.", "",
+                *lines] if lines else []
+
+    @staticmethod
+    def rate(stage):
+        return f"{stage['bytes'] / stage['seconds'] / 1e9:.0f}" if stage["bytes"] and stage["seconds"] else ""
+
+    def layers(self, shape):
+        groups = {}
+        for layer in self.of("layer"):
+            if (layer["model"], layer["precision"], layer["size"]) == shape:
+                key = (layer["kernel"], layer["in"], layer["out"], layer["scale"], layer["conv"])
+                groups.setdefault(key, []).append(layer)
+        total = sum(layer["seconds"] for g in groups.values() for layer in g) or 1
+        rows = []
+        for (kernel, ins, outs, scale, conv), group in sorted(groups.items(), key=lambda g: -sum(n["seconds"] for n in g[1])):
+            seconds, flops = sum(n["seconds"] for n in group), sum(n["executed"] for n in group)
+            rows.append((f"{ins} → {outs}" + (f" at ×{scale}" if scale > 1 else ""), kernel, len(group), ms(seconds), share(seconds, total),
+                         tera(flops / seconds) if conv else "", share(flops / seconds, self.peaks.get(shape[1])) if conv else ""))
+        return table(("layers", "kernel", "n", "ms", "time", "TFLOP/s", "of `mma.sync` peak"), rows)
+
+    def peers(self):
+        own, rows, lines = {}, [], []
+        for s in self.of("speed"):
+            if s["precision"] == "fp16" and "seconds" in s:
+                own[s["model"], s["size"]] = s
+        for (model, size), s in own.items():
+            rows.append(((model, pixels(size), 0), (model, size, "**kizuna fp16**", ms(s["seconds"]), f"{ms(s['least'])}–{ms(s['most'])}",
+                                                    "", "", tera(s["nominal"] / s["seconds"]), "")))
+        for p in self.of("peer"):
+            mine = own.get((p["model"], p["size"]))
+            rows.append(((p["model"], pixels(p["size"]), p["seconds"]), (
+                p["model"], p["size"], p["engine"], ms(p["seconds"]), f"{ms(p['least'])}–{ms(p['most'])}", ms(p["network"]),
+                p["runs"], tera(mine["nominal"] / p["seconds"]) if mine else "", f"{p['seconds'] / mine['seconds']:.2f}" if mine else "")))
+        if self.of("peer"):
+            lines += ["### Against other engines", "", "The same weights, luma fed three times to the others; from frame to frame in "
+                      "host memory as above. Not interleaved with kizuna's runs.", ""]
+            lines += table(("network", "size", "engine", "ms/frame, median", "range", "network alone", "runs", "nominal TFLOP/s",
+                            "kizuna's speed to it"), [row for _, row in sorted(rows, key=lambda r: r[0])])
+        if self.of("agree"):
+            lines += table(("network", "size", "against", "PSNR, dB", "worst, codes", ""), [
+                (a["model"], a["size"], a["with"], f"{a['psnr']:.1f}", f"{a['worst_codes']:.3f}", verdict(a)) for a in self.of("agree")])
+        absent = [f"- {a['engine']}: {a['why']}" for a in self.of("absent")]
+        return lines + (["Not measured:", ""] + absent + [""] if absent else [])
+
+    def text(self):
+        rest = ["### NVENC, NVDEC", "", "Not tested by this script yet.", ""]
+        return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.speed() + self.stages() + self.peers() + rest)
+
+
+def main():
+    folder, path = sys.argv[1:]
+    text = Report(folder).text()
+    with open(path + ".new", "w") as report:
+        report.write(text)
+    os.replace(path + ".new", path)
+
+
+main()

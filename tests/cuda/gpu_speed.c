@@ -1,0 +1,321 @@
+/* How fast: the parts peak, speed and stages. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/thread.h"
+#include "gpu_check.h"
+
+enum { MOST_LAYERS = 2048, MOST_RUNS = 1000, WARM_UP = 2 };
+
+/* A shape's runs end after so many seconds, when there are a few. */
+enum { LONGEST = 12 };
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts them. */
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof(*values), by_value);
+    return count ? values[count / 2] : 0;
+}
+
+/* ---- part: peak ---- */
+
+/* Whether all products are done: twice the steps are twice the sums. */
+static bool is_peak_right(kz_gpu *gpu, enum kz_element element)
+{
+    const size_t count = (size_t)kz_cuda_peak_blocks(gpu) * KZ_PEAK_THREADS;
+    const size_t bytes = count * sizeof(float);
+    float *there = kz_gpu_alloc(gpu, bytes), *here = taken(2 * count, sizeof(*here));
+    bool ok = there, any = false;
+    for (int i = 0; i < 2 && ok; i++) {
+        kz_cuda_peak(gpu, element, i + 1, there);
+        kz_gpu_copy_out(gpu, here + (size_t)i * count, (ptrdiff_t)bytes, there, bytes, bytes, 1);
+        ok = kz_gpu_wait(gpu) == 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ok = ok && here[count + i] == 2 * here[i];
+        any = any || here[i] != 0;
+    }
+    kz_gpu_free(gpu, there);
+    kz_free(here);
+    return ok && any;
+}
+
+/* SECONDS */
+int part_peak(char **arguments, kz_log *log)
+{
+    static const enum kz_precision precisions[] = {KZ_PRECISION_FP16, KZ_PRECISION_BF16};
+    static const enum kz_element elements[] = {KZ_ELEMENT_FP16, KZ_ELEMENT_BF16};
+    const double seconds = atof(arguments[0]);
+    kz_device *device = open_device(&kz_backend_cuda, log);
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        const double macs = kz_backend_cuda.peak(device, precisions[i], seconds);
+        const bool ok = macs == 0 || is_peak_right(device->gpu, elements[i]);
+        printf("{\"kind\":\"peak\",\"precision\":\"%s\",\"flops\":%.6g,\"ok\":%s}\n",
+               i ? "bf16" : "fp16", 2 * macs, ok ? "true" : "false");
+        failed |= !ok;
+    }
+    printf("{\"kind\":\"bandwidth\",\"bytes\":%.6g}\n", kz_backend_cuda.bandwidth(device, seconds));
+    kz_backend_cuda.close(&device);
+    return failed;
+}
+
+/* ---- part: speed ---- */
+
+struct shape {
+    const struct model *model;
+    const char *precision;
+    struct size size;
+    kz_device *device;
+    kz_plan *plan;
+    kz_plane in, out;
+};
+
+static void say_shape(const struct shape *s, const char *kind)
+{
+    printf("{\"kind\":\"%s\",\"model\":\"%s\",\"precision\":\"%s\",\"size\":\"%dx%d\",", kind,
+           s->model->stem, s->precision, s->size.width, s->size.height);
+}
+
+/* 8 bits in, 10 bits out. */
+static int open_shape(struct shape *s, kz_log *log)
+{
+    const kz_plan_params params = {s->size.width, s->size.height, precision_of(s->precision)};
+    s->in = draw(s->size, 1);
+    s->out = open_plane(times(s->size, s->model->scale), 2, 10);
+    return kz_backend_cuda.compile(s->device, &s->plan, s->model->graph, &params, log);
+}
+
+static void close_shape(struct shape *s)
+{
+    kz_backend_cuda.close_plan(&s->plan);
+    kz_free(s->in.data);
+    kz_free(s->out.data);
+}
+
+/* Returns how many there were. */
+static int time_runs(const struct shape *s, double *seconds, int most)
+{
+    const kz_tiling tiling = whole(s->size);
+    double passed = 0;
+    int count = 0;
+    for (int i = 0; i < WARM_UP; i++)
+        if (run_tiles(&kz_backend_cuda, s->plan, &tiling, &s->in, &s->out))
+            stop("a run", "failed");
+    while (count < most && (count < FEW || passed < LONGEST)) {
+        const double began = kz_now();
+        if (run_tiles(&kz_backend_cuda, s->plan, &tiling, &s->in, &s->out))
+            stop("a run", "failed");
+        seconds[count] = kz_now() - began;
+        passed += seconds[count++];
+    }
+    return count;
+}
+
+static void measure_shape(const struct shape *s, int runs)
+{
+    double seconds[MOST_RUNS];
+    const double pixels = (double)s->size.width * s->size.height;
+    kz_plan_info info;
+    kz_backend_cuda.info(s->plan, &info);
+    const int count = time_runs(s, seconds, runs);
+    const double middle = median(seconds, count);
+    say_shape(s, "speed");
+    printf("\"runs\":%d,\"seconds\":%.6g,\"least\":%.6g,\"most\":%.6g,\"nominal\":%.6g,"
+           "\"executed\":%.6g,\"memory\":%zu}\n",
+           count, middle, seconds[0], seconds[count - 1], 2 * s->model->nominal * pixels,
+           2 * info.macs, info.memory);
+    fflush(stdout);
+}
+
+/* MODEL PRECISION RUNS SIZE…: frames from host memory. */
+int part_speed(char **arguments, kz_log *log)
+{
+    struct model m = read_model(arguments[0], log);
+    kz_device *device = open_device(&kz_backend_cuda, log);
+    const int runs = atoi(arguments[2]);
+    int failed = 0;
+    if (runs < 1 || runs > MOST_RUNS)
+        stop("not a number of runs", arguments[2]);
+    for (char **size = arguments + 3; *size; size++) {
+        struct shape s = {&m, arguments[1], size_of(*size), device, NULL, {0}, {0}};
+        const int error = open_shape(&s, log);
+        if (!error)
+            measure_shape(&s, runs);
+        else {
+            say_shape(&s, "speed");
+            printf("\"error\":%d}\n", error);
+            failed |= error == KZ_ERROR_FAILED;
+        }
+        close_shape(&s);
+    }
+    kz_backend_cuda.close(&device);
+    kz_graph_close(&m.graph);
+    return failed;
+}
+
+/* ---- part: stages ---- */
+
+static const kz_node *node_called(const kz_graph *graph, const char *name)
+{
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (strcmp(graph->nodes[i].name, name) == 0)
+            return &graph->nodes[i];
+    return NULL;
+}
+
+/* Returns the seconds of all layers; each one's are the median of a few. */
+static double say_layers(const struct shape *s, int rounds)
+{
+    kz_layer *layers = taken((size_t)MOST_LAYERS, sizeof(*layers));
+    double(*seconds)[MOST_RUNS] = taken((size_t)MOST_LAYERS, sizeof(*seconds)), sum = 0;
+    int count = 0;
+    for (int round = 0; round < rounds; round++) {
+        count = kz_backend_cuda.layers(s->plan, layers, MOST_LAYERS);
+        for (int i = 0; i < count; i++)
+            seconds[i][round] = layers[i].seconds;
+    }
+    for (int i = 0; i < count; i++) {
+        const kz_node *node = node_called(s->model->graph, layers[i].name);
+        const double middle = median(seconds[i], rounds);
+        say_shape(s, "layer");
+        printf("\"name\":\"%s\",\"kernel\":\"%s\",\"conv\":%s,\"in\":%d,\"out\":%d,\"scale\":%d,"
+               "\"executed\":%.6g,\"seconds\":%.6g}\n",
+               layers[i].name, layers[i].kernel, layers[i].macs > 0 ? "true" : "false",
+               node && node->n_inputs ? kz_graph_in_channels(s->model->graph, node) : 0,
+               node ? node->channels : 0, node ? node->scale : 0, 2 * layers[i].executed, middle);
+        sum += middle;
+    }
+    kz_free(layers);
+    kz_free(seconds);
+    return sum;
+}
+
+struct stage {
+    kz_gpu *gpu;
+    const kz_plane *plane;
+    kz_surface samples; /* of the device */
+    kz_view values;
+    const void *pinned; /* NULL: the plane's own memory */
+};
+
+static void copy_in(const struct stage *s)
+{
+    kz_plane from = *s->plane;
+    from.data = s->pinned ? (void *)s->pinned : from.data;
+    kz_surface_copy_in(s->gpu, &s->samples, &from);
+}
+
+static void copy_out(const struct stage *s)
+{
+    kz_plane to = *s->plane;
+    to.data = s->pinned ? (void *)s->pinned : to.data;
+    kz_surface_copy_out(s->gpu, &s->samples, &to);
+}
+
+static void load(const struct stage *s)
+{
+    kz_cuda_load(s->gpu, &s->samples, levels_of(s->plane), 0, 0, &s->values);
+}
+
+static void store(const struct stage *s)
+{
+    kz_cuda_store(s->gpu, &s->values, 0, 0, NULL, &s->samples, levels_of(s->plane),
+                  (kz_rect){0, 0, s->plane->width, s->plane->height});
+}
+
+/* The host's clock for copies, which keep the host waiting; the device's for kernels. */
+static double time_stage(const struct stage *s, void (*run)(const struct stage *), bool host,
+                         int rounds)
+{
+    double seconds[MOST_RUNS];
+    for (int i = 0; i < rounds + 1; i++) {
+        const double began = kz_now();
+        kz_gpu_mark(s->gpu, 0);
+        run(s);
+        kz_gpu_mark(s->gpu, 1);
+        if (kz_gpu_wait(s->gpu))
+            stop("a stage", kz_gpu_error(s->gpu));
+        if (i)
+            seconds[i - 1] = host ? kz_now() - began : kz_gpu_between(s->gpu);
+    }
+    return median(seconds, rounds);
+}
+
+static struct stage open_stage(kz_gpu *gpu, const kz_plane *plane)
+{
+    const kz_rect all = {0, 0, plane->width, plane->height};
+    const size_t samples = samples_of(plane), bytes = samples * (size_t)plane->bytes;
+    struct stage s = {.gpu = gpu, .plane = plane};
+    s.samples = kz_surface_of(plane, all, kz_gpu_alloc(gpu, bytes));
+    s.values = (kz_view){kz_gpu_alloc(gpu, samples * sizeof(float)),
+                         KZ_ELEMENT_FP32,
+                         1,
+                         1,
+                         plane->width,
+                         plane->height};
+    if (!s.samples.data || !s.values.data)
+        stop("a stage", "memory of the device is short");
+    kz_gpu_clear(gpu, s.values.data, samples * sizeof(float));
+    return s;
+}
+
+static void close_stage(struct stage *s)
+{
+    kz_gpu_free(s->gpu, s->samples.data);
+    kz_gpu_free(s->gpu, s->values.data);
+}
+
+static void say_stage(const struct shape *s, const char *what, double seconds, size_t bytes)
+{
+    say_shape(s, "stage");
+    printf("\"what\":\"%s\",\"seconds\":%.6g,\"bytes\":%zu}\n", what, seconds, bytes);
+}
+
+static double time_pinned(struct stage *s, void (*run)(const struct stage *), int rounds)
+{
+    void *pinned = kz_gpu_alloc_host(s->gpu, kz_surface_bytes(&s->samples));
+    s->pinned = pinned;
+    const double seconds = pinned ? time_stage(s, run, true, rounds) : 0;
+    s->pinned = NULL;
+    kz_gpu_free_host(s->gpu, pinned);
+    return seconds;
+}
+
+/* MODEL PRECISION ROUNDS SIZE: where a frame's time goes. */
+int part_stages(char **arguments, kz_log *log)
+{
+    struct model m = read_model(arguments[0], log);
+    kz_device *device = open_device(&kz_backend_cuda, log);
+    const int rounds = atoi(arguments[2]);
+    struct shape s = {&m, arguments[1], size_of(arguments[3]), device, NULL, {0}, {0}};
+    double seconds[MOST_RUNS];
+    if (rounds < 1 || rounds > MOST_RUNS || open_shape(&s, log))
+        stop("can't be run", arguments[1]);
+    const int count = time_runs(&s, seconds, rounds);
+    say_stage(&s, "frame", median(seconds, count), 0);
+    say_stage(&s, "network", say_layers(&s, rounds), 0);
+    struct stage in = open_stage(device->gpu, &s.in), out = open_stage(device->gpu, &s.out);
+    const size_t in_bytes = kz_surface_bytes(&in.samples);
+    const size_t out_bytes = kz_surface_bytes(&out.samples);
+    say_stage(&s, "copy in", time_stage(&in, copy_in, true, rounds), in_bytes);
+    say_stage(&s, "load", time_stage(&in, load, false, rounds), in_bytes * 5);
+    say_stage(&s, "store", time_stage(&out, store, false, rounds), out_bytes * 3);
+    say_stage(&s, "copy out", time_stage(&out, copy_out, true, rounds), out_bytes);
+    say_stage(&s, "copy in, pinned", time_pinned(&in, copy_in, rounds), in_bytes);
+    say_stage(&s, "copy out, pinned", time_pinned(&out, copy_out, rounds), out_bytes);
+    close_stage(&in);
+    close_stage(&out);
+    close_shape(&s);
+    kz_backend_cuda.close(&device);
+    kz_graph_close(&m.graph);
+    return 0;
+}
