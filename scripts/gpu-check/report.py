@@ -12,7 +12,7 @@ NAMES = {"realesr-animevideov3-x4": "animevideov3", "realesrgan-x4plus-anime": "
 def read_all(folder):
     """{kind: [object]}; a part that was cut short may have left half a line."""
     found = {}
-    for path in sorted(glob.glob(os.path.join(folder, "*.jsonl"))):
+    for path in sorted(glob.glob(os.path.join(folder, "*.jsonl")), key=os.path.getmtime):
         with open(path) as lines:
             for line in lines:
                 try:
