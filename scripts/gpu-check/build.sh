@@ -74,15 +74,35 @@ gencode() {
   printf 'arch=compute_%s,code=sm_%s' "$capability" "$capability"
 }
 
+# Where cuDNN's headers are: the system's, the toolkit's, or in Python's packages.
+cudnn_include() {
+  local folder
+  for folder in /usr/include /usr/local/include "$(toolkit)/include" \
+    "$(python3 -c 'import nvidia.cudnn; print(*nvidia.cudnn.__path__)' 2>/dev/null)/include"; do
+    [[ ! -f $folder/cudnn_graph.h ]] || { printf '%s' "$folder" && return 0; }
+  done
+  return 1
+}
+
+toolkit() {
+  dirname "$(dirname "$(realpath "$nvcc")")"
+}
+
 program_commands() {
-  local source
+  local source include
+  if [[ -n $nvcc ]] && include=$(cudnn_include); then
+    for source in cuda/cudnn/*.c; do
+      compile_c "cudnn_$(name_of "$source")" "$source" -I"$include" -I"$(toolkit)/include"
+    done
+    compile_c tests_gpu_cudnn tests/cuda/gpu_cudnn.c
+  fi
   for source in cuda/*.c; do
     [[ $source != cuda/module.c ]] || continue
     compile_c "backend_$(name_of "$source")" "$source"
     compile_c "banded_$(name_of "$source")" "$source" -DKZ_BAND_PIXELS=600 -DKZ_SCRATCH_BYTES=12000
   done
   for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda.c tests/cuda/test_cuda_kernels.c \
-    tests/cuda/gpu_*.c; do
+    tests/cuda/gpu_{check,setup,speed}.c; do
     compile_c "tests_$(basename "${source%.c}")" "$source"
   done
 }
@@ -91,8 +111,16 @@ program_commands() {
 link_program() {
   local name=$1 libraries=(-lstdc++ -lm -ldl -lpthread -lrt)
   shift
-  ((twin)) || libraries=(-L"$(dirname "$(dirname "$(realpath "$nvcc")")")/lib64" -lcudart_static "${libraries[@]}")
+  ((twin)) || libraries=(-L"$(toolkit)/lib64" -lcudart_static "${libraries[@]}")
   gcc -o "$work/$name" "${@/#/$work/objects/}" "$work"/objects/{device,engine}_*.o "${libraries[@]}"
+}
+
+link_cudnn() {
+  local objects
+  rm -f "$work/gpu_cudnn"
+  [[ -f $work/objects/tests_gpu_cudnn.o ]] || return 0
+  mapfile -t objects < <(cd "$work/objects" && printf '%s\n' cudnn_*.o)
+  link_program gpu_cudnn tests_gpu_cudnn.o tests_gpu_setup.o "${objects[@]}"
 }
 
 sources_digest() {
@@ -114,6 +142,6 @@ build_all() {
   mapfile -t banded < <(cd "$work/objects" && printf '%s\n' banded_*.o)
   link_program gpu_check tests_gpu_{check,setup,speed}.o "${objects[@]}" &&
     link_program test_cuda tests_test_cuda.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
-    link_program test_cuda_kernels tests_test_cuda_kernels.o tests_random_graph.o tests_graph_eval.o &&
+    link_program test_cuda_kernels tests_test_cuda_kernels.o tests_random_graph.o tests_graph_eval.o && link_cudnn &&
     printf '%s\n' "$digest" >"$work/digest"
 }

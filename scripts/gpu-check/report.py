@@ -169,6 +169,17 @@ class Report:
                          tera(flops / seconds) if conv else "", share(flops / seconds, self.peaks.get(shape[1])) if conv else ""))
         return table(("layers", "kernel", "n", "ms", "time", "TFLOP/s", "of `mma.sync` peak"), rows)
 
+    def engines(self):
+        if not self.of("engine"):
+            return []
+        order = {e["layer"]: n for n, e in reversed(list(enumerate(self.of("engine"))))}
+        rows = [(e["layer"], f"**{e['engine']}**" if e["engine"] == "kizuna" else e["engine"], f"{e['seconds'] * 1e6:.0f}",
+                 tera(e["flops"]), share(e["flops"], self.peaks.get("fp16")), f"{e['worst']:.2g}", verdict(e))
+                for e in sorted(self.of("engine"), key=lambda e: (order[e["layer"]], e["seconds"]))]
+        return ["### cuDNN's engines", "", f"Layers in fp16 at {self.of('engine')[0]['size']}, fastest first; *worst* is the largest "
+                "difference to our kernel, of values about 1.", ""] + table(
+                    ("layer", "engine", "µs", "TFLOP/s", "of `mma.sync` peak", "worst", ""), rows)
+
     def peers(self):
         own, rows, lines = {}, [], []
         for s in self.of("speed"):
@@ -195,7 +206,8 @@ class Report:
 
     def text(self):
         rest = ["### NVENC, NVDEC", "", "Not tested by this script yet.", ""]
-        return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.speed() + self.stages() + self.peers() + rest)
+        return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.speed() + self.stages() + self.engines() +
+                         self.peers() + rest)
 
 
 def main():
