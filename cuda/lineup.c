@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/digest.h"
 #include "base/mem.h"
 #include "cuda/half.h"
 #include "cuda/trial.h"
@@ -89,11 +90,6 @@ void kz_rivals_close(kz_rivals **rivals)
     kz_free(r->name);
     kz_free(r);
     *rivals = NULL;
-}
-
-const char *kz_rivals_name(const kz_rivals *rivals)
-{
-    return rivals->name;
 }
 
 /* ---- layers ---- */
@@ -463,7 +459,7 @@ size_t kz_lineup_memory(const kz_lineup *l)
     return l ? l->bytes : 0;
 }
 
-void kz_lineup_digest(const kz_lineup *l, kz_digest *digest)
+static void add_engines(const kz_lineup *l, kz_digest *digest)
 {
     for (int i = 0; l && i < l->program->n_steps; i++) {
         const struct engine *e = engine_of(l, i);
@@ -472,4 +468,18 @@ void kz_lineup_digest(const kz_lineup *l, kz_digest *digest)
         if (e)
             kz_digest_add(digest, e->text, strlen(e->text) + 1);
     }
+}
+
+char *kz_lineup_identity(const kz_rivals *rivals, const kz_lineup *head, const kz_lineup *tail)
+{
+    char text[KZ_DIGEST_TEXT];
+    kz_digest *digest;
+    if (kz_digest_open(&digest))
+        return NULL;
+    add_engines(head, digest);
+    kz_digest_add(digest, "", 1);
+    add_engines(tail, digest);
+    kz_digest_text(digest, text);
+    kz_digest_close(&digest);
+    return kz_asprintf("%s, engines %.16s", rivals->name, text);
 }

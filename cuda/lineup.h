@@ -3,7 +3,6 @@
 #ifndef KZ_CUDA_LINEUP_H
 #define KZ_CUDA_LINEUP_H
 
-#include "base/digest.h"
 #include "cuda/program.h"
 #include "cuda/rival.h"
 
@@ -14,8 +13,6 @@ typedef struct kz_rivals kz_rivals;
  * and is said as verbose. 0 or KZ_ERROR_MEMORY (not reported). */
 int kz_rivals_open(kz_rivals **rivals, kz_gpu *gpu, kz_log *log);
 void kz_rivals_close(kz_rivals **rivals); /* after its lineups; NULL is legal */
-/* "cuDNN 91900"; owned by it. */
-const char *kz_rivals_name(const kz_rivals *rivals);
 
 typedef struct kz_lineup kz_lineup;
 
@@ -48,7 +45,8 @@ const char *kz_lineup_kernel(const kz_lineup *lineup, int step);
 size_t kz_lineup_memory(const kz_lineup *lineup);
 size_t kz_lineup_need(const kz_program *program);
 
-/* Adds which steps have which engines. */
-void kz_lineup_digest(const kz_lineup *lineup, kz_digest *digest);
+/* "cuDNN 91900, engines 0123456789abcdef" of a plan's two nets, of which one or both may be NULL:
+ * equal where the same engines compute the same steps. To be freed; NULL: memory is short. */
+char *kz_lineup_identity(const kz_rivals *rivals, const kz_lineup *head, const kz_lineup *tail);
 
 #endif

@@ -142,21 +142,14 @@ static kz_view input_of(const kz_plan *p, int width, int height)
 static int set_identity(const kz_plan *p)
 {
     kz_device *d = p->device;
-    const kz_lineup *tail = p->tail ? kz_net_lineup(p->tail) : NULL;
-    char text[KZ_DIGEST_TEXT];
-    kz_digest *digest;
+    const kz_lineup *head = kz_net_lineup(p->head), *tail = p->tail ? kz_net_lineup(p->tail) : NULL;
     kz_free(d->identity);
     d->identity = NULL;
-    if (!kz_net_lineup(p->head) && !tail)
+    if (!head && !tail)
         return 0;
-    if (kz_digest_open(&digest))
-        return KZ_ERROR_MEMORY;
-    kz_lineup_digest(kz_net_lineup(p->head), digest);
-    kz_digest_add(digest, "", 1);
-    kz_lineup_digest(tail, digest);
-    kz_digest_text(digest, text);
-    kz_digest_close(&digest);
-    d->identity = kz_asprintf("%s, %s, engines %.16s", d->kind, kz_rivals_name(d->rivals), text);
+    char *engines = kz_lineup_identity(d->rivals, head, tail);
+    d->identity = engines ? kz_asprintf("%s, %s", d->kind, engines) : NULL;
+    kz_free(engines);
     return d->identity ? 0 : KZ_ERROR_MEMORY;
 }
 

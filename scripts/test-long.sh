@@ -103,5 +103,6 @@ tap_stage "signals" tap_check "a hundred interrupted runs" interrupted
 tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$kizuna" \
   "$root/build/release/tests/libfault.so" --long
 tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$kizuna" --files 220
+tap_stage "CUDA" tap_check "the check for GPUs, on the host" "$root/scripts/gpu-check.sh" --twin
 tap_stage "fuzzing" tap_check "what an interrupted run leaves, fuzzed" fuzz_resume
 tap_stage "fuzzing" tap_check "the model reader, fuzzed" fuzz

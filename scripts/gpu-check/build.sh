@@ -97,10 +97,15 @@ program_commands() {
     compile_c tests_gpu_cudnn tests/cuda/gpu_cudnn.c
   fi
   for source in cuda/*.c; do
-    [[ $source != cuda/module.c ]] || continue
+    case $source in
+    */module.c | */choices.c | */lineup.c | */trial.c | */no_rival.c) continue ;;
+    esac
     compile_c "backend_$(name_of "$source")" "$source"
     compile_c "banded_$(name_of "$source")" "$source" -DKZ_BAND_PIXELS=600 -DKZ_SCRATCH_BYTES=12000
   done
+  # One for each of the two, since their objects are linked by name.
+  compile_c backend_no_lineup tests/cuda/gpu_no_lineup.c
+  compile_c banded_no_lineup tests/cuda/gpu_no_lineup.c
   for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda.c tests/cuda/test_cuda_kernels.c \
     tests/cuda/gpu_{check,setup,speed}.c; do
     compile_c "tests_$(basename "${source%.c}")" "$source"
