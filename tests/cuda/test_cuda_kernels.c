@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "check.h"
+#include "cuda/half.h"
 #include "cuda/kernels/kernels.h"
 #include "pixel/resample.h"
 #include "random_graph.h"
@@ -26,26 +27,6 @@ static kz_gpu *open_gpu(void)
 
 /* ---- values ---- */
 
-static float from_16(enum kz_element element, uint16_t bits)
-{
-    const unsigned wide = (unsigned)bits << 16;
-    _Float16 half;
-    float value;
-    memcpy(&half, &bits, 2);
-    memcpy(&value, &wide, 4);
-    return element == KZ_ELEMENT_FP16 ? (float)half : value;
-}
-
-static uint16_t to_16(enum kz_element element, float value)
-{
-    uint16_t bits;
-    unsigned wide;
-    const _Float16 half = (_Float16)value;
-    memcpy(&bits, &half, 2);
-    memcpy(&wide, &value, 4);
-    return element == KZ_ELEMENT_FP16 ? bits : (uint16_t)(wide >> 16);
-}
-
 static size_t count_of(const kz_view *v)
 {
     return (size_t)v->width * (size_t)v->height * (size_t)v->pixel;
@@ -54,16 +35,7 @@ static size_t count_of(const kz_view *v)
 static float get(const kz_view *v, int x, int y, int c)
 {
     const size_t at = ((size_t)y * (size_t)v->width + (size_t)x) * (size_t)v->pixel + (size_t)c;
-    return v->element == KZ_ELEMENT_FP32 ? ((float *)v->data)[at]
-                                         : from_16(v->element, ((uint16_t *)v->data)[at]);
-}
-
-static void set(const kz_view *v, size_t at, float value)
-{
-    if (v->element == KZ_ELEMENT_FP32)
-        ((float *)v->data)[at] = value;
-    else
-        ((uint16_t *)v->data)[at] = to_16(v->element, value);
+    return kz_get_element(v->data, v->element, at);
 }
 
 /* A slice that begins at `first` of pixels of `pixel` elements, random all over. */
@@ -74,7 +46,7 @@ static kz_view random_view(enum kz_element element, int channels, int pixel, int
     v.data = kz_alloc(count_of(&v), kz_element_bytes(element));
     CHECK(v.data);
     for (size_t i = 0; i < count_of(&v); i++)
-        set(&v, i, random_unit(&seed));
+        kz_put_element(v.data, element, i, random_unit(&seed));
     v.data = (char *)v.data + (size_t)first * kz_element_bytes(element);
     return v;
 }
