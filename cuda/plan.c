@@ -116,7 +116,7 @@ static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, c
     p->tile_height = s->head.height;
     p->band_pixels = s->band_pixels;
     p->reach = tail ? kz_graph_reach(tail) : 0;
-    p->info.shared = p->info.any_size = true;
+    p->info.shared = p->info.any_size = p->info.on_device = true;
     p->info.memory =
         own_bytes(s, p->scale) + kz_net_memory(p->head) + (p->tail ? kz_net_memory(p->tail) : 0);
     p->info.macs = kz_graph_macs(head) * (double)s->tile_pixels;

@@ -195,19 +195,19 @@ near() {
 equal() {
   through_twin off.mkv -d cuda --reuse off "$@" && through_twin exact.mkv -d cuda --reuse exact "$@" && cmp off.mkv exact.mkv
 }
+ffmpeg -v error -f lavfi -i testsrc2=size=320x240:rate=25 -frames:v 1 -pix_fmt yuv420p -c:v ffv1 large.mkv
+# starved OUTPUT ARGUMENTS…: with 20 MB, of which somebody takes 12 as soon as they are counted.
 starved() {
-  local KIZUNA_TWIN_MEMORY=$1 KIZUNA_TWIN_TAKEN=$2
-  export KIZUNA_TWIN_MEMORY KIZUNA_TWIN_TAKEN
-  shift 2
-  through_twin starved.mkv -d cuda "$@"
+  KIZUNA_TWIN_MEMORY=20000 KIZUNA_TWIN_TAKEN=12000 "$work/twin/kizuna" upscale large.mkv -y -e ffv1 --progress off -d cuda \
+    -m ./copy.param --halo 2 -s 2 -o "$@" 2>run.log
 }
 smaller_tiles() {
-  starved 400 200 -m ./copy.param -s 2 --halo 2 && grep -q '^device .* [1-9][0-9]* tiles of' run.log && through_twin full.mkv -d cuda -m ./copy.param -s 2 --halo 2 &&
+  starved starved.mkv && grep -q '^device .* [1-9][0-9]* tiles of' run.log &&
+    "$work/twin/kizuna" upscale large.mkv -y -e ffv1 --quiet -d cuda -m ./copy.param --halo 2 -s 2 -o full.mkv &&
     cmp full.mkv starved.mkv
 }
 no_room() {
-  rm -f x.mkv
-  KIZUNA_TWIN_MEMORY=100 KIZUNA_TWIN_TAKEN=50 "$work/twin/kizuna" upscale corner.mkv -d cuda -m animevideov3 -e ffv1 -o x.mkv 2>run.log
+  starved x.mkv --tile 4096
   [[ $? == 1 && $(grep -c 'kizuna: error:' run.log) == 1 && ! -e x.mkv ]] && grep "doesn't fit its memory" run.log
 }
 if [[ -d twin ]]; then
@@ -216,6 +216,10 @@ if [[ -d twin ]]; then
   check "reuse changes nothing there" equal -m ./copy.param -s 2
   check "short memory makes smaller tiles" smaller_tiles
   check "no memory is told in one line" no_room
+  check "the device's memory is told apart" of twin says "memory  [0-9]+ MiB expected: .*; on the device [0-9]+ MiB" \
+    upscale corner.mkv -y -e ffv1 -m ./copy.param -s 2 -o told.mkv --progress off
+  check "the plan tells it, too" of twin says "memory +[0-9]+ MiB, on the device [0-9]+ MiB" \
+    plan corner.mkv -e ffv1 -m ./copy.param -s 2 -o told2.mkv
 fi
 
 finish

@@ -49,6 +49,7 @@ typedef struct kz_plan_info {
     size_t memory;               /* bytes of arena, weights and scratch, all threads together */
     double macs;                 /* executed multiply-accumulates per tile */
     bool shared;                 /* as in kz_plan_need */
+    bool on_device;              /* memory is the device's own, as that of canvases */
     bool any_size;               /* runs tiles of every size up to the plan's, else only that */
 } kz_plan_info;
 

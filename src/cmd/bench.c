@@ -274,8 +274,9 @@ static int report_json(const struct bench *b)
                "\"gflops\":%.2f,\"gflops_with_halos\":%.2f,\"memory\":%zu,\"tiles\":%d,"
                "\"tile_width\":%d,\"tile_height\":%d",
                model, b->in.width, b->in.height, f.precision, device, f.median, f.least, f.most,
-               b->options->frames, f.gflops, f.gflops_with_halos, f.upscaler.memory,
-               kz_tiling_count(tiling), tiling->tile_width, tiling->tile_height);
+               b->options->frames, f.gflops, f.gflops_with_halos,
+               f.upscaler.memory + f.upscaler.device_memory, kz_tiling_count(tiling),
+               tiling->tile_width, tiling->tile_height);
     const bool whole = model && device;
     kz_free(model);
     kz_free(device);
@@ -300,8 +301,8 @@ static int report(const struct bench *b)
     printf("%.4f s/frame (%.4f to %.4f, %d runs), %.1f GFLOP/s (%.1f with halos), %.0f MiB, "
            "%d tiles of %dx%d\n",
            f.median, f.least, f.most, b->options->frames, f.gflops, f.gflops_with_halos,
-           (double)f.upscaler.memory / (1 << 20), kz_tiling_count(tiling), tiling->tile_width,
-           tiling->tile_height);
+           (double)(f.upscaler.memory + f.upscaler.device_memory) / (1 << 20),
+           kz_tiling_count(tiling), tiling->tile_width, tiling->tile_height);
     return b->options->layers ? kz_bench_layers(b->upscaler, &b->roofline, false, b->log) : 0;
 }
 

@@ -84,7 +84,10 @@ static void print_text(const kz_estimate *e, const char *output)
     printf("device   %s\n", e->device);
     print_time(e);
     print_size(e);
-    printf("memory   %.0f MiB\n", (double)kz_memory_total(&e->memory) / (1 << 20));
+    printf("memory   %.0f MiB", (double)kz_memory_total(&e->memory) / (1 << 20));
+    if (e->memory.device)
+        printf(", on the device %.0f MiB", (double)e->memory.device / (1 << 20));
+    printf("\n");
     if (e->computed < 1)
         printf("reuse    %.0f %% of the pixels are computed\n", 100 * e->computed);
     print_stages(e);
@@ -148,8 +151,9 @@ static int print_json(const kz_estimate *e, const char *input, const char *outpu
     else
         printf(",\"bytes\":null");
     put_number("bytes_per_frame", e->bytes_per_frame, true);
-    printf(",\"memory\":%zu,\"bottleneck\":\"%s\",\"processors\":%d", kz_memory_total(&e->memory),
-           kz_stage_name(e->bottleneck), e->processors);
+    printf(",\"memory\":%zu,\"device_memory\":%zu,\"bottleneck\":\"%s\",\"processors\":%d",
+           kz_memory_total(&e->memory), e->memory.device, kz_stage_name(e->bottleneck),
+           e->processors);
     put_stages(e);
     printf(",\"sampled_frames\":%d", e->sampled);
     put_number("sampled_share", e->share, true);

@@ -124,19 +124,24 @@ kz_memory kz_job_memory(const kz_job_options *o, const kz_upscaler *upscaler,
                         const kz_video_format *in, const kz_video_format *out,
                         const kz_encoder_params *encoder)
 {
-    return kz_memory_estimate(kz_upscaler_get_info(upscaler).memory, in, out, encoder->codec,
-                              encoder->preset, !o->no_verify, kz_cpu_count());
+    const kz_upscaler_info u = kz_upscaler_get_info(upscaler);
+    kz_memory m = kz_memory_estimate(u.memory, in, out, encoder->codec, encoder->preset,
+                                     !o->no_verify, kz_cpu_count());
+    m.device = u.device_memory;
+    return m;
 }
 
 static void say_memory(struct job *j)
 {
-    char total[32], engine[32], encoder[32], frames[32];
+    char total[32], engine[32], encoder[32], frames[32], device[32];
     const kz_memory m = kz_job_memory(&j->options, j->upscaler, kz_decoder_format(j->decoder),
                                       &j->out_format, &j->encoder);
     j->memory = kz_memory_total(&m);
-    kz_log_line(j->log, KZ_LOG_INFO, "memory  %s expected: engine %s, encoder %s, frames %s",
+    kz_log_line(j->log, KZ_LOG_INFO, "memory  %s expected: engine %s, encoder %s, frames %s%s%s",
                 gib(total, sizeof(total), j->memory), gib(engine, sizeof(engine), m.engine),
-                gib(encoder, sizeof(encoder), m.encoder), gib(frames, sizeof(frames), m.frames));
+                gib(encoder, sizeof(encoder), m.encoder), gib(frames, sizeof(frames), m.frames),
+                m.device ? "; on the device " : "",
+                m.device ? gib(device, sizeof(device), m.device) : "");
 }
 
 /* ---- life ---- */

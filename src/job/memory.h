@@ -8,6 +8,7 @@
 
 typedef struct kz_memory {
     size_t engine;  /* the network's plan, exactly */
+    size_t device;  /* the same in a device's own memory; not in the total */
     size_t frames;  /* rings, and frames in the decoder's hands */
     size_t encoder; /* fitted to measurements: docs/performance.md */
     size_t base;    /* program, libraries, demuxer and muxer */

@@ -376,6 +376,7 @@ kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *u)
     kz_plan_info plan;
     u->params.backend->info(u->plan, &plan);
     int threads = u->params.backend->threads(u->params.device);
+    const size_t computed = plan.memory + u->canvas_bytes; /* what is where the network runs */
     size_t scratch = 0;
     if (u->luma)
         scratch =
@@ -385,7 +386,8 @@ kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *u)
     return (kz_upscaler_info){
         .precision = plan.precision,
         .tiling = u->tiling,
-        .memory = plan.memory + u->canvas_bytes + scratch * sizeof(float) * (size_t)threads +
+        .device_memory = plan.on_device ? computed : 0,
+        .memory = (plan.on_device ? 0 : computed) + scratch * sizeof(float) * (size_t)threads +
                   (u->reuse ? kz_reuse_memory(u->reuse, sample_bytes(u->params.in.depth),
                                               sample_bytes(u->params.out.depth))
                             : 0),

@@ -93,11 +93,12 @@ kz_reuse_stats kz_upscaler_get_stats(const kz_upscaler *upscaler);
 typedef struct kz_upscaler_info {
     enum kz_precision precision;
     kz_tiling tiling;
-    size_t memory;     /* bytes held while open */
-    double macs;       /* executed per picture, halos included */
-    int tiles_at_once; /* that are computed side by side: one where all threads share it */
-    double graph_macs; /* per input pixel, without halos */
-    int scale;         /* the network's own */
+    size_t memory;        /* bytes held while open */
+    size_t device_memory; /* and such of a device that has memory of its own */
+    double macs;          /* executed per picture, halos included */
+    int tiles_at_once;    /* that are computed side by side: one where all threads share it */
+    double graph_macs;    /* per input pixel, without halos */
+    int scale;            /* the network's own */
 } kz_upscaler_info;
 
 kz_upscaler_info kz_upscaler_get_info(const kz_upscaler *upscaler);
