@@ -45,7 +45,7 @@ build() {
 # that pretends, the module for every architecture.
 cuda() {
   local program
-  for program in test_cuda_kernels test_cuda test_rival test_cudnn test_rival_cudnn; do
+  for program in test_cuda_kernels test_cuda test_cuda_reuse test_rival test_cudnn test_rival_cudnn; do
     [[ ! -x $root/build/release/tests/$program ]] || tap_run "$program" "$root/build/release/tests/$program"
   done
   if [[ -e $root/build/release/kizuna-cuda.so ]]; then

@@ -12,6 +12,16 @@
 #include "upscale/regions.h"
 #include "upscale/reuse.h"
 
+/* Built twice: the second time with the CUDA back end in host memory, which is slow. */
+#if defined(KZ_TEST_CUDA)
+#include "cuda/device.h"
+static const kz_backend *const backends[] = {&kz_backend_cuda};
+#else
+static const kz_backend *const backends[] = {&kz_backend_reference, &kz_backend_cpu};
+#endif
+
+enum { N_BACKENDS = sizeof(backends) / sizeof(backends[0]) };
+
 static unsigned seed_of(unsigned number)
 {
     const char *text = getenv("KIZUNA_SEED");
@@ -153,8 +163,7 @@ static void compare_exact(const struct setting *s, unsigned seed)
 static void exact_is_off_to_the_bit(void)
 {
     kz_graph *graph = random_srvgg(1, 8, 2, 3);
-    const kz_backend *backends[] = {&kz_backend_reference, &kz_backend_cpu};
-    for (int b = 0; b < 2; b++) {
+    for (int b = 0; b < N_BACKENDS; b++) {
         struct setting s = {backends[b], graph, 75, 53, 150, 106, 2, 0, KZ_PRECISION_FP32};
         compare_exact(&s, seed_of(1));
         s.tile = 30;
@@ -170,7 +179,7 @@ static void exact_is_off_to_the_bit(void)
 /* ---- near ---- */
 
 /* ThreadSanitizer takes ten times as long, and looks at who touches what, not at what comes out. */
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__) || defined(KZ_TEST_CUDA)
 enum { LONG_CASE = 4 };
 #else
 enum { LONG_CASE = 20 };
@@ -180,9 +189,8 @@ enum { LONG_CASE = 20 };
 static void near_without_tolerance_is_off(void)
 {
     kz_graph *graph = random_srvgg(1, 8, 2, 4);
-    const kz_backend *backends[] = {&kz_backend_reference, &kz_backend_cpu};
     static const int tiles[] = {0, 64, 18}; /* whole; some pieces; too small for pieces */
-    for (int b = 0; b < 2; b++)
+    for (int b = 0; b < N_BACKENDS; b++)
         for (int kind = 0; kind < 6; kind++) {
             struct setting s = {backends[b],      graph, 143, 101, 286, 202, 2, tiles[kind / 2],
                                 KZ_PRECISION_FP32};
