@@ -47,11 +47,12 @@ need_packages() {
     die "packages are missing; as root: $by_hand"
 }
 
-# configure NAME [meson option…]: makes build/NAME, anew when the options or the place changed.
+# configure NAME [meson option…]: makes build/NAME, anew when the options, the place, or the compilers
+# that may be missing changed.
 configure() {
   local dir=$root/build/$1 stamp
   shift
-  stamp="$root ${CC:-} $*"
+  stamp="$root ${CC:-} $(type -P c++ nvcc /usr/local/cuda/bin/nvcc | tr '\n' ' ' || true) $*"
   if [[ -f $dir/build.ninja && $(cat "$dir/.options" 2>/dev/null) == "$stamp" ]]; then
     return 0
   fi
