@@ -211,7 +211,8 @@ static void near_without_tolerance_is_off(void)
                 edit(&m, 60);
             }
             kz_reuse_stats stats = kz_upscaler_get_stats(near.upscaler);
-            CHECK(s.tile == 18 || stats.computed_pixels < 0.9 * stats.all_pixels);
+            /* The first picture counts, too: of few it is too many. */
+            CHECK(LONG_CASE < 20 || s.tile == 18 || stats.computed_pixels < 0.9 * stats.all_pixels);
             kz_free(m.data);
             close_run(&s, &off);
             close_run(&s, &near);
