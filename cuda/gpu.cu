@@ -209,40 +209,33 @@ void *kz_gpu_stream(kz_gpu *gpu)
 }
 
 /* CUDA's pitches are unsigned: rows that run upwards are copied one by one. */
+static void copy_rows(kz_gpu *gpu, cudaStream_t stream, void *to, ptrdiff_t to_pitch,
+                      const void *from, ptrdiff_t from_pitch, size_t bytes, int rows,
+                      cudaMemcpyKind kind)
+{
+    use(gpu);
+    if (to_pitch >= (ptrdiff_t)bytes && from_pitch >= (ptrdiff_t)bytes) {
+        note(gpu, cudaMemcpy2DAsync(to, (size_t)to_pitch, from, (size_t)from_pitch, bytes,
+                                    (size_t)rows, kind, stream));
+        return;
+    }
+    for (int y = 0; y < rows; y++)
+        note(gpu, cudaMemcpyAsync((char *)to + y * to_pitch, (const char *)from + y * from_pitch,
+                                  bytes, kind, stream));
+}
+
 void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *host,
                     ptrdiff_t host_pitch, size_t bytes, int rows)
 {
-    use(gpu);
-    if (host_pitch >= (ptrdiff_t)bytes) {
-        note(gpu, cudaMemcpy2DAsync(device, device_pitch, host, (size_t)host_pitch, bytes,
-                                    (size_t)rows, cudaMemcpyHostToDevice, gpu->stream));
-        return;
-    }
-    for (int y = 0; y < rows; y++)
-        note(gpu, cudaMemcpyAsync((char *)device + (size_t)y * device_pitch,
-                                  (const char *)host + y * host_pitch, bytes,
-                                  cudaMemcpyHostToDevice, gpu->stream));
-}
-
-static void copy_out_on(kz_gpu *gpu, cudaStream_t stream, void *host, ptrdiff_t host_pitch,
-                        const void *device, size_t device_pitch, size_t bytes, int rows)
-{
-    if (host_pitch >= (ptrdiff_t)bytes) {
-        note(gpu, cudaMemcpy2DAsync(host, (size_t)host_pitch, device, device_pitch, bytes,
-                                    (size_t)rows, cudaMemcpyDeviceToHost, stream));
-        return;
-    }
-    for (int y = 0; y < rows; y++)
-        note(gpu, cudaMemcpyAsync((char *)host + y * host_pitch,
-                                  (const char *)device + (size_t)y * device_pitch, bytes,
-                                  cudaMemcpyDeviceToHost, stream));
+    copy_rows(gpu, gpu->stream, device, (ptrdiff_t)device_pitch, host, host_pitch, bytes, rows,
+              cudaMemcpyHostToDevice);
 }
 
 void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
                      size_t device_pitch, size_t bytes, int rows)
 {
-    use(gpu);
-    copy_out_on(gpu, gpu->stream, host, host_pitch, device, device_pitch, bytes, rows);
+    copy_rows(gpu, gpu->stream, host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows,
+              cudaMemcpyDeviceToHost);
 }
 
 void kz_gpu_lane_open(kz_gpu *gpu, int lane)
@@ -262,7 +255,8 @@ void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitc
 {
     use(gpu);
     note(gpu, cudaStreamWaitEvent(gpu->out, gpu->written[lane], 0));
-    copy_out_on(gpu, gpu->out, host, host_pitch, device, device_pitch, bytes, rows);
+    copy_rows(gpu, gpu->out, host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows,
+              cudaMemcpyDeviceToHost);
     note(gpu, cudaEventRecord(gpu->copied[lane], gpu->out));
 }
 

@@ -3,21 +3,27 @@
 #include "base/mem.h"
 #include "cuda/device.h"
 
+/* Where the surface's first sample lies in the plane. */
+static char *place_in(const kz_plane *plane, const kz_surface *s)
+{
+    return (char *)kz_plane_row(plane, s->y) + (ptrdiff_t)s->x * s->bytes;
+}
+
 void kz_surface_copy_in(kz_gpu *gpu, const kz_surface *s, const kz_plane *plane)
 {
-    const char *from = (const char *)kz_plane_row(plane, s->y) + (ptrdiff_t)s->x * s->bytes;
+    const char *from = place_in(plane, s);
     kz_gpu_copy_in(gpu, s->data, s->pitch, from, plane->stride, s->pitch, s->height);
 }
 
 void kz_surface_copy_out(kz_gpu *gpu, const kz_surface *s, const kz_plane *plane)
 {
-    char *to = (char *)kz_plane_row(plane, s->y) + (ptrdiff_t)s->x * s->bytes;
+    char *to = place_in(plane, s);
     kz_gpu_copy_out(gpu, to, plane->stride, s->data, s->pitch, s->pitch, s->height);
 }
 
 void kz_surface_lane_copy_out(kz_gpu *gpu, int lane, const kz_surface *s, const kz_plane *plane)
 {
-    char *to = (char *)kz_plane_row(plane, s->y) + (ptrdiff_t)s->x * s->bytes;
+    char *to = place_in(plane, s);
     kz_gpu_lane_copy_out(gpu, lane, to, plane->stride, s->data, s->pitch, s->pitch, s->height);
 }
 

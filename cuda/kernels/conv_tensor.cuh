@@ -17,7 +17,7 @@
 #ifndef KZ_CUDA_KERNELS_CONV_TENSOR_CUH
 #define KZ_CUDA_KERNELS_CONV_TENSOR_CUH
 
-#include "cuda/kernels/kernels.h"
+#include "cuda/kernels/element.cuh"
 #include "cuda/kernels/tensor.cuh"
 
 namespace conv_tensor
@@ -177,11 +177,6 @@ KZ_DEVICE void write_8(const float from[8], const kz_view &v, size_t offset, int
     *(uint4 *)((T *)v.data + offset) = u.all;
 }
 
-KZ_DEVICE size_t element_at(const kz_view &v, int x, int y, int channel)
-{
-    return ((size_t)y * (size_t)v.width + (size_t)x) * (size_t)v.pixel + (size_t)channel;
-}
-
 /* Bias, activation, residuals, and eight channels of a pixel are stored; at (x, y) of the output.
  */
 template <class T>
@@ -196,12 +191,12 @@ KZ_DEVICE void finish(const kz_conv_task &p, float sums[8], int x, int y, int ch
     }
     for (int r = 0; r < p.n_residuals; r++) {
         float more[8] = {0};
-        read_8<T>(more, p.residuals[r], element_at(p.residuals[r], x, y, channel), count);
+        read_8<T>(more, p.residuals[r], kz_element_at(p.residuals[r], x, y, channel), count);
 #pragma unroll
         for (int i = 0; i < 8; i++)
             sums[i] += p.coefs[r] * more[i];
     }
-    write_8<T>(sums, p.out, element_at(p.out, x, y, channel), count);
+    write_8<T>(sums, p.out, kz_element_at(p.out, x, y, channel), count);
 }
 
 /* The fragments of 16 pixels go through shared memory, so that a lane has eight channels of one

@@ -53,23 +53,30 @@ static int part_picture(char **arguments, kz_log *log)
     return error;
 }
 
-/* MODEL SIZE FILE: the reference's values as floats. */
-static int part_reference(char **arguments, kz_log *log)
+/* What a back end makes of the picture, as floats in a file. */
+static int write_values(const kz_backend *backend, enum kz_precision precision, const char *model,
+                        const char *size, const char *path, kz_log *log)
 {
-    struct model m = read_model(arguments[0], log);
-    const struct size s = size_of(arguments[1]);
-    kz_device *device = open_device(&kz_backend_reference, log);
+    struct model m = read_model(model, log);
+    const struct size s = size_of(size);
+    kz_device *device = open_device(backend, log);
     kz_plane in = draw(s, 4), out = open_plane(times(s, m.scale), 4, 8);
     const kz_tiling tiling = whole(s);
-    int error =
-        upscale(&kz_backend_reference, device, &m, &tiling, KZ_PRECISION_FP32, &in, &out, log);
+    int error = upscale(backend, device, &m, &tiling, precision, &in, &out, log);
     if (!error)
-        error = write_plane(&out, arguments[2]);
-    kz_backend_reference.close(&device);
+        error = write_plane(&out, path);
+    backend->close(&device);
     kz_graph_close(&m.graph);
     kz_free(in.data);
     kz_free(out.data);
     return error ? 1 : 0;
+}
+
+/* MODEL SIZE FILE: the reference's. */
+static int part_reference(char **arguments, kz_log *log)
+{
+    return write_values(&kz_backend_reference, KZ_PRECISION_FP32, arguments[0], arguments[1],
+                        arguments[2], log);
 }
 
 /* ---- part: compare ---- */
@@ -268,23 +275,11 @@ static int part_memory(char **arguments, kz_log *log)
     return failed;
 }
 
-/* MODEL PRECISION SIZE FILE: the values as floats, for others to compare with. */
+/* MODEL PRECISION SIZE FILE: the device's, for others to compare with. */
 static int part_upscale(char **arguments, kz_log *log)
 {
-    struct model m = read_model(arguments[0], log);
-    const struct size s = size_of(arguments[2]);
-    kz_device *device = open_device(&kz_backend_cuda, log);
-    kz_plane in = draw(s, 4), out = open_plane(times(s, m.scale), 4, 8);
-    const kz_tiling tiling = whole(s);
-    int error =
-        upscale(&kz_backend_cuda, device, &m, &tiling, precision_of(arguments[1]), &in, &out, log);
-    if (!error)
-        error = write_plane(&out, arguments[3]);
-    kz_backend_cuda.close(&device);
-    kz_graph_close(&m.graph);
-    kz_free(in.data);
-    kz_free(out.data);
-    return error ? 1 : 0;
+    return write_values(&kz_backend_cuda, precision_of(arguments[1]), arguments[0], arguments[2],
+                        arguments[3], log);
 }
 
 static const struct part {
