@@ -71,7 +71,8 @@ def ncnn(stem, inputs, outputs, border, scale=2, padding=0):
         more = [(border, border + -n % 4) for n in x.shape] if padding else [(border, border)] * 2
         wide = np.pad(np.clip(x, 0, 1), more, "edge")
         extractor = net.create_extractor()
-        extractor.input(inputs, engine.Mat(np.ascontiguousarray(np.stack([wide] * 3))))
+        grey = np.ascontiguousarray(np.stack([wide] * 3))
+        extractor.input(inputs, engine.Mat(grey).clone())
         made = np.array(extractor.extract(outputs)[1])
         grey = np.float32([0.2126, 0.7152, 0.0722]) @ made.reshape(3, -1)
         grey = grey.reshape(made.shape[1:])[:scale * height, :scale * width]
