@@ -189,6 +189,27 @@ static void dense_blocks_are_groups(void)
     kz_graph_close(&graph);
 }
 
+static int count_exact(kz_graph *graph)
+{
+    kz_march_params params = {100, 80, KZ_PRECISION_BF16, KZ_CPU_AVX512_BF16, 2};
+    kz_march_shape s;
+    int count = 0;
+    CHECK(kz_march_shape_open(&s, graph, &params) == 0);
+    for (int n = 0; n < s.n_nodes; n++)
+        count += s.nodes[n].kernel.exact;
+    kz_march_shape_close(&s);
+    kz_graph_close(&graph);
+    return count;
+}
+
+static void deep_networks_sum_in_fp32(void)
+{
+    if (!kz_kernel_table_for(KZ_CPU_AVX512_BF16, true))
+        return;
+    CHECK(count_exact(folded(random_rrdb(1, 64, 32, 7))) == 16); /* all before it enlarges */
+    CHECK(count_exact(folded(random_srvgg(2, 64, 4, 7))) == 0);
+}
+
 /* ---- the reference against the definition ---- */
 
 static void compare_reference(kz_graph *graph, int width, int height, unsigned seed)
@@ -508,6 +529,7 @@ static const struct check_case cases[] = {
     {"buffers alive together don't overlap", buffers_alive_together_dont_overlap},
     {"split cuts before the enlargement", split_cuts_before_the_enlargement},
     {"dense blocks are groups", dense_blocks_are_groups},
+    {"deep networks sum in fp32", deep_networks_sum_in_fp32},
     {"reference equals the definition", reference_equals_the_definition},
     {"response is that of a flat picture", response_is_that_of_a_flat_picture},
     {"cpu fp32 equals the reference", cpu_fp32_equals_the_reference},

@@ -449,6 +449,7 @@ static kz_kernel_params random_convolution(enum kz_kernel_kind kind, bool bf16)
     kz_kernel_params p = random_params(kind, bf16);
     p.n_residuals = kind == KZ_KERNEL_CONV ? random_int(0, 2) : 0;
     p.wide = kind == KZ_KERNEL_CONV && bf16 && random_int(0, 3) == 0;
+    p.exact = bf16 && random_int(0, 1);
     return p;
 }
 
@@ -554,6 +555,9 @@ static void flat_pictures_come_out_right(void)
     for (int c = 0; c < COUNT; c++)
         values[c] = round_bf16(random_unit(&seed));
     const double before = flat_error(p, values);
+    p.exact = true;
+    CHECK(flat_error(p, values) < 1e-5);
+    p.exact = false;
     p.flat = values;
     p.n_flat = 1;
     CHECK(flat_error(p, values) < before / 4);

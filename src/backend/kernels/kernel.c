@@ -119,7 +119,7 @@ static bool round_sums(double sums[MOST_ROUNDED], const kz_kernel *k, const kz_k
     const int inputs = in_channels(p);
     bool swapped[MOST_ROUNDED];
     double u[6][6];
-    if (!k->ops->bf16 || !p->n_flat || inputs > MOST_ROUNDED)
+    if (!k->ops->bf16 || k->exact || !p->n_flat || inputs > MOST_ROUNDED)
         return false;
     for (int c = 0; c < inputs; c++) {
         transform(u, k, p, n, c);
@@ -129,7 +129,8 @@ static bool round_sums(double sums[MOST_ROUNDED], const kz_kernel *k, const kz_k
     return true;
 }
 
-/* [position][panel of outputs][channels / step][outputs of the panel][step]. */
+/* [position][panel of outputs][channels / step][outputs of the panel][step]; exact ones
+ * [panel][channels][outputs of the panel]. */
 static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
 {
     const kz_kernel_ops *ops = k->ops;
@@ -150,6 +151,8 @@ static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
             width = width < ops->panel ? width : ops->panel;
             size_t at = (size_t)panel * (size_t)k->in_lanes +
                         (size_t)((c / step * width + (n - panel)) * step + c % step);
+            if (k->exact)
+                k->exact_weights[panel * k->in_lanes + c * width + n - panel] = (float)u[1][1];
             for (int i = 0; i < ops->positions * ops->positions; i++)
                 put(k->weights, ops->bf16, at + (size_t)i * position,
                     u[i / ops->positions][i % ops->positions]);
@@ -230,16 +233,22 @@ static size_t lane_bytes(const kz_kernel *k)
     return aligned((size_t)k->out_lanes * sizeof(float));
 }
 
+static size_t exact_bytes(const kz_kernel *k)
+{
+    return k->exact ? (size_t)k->in_lanes * (size_t)k->out_lanes * sizeof(float) : 0;
+}
+
 void kz_kernel_measure(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_params *p)
 {
     *k = (kz_kernel){.ops = ops,
                      .wide = p->wide,
+                     .exact = p->exact && ops->bf16 && ops->positions,
                      .activated = p->slopes != NULL,
                      .n_residuals = p->n_residuals,
                      .factor = p->kind == KZ_KERNEL_SHUFFLE ? p->factor : 1};
     memcpy(k->coefs, p->coefs, sizeof(k->coefs));
     set_sizes(k, p);
-    k->bytes = weight_bytes(k, p) + 2 * lane_bytes(k);
+    k->bytes = weight_bytes(k, p) + 2 * lane_bytes(k) + exact_bytes(k);
 }
 
 void kz_kernel_pack(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_params *p, void *memory)
@@ -250,6 +259,8 @@ void kz_kernel_pack(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_para
     k->weights = at;
     k->bias = (float *)(void *)(at + weight_bytes(k, p));
     k->slopes = (float *)(void *)(at + weight_bytes(k, p) + lane_bytes(k));
+    if (k->exact)
+        k->exact_weights = (float *)(void *)(at + weight_bytes(k, p) + 2 * lane_bytes(k));
     for (int n = 0; n < p->out_channels && p->kind != KZ_KERNEL_SHUFFLE; n++) {
         k->bias[n] = p->bias ? p->bias[n] : 0;
         k->slopes[n] = p->slopes ? p->slopes[n] : 1;

@@ -35,6 +35,7 @@ typedef struct kz_kernel_params {
     enum kz_kernel_kind kind;
     bool bf16;    /* the blocks read (FIRST: written), else fp32 */
     bool wide;    /* CONV: the blocks written are fp32 whatever those read are */
+    bool exact;   /* CONV and PHASE in bf16, by Winograd: position (1, 1) is computed in fp32 */
     int n_inputs; /* concatenated values; planar ones have one channel */
     int in_channels[KZ_KERNEL_INPUTS];
     int out_channels;
@@ -57,13 +58,15 @@ typedef struct kz_kernel {
     int in_blocks, out_blocks; /* pointers for each row; 1 where planar */
     int in_lanes, out_lanes;   /* channels including the padding of the last block */
     bool wide;                 /* bf16 in, fp32 out */
+    bool exact;                /* position (1, 1) in fp32 */
     bool activated;
     int n_residuals;
     float coefs[KZ_KERNEL_RESIDUALS];
     int factor;
     void *weights;
     float *bias, *slopes; /* [out_lanes] */
-    size_t bytes;         /* of the three, a multiple of KZ_ALIGNMENT */
+    float *exact_weights; /* of position (1, 1), or NULL */
+    size_t bytes;         /* of the four, a multiple of KZ_ALIGNMENT */
 } kz_kernel;
 
 /* One call: ops->out_rows rows of the output. */

@@ -13,7 +13,10 @@
  * position's weights pass through L1 once per chunk. The product holds up to MOST_TILES × 2 vectors
  * of outputs in registers and walks the channels: per step two loads of weights and a broadcast per
  * tile for twice as many multiplications. The bias rides in as the start of the sums at position
- * (1, 1), which the inverse transform adds to every pixel with weight one. */
+ * (1, 1), which the inverse transform adds to every pixel with weight one.
+ *
+ * That position alone sees what is flat, where values are large. Between the bf16 positions of an
+ * `exact` kernel it is computed in fp32, from values that aren't rounded either. */
 #include <string.h>
 
 #include "backend/kernels/kernel.h"
@@ -29,10 +32,10 @@ enum { MOST_TILES = 6, CHUNK = 24 };
 
 #if defined(KZ_BF16)
 typedef uint16_t element;
-enum { IS_BF16 = 1, PARTS = 2, PASSES = 1, STEP = 2 };
+enum { IS_BF16 = 1, PARTS = 2, PASSES = 1 };
 #else
 typedef float element;
-enum { IS_BF16 = 0, PARTS = 1, PASSES = 16 / LANES, STEP = 1 };
+enum { IS_BF16 = 0, PARTS = 1, PASSES = 16 / LANES };
 #endif
 
 /* A tile's side, its step, and the output's. */
@@ -114,8 +117,15 @@ INLINE void load_column(vec d[PARTS][6][6], int to, const char *const *rows, int
     }
 }
 
+/* Where the transformed values of a chunk go, or of a block of it: [position][tile][channel]. */
+struct values {
+    element *all;
+    float *exact; /* position (1, 1), if it is in fp32, else NULL: [tile][channel] */
+    size_t channels, position;
+};
+
 /* Transforms row y of the tile along the row and stores its positions. */
-INLINE void store_row(element *out, size_t position, vec d[PARTS][6][6], int y, int tile)
+INLINE void store_row(const struct values *out, int t, vec d[PARTS][6][6], int y, int tile)
 {
     vec line[PARTS][6];
     for (int part = 0; part < PARTS; part++) {
@@ -124,18 +134,24 @@ INLINE void store_row(element *out, size_t position, vec d[PARTS][6][6], int y, 
         forward(line[part], tile);
     }
     for (int x = 0; x < tile; x++) {
-        element *p = out + (size_t)(y * tile + x) * position;
+        size_t at = (size_t)t * out->channels;
+        element *p = out->all + (size_t)(y * tile + x) * out->position + at;
 #if defined(KZ_BF16)
-        store_pair(p, line[0][x], line[1][x]);
+        if (y == 1 && x == 1 && out->exact) {
+            vec_store(out->exact + at, line[0][x]);
+            vec_store(out->exact + at + LANES, line[1][x]);
+        } else {
+            store_pair(p, line[0][x], line[1][x]);
+        }
 #else
         vec_store(p, line[0][x]);
 #endif
     }
 }
 
-/* One block, or one vector of it, of all the chunk's tiles: [position][tile][channel]. */
-INLINE void forward_block(element *out, size_t position, size_t channels, const char *const *rows,
-                          int blocks, size_t at, int tiles, struct shape s)
+/* One block, or one vector of it, of all the chunk's tiles. */
+INLINE void forward_block(struct values out, const char *const *rows, int blocks, size_t at,
+                          int tiles, struct shape s)
 {
     vec d[PARTS][6][6];
     int kept = s.tile - s.step;
@@ -146,7 +162,7 @@ INLINE void forward_block(element *out, size_t position, size_t channels, const 
         for (int x = kept; x < s.tile; x++)
             load_column(d, x, rows, blocks, left + (size_t)x * KZ_PIXEL_BYTES, s.tile);
         for (int y = 0; y < s.tile; y++)
-            store_row(out + (size_t)t * channels, position, d, y, s.tile);
+            store_row(&out, t, d, y, s.tile);
         for (int part = 0; part < PARTS; part++)
             for (int y = 0; y < s.tile; y++)
                 for (int x = 0; x < kept; x++)
@@ -154,15 +170,17 @@ INLINE void forward_block(element *out, size_t position, size_t channels, const 
     }
 }
 
-INLINE void forward_tiles(element *out, const kz_kernel *k, const kz_kernel_run *run, int first,
-                          int tiles, struct shape s)
+INLINE void forward_tiles(const struct values *out, const kz_kernel *k, const kz_kernel_run *run,
+                          int first, int tiles, struct shape s)
 {
-    size_t channels = (size_t)k->in_lanes, position = channels * (size_t)tiles;
     for (int b = 0; b < k->in_blocks; b++)
         for (int pass = 0; pass < PASSES; pass++) {
             size_t lane = (size_t)pass * LANES;
-            forward_block(out + (size_t)b * (KZ_PIXEL_BYTES / sizeof(element)) + lane, position,
-                          channels, (const char *const *)run->src + b, k->in_blocks,
+            struct values block = *out;
+            block.all += (size_t)b * (KZ_PIXEL_BYTES / sizeof(element)) + lane;
+            if (block.exact)
+                block.exact += (size_t)b * (KZ_PIXEL_BYTES / sizeof(element));
+            forward_block(block, (const char *const *)run->src + b, k->in_blocks,
                           (size_t)(first * s.step) * KZ_PIXEL_BYTES + lane * sizeof(float), tiles,
                           s);
         }
@@ -170,24 +188,24 @@ INLINE void forward_tiles(element *out, const kz_kernel *k, const kz_kernel_run 
 
 /* ---- products ---- */
 
+/* A step is four bytes of values: in bf16 a pair of channels, in fp32 one. */
+INLINE vec multiply_add(const float *weights, const float *value, vec sum, bool bf16)
+{
 #if defined(KZ_BF16)
-INLINE vec multiply_add(const element *weights, const element *pair, vec sum)
-{
-    int bits;
-    memcpy(&bits, pair, sizeof(bits));
-    return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_loadu_si512(weights),
-                            (__m512bh)_mm512_set1_epi32(bits));
-}
-#else
-INLINE vec multiply_add(const element *weights, const element *value, vec sum)
-{
+    if (bf16) {
+        int bits;
+        memcpy(&bits, value, sizeof(bits));
+        return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_loadu_si512(weights),
+                                (__m512bh)_mm512_set1_epi32(bits));
+    }
+#endif
+    (void)bf16;
     return vec_fma(vec_load(weights), vec_set(*value), sum);
 }
-#endif
 
 /* sums[tile][0 … vectors × LANES - 1] = bias + values[tile][·] weights, for `tiles` tiles. */
-INLINE void multiply(float *sums, int outputs, const element *values, int channels,
-                     const element *weights, const float *bias, int tiles, int vectors)
+INLINE void multiply(float *sums, int outputs, const float *values, int steps, const float *weights,
+                     const float *bias, int tiles, int vectors, bool bf16)
 {
     vec sum[MOST_TILES][2]; /* registers: every loop over it is unrolled */
 #pragma GCC unroll 14
@@ -195,14 +213,14 @@ INLINE void multiply(float *sums, int outputs, const element *values, int channe
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
             sum[t][v] = bias ? vec_load(bias + v * LANES) : vec_set(0);
-    for (int c = 0; c < channels; c += STEP) {
+    for (int c = 0; c < steps; c++) {
 #pragma GCC unroll 14
         for (int t = 0; t < tiles; t++)
 #pragma GCC unroll 2
             for (int v = 0; v < vectors; v++)
-                sum[t][v] = multiply_add(weights + v * LANES * STEP,
-                                         values + (size_t)t * (size_t)channels + c, sum[t][v]);
-        weights += vectors * LANES * STEP;
+                sum[t][v] = multiply_add(weights + v * LANES,
+                                         values + (size_t)t * (size_t)steps + c, sum[t][v], bf16);
+        weights += vectors * LANES;
     }
 #pragma GCC unroll 14
     for (int t = 0; t < tiles; t++)
@@ -211,20 +229,34 @@ INLINE void multiply(float *sums, int outputs, const element *values, int channe
             vec_store(sums + (size_t)t * (size_t)outputs + v * LANES, sum[t][v]);
 }
 
-#define PRODUCT(tiles_, vectors_)                                                               \
-    static void multiply_##tiles_##_##vectors_(float *sums, int outputs, const element *values, \
-                                               int channels, const element *weights,            \
-                                               const float *bias)                               \
-    {                                                                                           \
-        multiply(sums, outputs, values, channels, weights, bias, tiles_, vectors_);             \
+#define PRODUCT(tiles_, vectors_, bf16_)                                                          \
+    static void multiply_##tiles_##_##vectors_##_##bf16_(float *sums, int outputs,                \
+                                                         const float *values, int steps,          \
+                                                         const float *weights, const float *bias) \
+    {                                                                                             \
+        multiply(sums, outputs, values, steps, weights, bias, tiles_, vectors_, bf16_);           \
     }
-#define PRODUCTS(tiles) PRODUCT(tiles, 1) PRODUCT(tiles, 2)
-#define ENTRY(tiles)                               \
-    {                                              \
-        multiply_##tiles##_1, multiply_##tiles##_2 \
+#if defined(KZ_BF16)
+#define PRODUCTS(tiles) \
+    PRODUCT(tiles, 1, 0) PRODUCT(tiles, 2, 0) PRODUCT(tiles, 1, 1) PRODUCT(tiles, 2, 1)
+#define ENTRY(tiles)                                       \
+    {                                                      \
+        {multiply_##tiles##_1_0, multiply_##tiles##_2_0},  \
+        {                                                  \
+            multiply_##tiles##_1_1, multiply_##tiles##_2_1 \
+        }                                                  \
     }
+#else
+#define PRODUCTS(tiles) PRODUCT(tiles, 1, 0) PRODUCT(tiles, 2, 0)
+#define ENTRY(tiles)                                       \
+    {                                                      \
+        {                                                  \
+            multiply_##tiles##_1_0, multiply_##tiles##_2_0 \
+        }                                                  \
+    }
+#endif
 
-typedef void product(float *, int, const element *, int, const element *, const float *);
+typedef void product(float *, int, const float *, int, const float *, const float *);
 
 PRODUCTS(1)
 PRODUCTS(2)
@@ -243,7 +275,8 @@ PRODUCTS(13)
 PRODUCTS(14)
 #endif
 
-static product *const products[MOST_TILES][2] = {
+/* [tiles - 1][in bf16][vectors - 1] */
+static product *const products[MOST_TILES][IS_BF16 + 1][2] = {
     ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4),  ENTRY(5),  ENTRY(6),
 #if defined(__AVX512F__)
     ENTRY(7), ENTRY(8), ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12), ENTRY(13), ENTRY(14),
@@ -256,28 +289,41 @@ INLINE int part_start(int total, int parts, int i)
     return (int)((long)total * i / parts);
 }
 
-static void multiply_tiles(float *sums, const kz_kernel *k, const element *values, int tiles,
+/* One position, of values and weights in bf16 or in fp32. */
+INLINE void multiply_position(float *sums, const kz_kernel *k, const void *values,
+                              const void *weights, const float *bias, int tiles, bool bf16)
+{
+    const int parts = (tiles + MOST_TILES - 1) / MOST_TILES;
+    const int steps = bf16 ? k->in_lanes / 2 : k->in_lanes;
+    const float *v = values, *w = weights;
+    for (int n = 0; n < k->out_lanes;) {
+        int vectors = k->out_lanes - n >= 2 * LANES ? 2 : 1;
+        for (int i = 0; i < parts; i++) {
+            int first = part_start(tiles, parts, i);
+            int count = part_start(tiles, parts, i + 1) - first;
+            products[count - 1][bf16][vectors - 1](sums + (size_t)first * (size_t)k->out_lanes + n,
+                                                   k->out_lanes, v + (size_t)first * (size_t)steps,
+                                                   steps, w, bias ? bias + n : NULL);
+        }
+        w += (size_t)(vectors * LANES) * (size_t)steps;
+        n += vectors * LANES;
+    }
+}
+
+static void multiply_tiles(float *sums, const kz_kernel *k, const struct values *values, int tiles,
                            int positions)
 {
-    int parts = (tiles + MOST_TILES - 1) / MOST_TILES;
-    const element *weights = k->weights;
+    const size_t of_weights = (size_t)k->in_lanes * (size_t)k->out_lanes;
+    const element *weights = k->weights, *from = values->all;
     for (int p = 0; p < positions * positions; p++) {
-        const float *bias = p == positions + 1 ? k->bias : NULL;
-        for (int n = 0; n < k->out_lanes;) {
-            int vectors = k->out_lanes - n >= 2 * LANES ? 2 : 1;
-            for (int i = 0; i < parts; i++) {
-                int first = part_start(tiles, parts, i);
-                int count = part_start(tiles, parts, i + 1) - first;
-                products[count - 1][vectors - 1](sums + (size_t)first * (size_t)k->out_lanes + n,
-                                                 k->out_lanes,
-                                                 values + (size_t)first * (size_t)k->in_lanes,
-                                                 k->in_lanes, weights, bias ? bias + n : NULL);
-            }
-            weights += (size_t)(vectors * LANES) * (size_t)k->in_lanes;
-            n += vectors * LANES;
-        }
+        const bool sum = p == positions + 1;
+        if (sum && values->exact)
+            multiply_position(sums, k, values->exact, k->exact_weights, k->bias, tiles, false);
+        else
+            multiply_position(sums, k, from, weights, sum ? k->bias : NULL, tiles, IS_BF16);
         sums += (size_t)tiles * (size_t)k->out_lanes;
-        values += (size_t)tiles * (size_t)k->in_lanes;
+        from += values->position;
+        weights += of_weights;
     }
 }
 
@@ -385,21 +431,33 @@ static size_t value_bytes(const kz_kernel *k)
     return positions * CHUNK * (size_t)k->in_lanes * sizeof(element);
 }
 
+static size_t exact_bytes(const kz_kernel *k)
+{
+    return k->exact ? CHUNK * (size_t)k->in_lanes * sizeof(float) : 0;
+}
+
 static size_t scratch(const kz_kernel *k)
 {
     size_t positions = (size_t)(k->ops->positions * k->ops->positions);
-    return value_bytes(k) + positions * CHUNK * (size_t)k->out_lanes * sizeof(float);
+    return value_bytes(k) + exact_bytes(k) +
+           positions * CHUNK * (size_t)k->out_lanes * sizeof(float);
 }
 
 INLINE void run_shape(const kz_kernel *k, const kz_kernel_run *run, struct shape s)
 {
-    element *values = run->scratch;
-    float *sums = (float *)((char *)run->scratch + value_bytes(k));
+    char *exact = (char *)run->scratch + value_bytes(k);
+    float *sums = (float *)(void *)(exact + exact_bytes(k));
     int tiles = (run->columns + s.out - 1) / s.out, chunks = (tiles + CHUNK - 1) / CHUNK;
     for (int i = 0; i < chunks; i++) {
         int first = part_start(tiles, chunks, i), count = part_start(tiles, chunks, i + 1) - first;
-        forward_tiles(values, k, run, first, count, s);
-        multiply_tiles(sums, k, values, count, s.tile);
+        const struct values values = {
+            .all = run->scratch,
+            .exact = k->exact ? (float *)(void *)exact : NULL,
+            .channels = (size_t)k->in_lanes,
+            .position = (size_t)k->in_lanes * (size_t)count,
+        };
+        forward_tiles(&values, k, run, first, count, s);
+        multiply_tiles(sums, k, &values, count, s.tile);
         if (IS_BF16 && !k->wide)
             inverse_tiles(k, run, sums, first, count, s, true);
         else

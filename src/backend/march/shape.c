@@ -238,6 +238,21 @@ static bool read_graph(struct reader *r)
 
 /* ---- kernels ---- */
 
+static bool has_dense_blocks(const kz_march_shape *s)
+{
+    for (int n = 0; n < s->n_nodes; n++)
+        if (s->nodes[n].kind == KZ_KERNEL_CONV && s->nodes[n].n_inputs > 1)
+            return true;
+    return false;
+}
+
+/* Deep networks lose by bf16; what they do at the input's size makes most of that. */
+static bool wants_exact(const kz_march_shape *s, const kz_march_node *node)
+{
+    return node->kind == KZ_KERNEL_CONV && s->values[node->output].scale == 1 &&
+           has_dense_blocks(s);
+}
+
 kz_kernel_params kz_march_kernel_params(const kz_march_shape *s, const kz_graph *graph,
                                         const kz_march_node *node, float *slopes)
 {
@@ -247,6 +262,7 @@ kz_kernel_params kz_march_kernel_params(const kz_march_shape *s, const kz_graph 
     kz_kernel_params p = {.kind = node->kind,
                           .bf16 = is_bf16(s) && !shuffle,
                           .wide = node->kind == KZ_KERNEL_CONV && is_bf16(s) && !out->bf16,
+                          .exact = wants_exact(s, node),
                           .n_inputs = shuffle ? 1 : node->n_inputs,
                           .out_channels = from->channels,
                           .weights = from->weights,
