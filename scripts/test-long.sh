@@ -16,9 +16,21 @@ fuzz() {
   { cat "$corpus/tiny.param"; printf '\0'; cat "$corpus/tiny.bin"; } >"$corpus/seeds/tiny"
   { head -20 "$root/models/weights/realesr-animevideov3-x4.param"; printf '\0'; } >"$corpus/seeds/real"
   clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -I"$root/src" \
-    "$root"/tests/fuzz_ncnn.c "$root"/src/base/{mem,log,reader}.c "$root"/src/model/{graph,ncnn,ncnn_param}.c \
+    "$root"/tests/fuzz_ncnn.c "$root"/src/base/{mem,log,reader}.c "$root"/src/model/{graph,ncnn,ncnn_param,number}.c \
     "$root"/src/model/rewrite*.c -lm -o "$corpus/fuzz_ncnn"
   "$corpus/fuzz_ncnn" -runs="${FUZZ_RUNS:-1000000}" -max_len=8192 -seed=1 -rss_limit_mb=4096 "$corpus/seeds"
+}
+
+fuzz_net() {
+  local corpus=$root/build/fuzz/net
+  mkdir -p "$corpus"
+  python3 "$root/tests/tiny_model.py" "$corpus/../tiny"
+  cp "$corpus/../tiny.safetensors" "$corpus"
+  clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -I"$root/src" \
+    "$root"/tests/fuzz_luma_net.c "$root"/src/base/{mem,log,reader}.c \
+    "$root"/src/model/{graph,luma_net,number,safetensors}.c "$root"/src/model/rewrite*.c -lcjson -lm \
+    -o "$root/build/fuzz/fuzz_luma_net"
+  "$root/build/fuzz/fuzz_luma_net" -runs="${FUZZ_RUNS:-1000000}" -max_len=4096 -seed=1 -rss_limit_mb=4096 "$corpus"
 }
 
 fuzz_resume() {
@@ -106,3 +118,4 @@ tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$kizuna
 tap_stage "CUDA" tap_check "the check for GPUs, on the host" "$root/scripts/gpu-check.sh" --twin
 tap_stage "fuzzing" tap_check "what an interrupted run leaves, fuzzed" fuzz_resume
 tap_stage "fuzzing" tap_check "the model reader, fuzzed" fuzz
+tap_stage "fuzzing" tap_check "the reader of our own networks, fuzzed" fuzz_net

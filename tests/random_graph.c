@@ -76,11 +76,11 @@ static int upsample(struct maker *m, int input, int factor)
     return add(m, node);
 }
 
-static struct maker begin(unsigned seed)
+static struct maker begin(unsigned seed, int channels)
 {
     struct maker m = {NULL, seed};
     CHECK(kz_graph_open(&m.graph) == 0);
-    add(&m, (kz_node){.op = KZ_OP_INPUT, .channels = 3, .scale = 1});
+    add(&m, (kz_node){.op = KZ_OP_INPUT, .channels = channels, .scale = 1});
     return m;
 }
 
@@ -106,7 +106,7 @@ static int dense_block(struct maker *m, int input, int channels, int growth)
 
 kz_graph *random_rrdb(int blocks, int channels, int growth, unsigned seed)
 {
-    struct maker m = begin(seed);
+    struct maker m = begin(seed, 3);
     int first = conv(&m, 0, 3, channels, KZ_ACT_NONE), x = first;
     for (int b = 0; b < blocks; b++) {
         int before = x;
@@ -121,14 +121,40 @@ kz_graph *random_rrdb(int blocks, int channels, int growth, unsigned seed)
     return end(&m, conv(&m, x, channels, 3, KZ_ACT_NONE));
 }
 
+/* Shuffled, and the enlarged input added. */
+static kz_graph *end_shuffled(struct maker *m, int value, int factor)
+{
+    int shuffle = add(
+        m,
+        (kz_node){.op = KZ_OP_PIXEL_SHUFFLE, .inputs = {value}, .n_inputs = 1, .factor = factor});
+    return end(m, sum(m, shuffle, 1, upsample(m, 0, factor), 1));
+}
+
 kz_graph *random_srvgg(int convs, int channels, int factor, unsigned seed)
 {
-    struct maker m = begin(seed);
+    struct maker m = begin(seed, 3);
     int x = 0;
     for (int i = 0; i < convs; i++)
         x = prelu(&m, conv(&m, x, i ? channels : 3, channels, KZ_ACT_NONE), channels);
     x = conv(&m, x, channels, 3 * factor * factor, KZ_ACT_NONE);
-    x = add(&m,
-            (kz_node){.op = KZ_OP_PIXEL_SHUFFLE, .inputs = {x}, .n_inputs = 1, .factor = factor});
-    return end(&m, sum(&m, x, 1, upsample(&m, 0, factor), 1));
+    return end_shuffled(&m, x, factor);
+}
+
+kz_graph *random_luma_net(int convs, int channels, bool skip, unsigned seed)
+{
+    struct maker m = begin(seed, 1);
+    int x = prelu(&m, conv(&m, 0, 1, channels, KZ_ACT_NONE), channels), first = x;
+    for (int i = 1; i < convs; i++)
+        x = prelu(&m, conv(&m, x, channels, channels, KZ_ACT_NONE), channels);
+    if (skip)
+        x = sum(&m, x, 1, first, 1);
+    return end_shuffled(&m, conv(&m, x, channels, 4, KZ_ACT_NONE), 2);
+}
+
+kz_graph *random_luma_net_twice(int convs, int channels, bool skip, unsigned seed)
+{
+    kz_graph *once = random_luma_net(convs, channels, skip, seed), *twice;
+    CHECK(kz_graph_twice(&twice, once, "random", NULL) == 0);
+    kz_graph_close(&once);
+    return twice;
 }

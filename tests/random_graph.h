@@ -1,4 +1,5 @@
-/* Small random networks shaped like the real ones, RGB in and out, for tests. */
+/* Small random networks shaped like the real ones, for tests; RGB in and out where not said
+ * otherwise. */
 #ifndef KZ_TESTS_RANDOM_GRAPH_H
 #define KZ_TESTS_RANDOM_GRAPH_H
 
@@ -12,5 +13,12 @@ kz_graph *random_rrdb(int blocks, int channels, int growth, unsigned seed);
 
 /* SRVGG: convolutions with PReLU, pixel shuffle, and the enlarged input added. */
 kz_graph *random_srvgg(int convs, int channels, int factor, unsigned seed);
+
+/* kizuna's own, luma in and out, ×2; with `skip` the first layer's result is added before the last
+ * layer. */
+kz_graph *random_luma_net(int convs, int channels, bool skip, unsigned seed);
+
+/* The same, applied twice. */
+kz_graph *random_luma_net_twice(int convs, int channels, bool skip, unsigned seed);
 
 #endif

@@ -6,9 +6,11 @@
 #include "base/mem.h"
 #include "check.h"
 #include "graph_eval.h"
+#include "model/luma_net.h"
 #include "model/ncnn.h"
 #include "model/registry.h"
 #include "model/rewrite.h"
+#include "model/safetensors.h"
 #include "random_graph.h"
 
 static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
@@ -51,6 +53,11 @@ static void check_rewrite(kz_graph *graph, int (*rewrite)(kz_graph *))
     check_equal(after, before, (size_t)(WIDTH * HEIGHT * scale * scale * channels));
     kz_free(before);
     kz_free(after);
+}
+
+static int rewrite_all(kz_graph *graph)
+{
+    return kz_rewrite_all(graph, bt709, NULL);
 }
 
 static int count(const kz_graph *graph, enum kz_op op)
@@ -363,6 +370,184 @@ static void a_cut_text_is_refused(void)
     }
 }
 
+/* ---- our own networks' files ---- */
+
+static const char net_header[] =
+    "{\"__metadata__\":{\"architecture\":\"kizuna\",\"version\":\"1\",\"scale\":\"2\",\"skip\":"
+    "\"1\"},"
+    "\"layers.0.weight\":{\"dtype\":\"F16\",\"shape\":[3,1,3,3],\"data_offsets\":[0,54]},"
+    "\"layers.0.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[54,66]},"
+    "\"layers.0.slope\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[66,78]},"
+    "\"layers.2.weight\":{\"dtype\":\"F32\",\"shape\":[4,3,3,3],\"data_offsets\":[264,696]},"
+    "\"layers.2.bias\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[696,712]},"
+    "\"layers.1.weight\":{\"dtype\":\"F16\",\"shape\":[3,3,3,3],\"data_offsets\":[78,240]},"
+    "\"layers.1.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[240,252]},"
+    "\"layers.1.slope\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[252,264]}}  ";
+
+enum { NET_DATA = 712, NET_ROOM = 8 + 1200 + NET_DATA };
+
+/* The whole file, in NET_ROOM bytes; all its numbers are small and finite. */
+static size_t make_net(uint8_t *file, const char *header)
+{
+    const size_t length = strlen(header);
+    CHECK(8 + length + NET_DATA <= NET_ROOM);
+    memset(file, 0, 8);
+    file[0] = (uint8_t)length;
+    file[1] = (uint8_t)(length >> 8);
+    memcpy(file + 8, header, length);
+    memset(file + 8 + length, 0x3c, NET_DATA);
+    return 8 + length + NET_DATA;
+}
+
+/* Every failure is one line that names the file. */
+static int parse_net(const uint8_t *file, size_t size, kz_graph **graph)
+{
+    char *lines = NULL;
+    size_t length;
+    kz_log *log;
+    FILE *stream = open_memstream(&lines, &length);
+    CHECK(stream && kz_log_open(&log, stream, KZ_LOG_VERBOSE) == 0);
+    uint8_t *exact = kz_alloc(size ? size : 1, 1); /* a sanitizer sees a byte too many */
+    CHECK(exact);
+    memcpy(exact, file, size);
+    int error = kz_luma_net_parse(graph, (kz_bytes){exact, size}, "x.safetensors", log);
+    kz_free(exact);
+    kz_log_close(&log);
+    fclose(stream);
+    bool named = strstr(lines, "x.safetensors: "), one = strcspn(lines, "\n") + 1 == length;
+    free(lines);
+    CHECK(error ? named && one && !*graph : !length);
+    return error;
+}
+
+static void a_network_of_our_own_is_read(void)
+{
+    uint8_t file[NET_ROOM];
+    kz_graph *graph;
+    size_t size = make_net(file, net_header), data = size - NET_DATA;
+    memcpy(file + data + 54, (uint8_t[]){0, 0, 0x80, 0xbf}, 4);  /* the first bias: -1 */
+    memcpy(file + data + 240, (uint8_t[]){0, 0, 0x00, 0xc0}, 4); /* of the second layer: -2 */
+    CHECK(parse_net(file, size, &graph) == 0);
+    CHECK(graph->n_nodes == 10 && graph->nodes[0].channels == 1 && graph->output == 9);
+    CHECK(graph->nodes[9].scale == 2 && graph->nodes[9].channels == 1);
+    CHECK(graph->nodes[1].bias[0] == -1 && graph->nodes[3].bias[0] == -2);
+    CHECK(graph->nodes[1].weights[0] == 0x1.0fp0f && graph->nodes[6].weights[0] < 0.02f);
+    const kz_node *skip = &graph->nodes[5];
+    CHECK(skip->op == KZ_OP_ADD && skip->inputs[0] == 4 && skip->inputs[1] == 2);
+    CHECK(graph->nodes[8].op == KZ_OP_UPSAMPLE && graph->nodes[8].inputs[0] == 0);
+    CHECK(kz_graph_reach(graph) == 3);
+    kz_graph_close(&graph);
+}
+
+static void a_cut_or_longer_network_is_refused(void)
+{
+    uint8_t file[NET_ROOM + 8] = {0};
+    kz_graph *graph;
+    size_t good = make_net(file, net_header);
+    for (size_t size = 0; size < good + 8; size++)
+        if (size != good)
+            CHECK(parse_net(file, size, &graph) == KZ_ERROR_FAILED);
+    for (int byte = 0; byte < 8; byte++) { /* of the header's length */
+        make_net(file, net_header);
+        file[byte] ^= 0x40;
+        CHECK(parse_net(file, good, &graph) == KZ_ERROR_FAILED);
+    }
+    make_net(file, net_header);
+    memset(file + good - 4, 0xff, 4); /* a bias that is no number */
+    CHECK(parse_net(file, good, &graph) == KZ_ERROR_FAILED);
+}
+
+static void a_hostile_network_is_refused(void)
+{
+    static const struct {
+        const char *from, *to;
+    } edits[] = {{"{", "["},
+                 {"}}  ", "}}x "},
+                 {"\"kizuna\"", "\"kizun\""},
+                 {"\"version\":\"1\"", "\"version\":1"},
+                 {"\"scale\":\"2\"", "\"scale\":\"4\""},
+                 {"\"skip\":\"1\"", "\"skip\":\"2\""},
+                 {"__metadata__", "metadata"},
+                 {"F16", "BF16"},
+                 {"\"dtype\":\"F16\"", "\"dtype\":16"},
+                 {"[3,1,3,3]", "[1,3,3,3]"},
+                 {"[3,1,3,3]", "[27]"},
+                 {"[3,1,3,3]", "[3,1,3,3,1]"},
+                 {"[3,1,3,3]", "[3,1.5,3,2]"},
+                 {"[3,1,3,3]", "[-3,-1,3,3]"},
+                 {"[3,1,3,3]", "[0,1,3,3]"},
+                 {"[3,1,3,3]", "[1048576,1048576,1048576,1048576]"},
+                 {"[3,1,3,3]", "[1e300,1,3,3]"},
+                 {"[3,1,3,3]", "\"3\""},
+                 {"[3,3,3,3]", "[3,3,9,1]"},
+                 {"[4,3,3,3]", "[3,4,3,3]"},
+                 {"[0,54]", "[0,55]"},
+                 {"[0,54]", "[0,53]"},
+                 {"[0,54]", "[54,0]"},
+                 {"[0,54]", "[-54,0]"},
+                 {"[0,54]", "[0,54,1]"},
+                 {"[0,54]", "[0]"},
+                 {"[0,54]", "[0,1e300]"},
+                 {"[54,66]", "[66,78]"}, /* overlap, and a gap */
+                 {"[696,712]", "[680,696]"},
+                 {"layers.0.bias", "layers.0.slope"}, /* twice */
+                 {"layers.0.bias", "layers.0.other"},
+                 {"layers.1.slope", "layers.2.slope"},
+                 {"layers.2.weight", "__metadata__"}};
+    uint8_t file[NET_ROOM];
+    kz_graph *graph;
+    for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+        char text[1300];
+        const char *at = strstr(net_header, edits[i].from);
+        CHECK(at);
+        snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - net_header), net_header, edits[i].to,
+                 at + strlen(edits[i].from));
+        if (parse_net(file, make_net(file, text), &graph) != KZ_ERROR_FAILED)
+            check_failed("'%s' instead of '%s' was taken", edits[i].to, edits[i].from);
+    }
+}
+
+static void a_name_stands_for_one_tensor(void)
+{
+    static const char once[] =
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[89],\"data_offsets\":[0,356]},"
+        "\"b\":{\"dtype\":\"F32\",\"shape\":[89],\"data_offsets\":[356,712]}}";
+    uint8_t file[NET_ROOM];
+    char twice[sizeof(once)];
+    kz_safetensors *tensors;
+    size_t size = make_net(file, once);
+    CHECK(kz_safetensors_open(&tensors, (kz_bytes){file, size}, "x", NULL) == 0);
+    CHECK(kz_safetensors_count(tensors) == 2 && kz_safetensors_find(tensors, "b")->begin == 356);
+    kz_safetensors_close(&tensors);
+    memcpy(twice, once, sizeof(once));
+    *strchr(twice, 'b') = 'a';
+    make_net(file, twice);
+    CHECK(kz_safetensors_open(&tensors, (kz_bytes){file, size}, "x", NULL) == KZ_ERROR_FAILED);
+    CHECK(!tensors);
+}
+
+/* ---- a network applied to its own result ---- */
+
+static void twice_is_one_after_the_other(void)
+{
+    kz_graph *once = random_luma_net(2, 6, true, 11), *twice;
+    float in[WIDTH * HEIGHT], between[4 * WIDTH * HEIGHT], expected[16 * WIDTH * HEIGHT];
+    fill(in, WIDTH * HEIGHT, 4);
+    CHECK(graph_eval(once, in, 1, HEIGHT, WIDTH, between) == 0);
+    CHECK(graph_eval(once, between, 1, 2 * HEIGHT, 2 * WIDTH, expected) == 0);
+    CHECK(kz_graph_twice(&twice, once, "random", NULL) == 0);
+    CHECK(twice->nodes[twice->output].scale == 4);
+    CHECK(kz_graph_reach(once) == 3 && kz_graph_reach(twice) == 5);
+    CHECK_NEAR(kz_graph_macs(twice), 5 * kz_graph_macs(once), 0.5);
+    kz_graph_close(&once);
+    float *got = evaluate(twice, in);
+    check_equal(got, expected, sizeof(expected) / sizeof(*expected));
+    kz_free(got);
+    check_rewrite(twice, rewrite_all);
+    CHECK(count(twice, KZ_OP_ACTIVATION) == 0 && count(twice, KZ_OP_ADD) == 2);
+    kz_graph_close(&twice);
+}
+
 /* ---- the real networks ---- */
 
 static kz_model *open_real(const char *name)
@@ -480,6 +665,11 @@ static const struct check_case cases[] = {
     {"weights that aren't numbers are refused", weights_that_arent_numbers_are_refused},
     {"hostile text is refused", hostile_text_is_refused},
     {"a cut text is refused", a_cut_text_is_refused},
+    {"a network of our own is read", a_network_of_our_own_is_read},
+    {"a cut or longer network is refused", a_cut_or_longer_network_is_refused},
+    {"a hostile network is refused", a_hostile_network_is_refused},
+    {"a name stands for one tensor", a_name_stands_for_one_tensor},
+    {"twice is one after the other", twice_is_one_after_the_other},
     {"real networks cost what they should", real_networks_cost_what_they_should},
     {"manifests are listed", manifests_are_listed},
     {"unknown models are refused", unknown_models_are_refused},

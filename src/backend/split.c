@@ -1,6 +1,5 @@
 #include "backend/split.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -83,34 +82,4 @@ int kz_graph_split(const kz_graph *graph, kz_graph **head, kz_graph **tail)
     keep_head(*head, cut);
     keep_tail(*tail, cut);
     return 0;
-}
-
-/* How far a node reads beyond what its inputs reached, in pixels of its input. */
-static int node_reach(const kz_node *node)
-{
-    if (node->op == KZ_OP_PHASE_CONV)
-        return 1;
-    if (node->op == KZ_OP_CONV) {
-        int x = node->pad_left > node->pad_right ? node->pad_left : node->pad_right;
-        int y = node->pad_top > node->pad_bottom ? node->pad_top : node->pad_bottom;
-        return x > y ? x : y;
-    }
-    return 0;
-}
-
-int kz_graph_reach(const kz_graph *graph)
-{
-    double *reach = kz_alloc((size_t)graph->n_nodes, sizeof(*reach));
-    if (!reach)
-        return 1 << 20; /* so large that no tiling is found: the caller runs out of memory next */
-    for (int i = 0; i < graph->n_nodes; i++) {
-        const kz_node *node = &graph->nodes[i];
-        for (int j = 0; j < node->n_inputs; j++)
-            reach[i] = fmax(reach[i], reach[node->inputs[j]]);
-        if (node->n_inputs)
-            reach[i] += (double)node_reach(node) / graph->nodes[node->inputs[0]].scale;
-    }
-    int result = (int)ceil(reach[graph->output]);
-    kz_free(reach);
-    return result;
 }

@@ -11,7 +11,4 @@
  * or KZ_ERROR_MEMORY. */
 int kz_graph_split(const kz_graph *graph, kz_graph **head, kz_graph **tail);
 
-/* Input pixels around a region that can influence its output. */
-int kz_graph_reach(const kz_graph *graph);
-
 #endif

@@ -1,6 +1,7 @@
 #include "model/graph.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -111,6 +112,39 @@ int kz_graph_copy(kz_graph **copy, const kz_graph *graph)
     }
     (*copy)->output = graph->output;
     return 0;
+}
+
+/* The second time a node reads what the first one made: `shift` nodes further on, or, in place of
+ * the input, the first result. */
+static int append_again(kz_graph *twice, const kz_graph *graph, int index, int shift)
+{
+    char name[KZ_NAME_SIZE];
+    int error = copy_node(twice, graph, index);
+    if (error)
+        return error;
+    kz_node *node = &twice->nodes[twice->n_nodes - 1];
+    for (int i = 0; i < node->n_inputs; i++)
+        node->inputs[i] = node->inputs[i] ? node->inputs[i] + shift : graph->output;
+    memcpy(name, node->name, sizeof(name));
+    snprintf(node->name, sizeof(node->name), "again %.*s", KZ_NAME_SIZE - 7, name);
+    return 0;
+}
+
+int kz_graph_twice(kz_graph **twice, const kz_graph *graph, const char *source, kz_log *log)
+{
+    const int shift = graph->n_nodes - 1;
+    int error = kz_graph_copy(twice, graph);
+    for (int i = 1; i < graph->n_nodes && !error; i++)
+        error = append_again(*twice, graph, i, shift);
+    if (error) {
+        kz_graph_close(twice);
+        return kz_fail_memory(log, source);
+    }
+    (*twice)->output = graph->output + shift;
+    error = kz_graph_check(*twice, source, log);
+    if (error)
+        kz_graph_close(twice);
+    return error;
 }
 
 /* ---- check ---- */
@@ -246,6 +280,36 @@ int kz_graph_check(kz_graph *graph, const char *source, kz_log *log)
 }
 
 /* ---- figures, pruning ---- */
+
+/* How far a node reads beyond what its inputs reached, in pixels of its input. */
+static int node_reach(const kz_node *node)
+{
+    if (node->op == KZ_OP_PHASE_CONV)
+        return 1;
+    if (node->op == KZ_OP_CONV) {
+        int x = node->pad_left > node->pad_right ? node->pad_left : node->pad_right;
+        int y = node->pad_top > node->pad_bottom ? node->pad_top : node->pad_bottom;
+        return x > y ? x : y;
+    }
+    return 0;
+}
+
+int kz_graph_reach(const kz_graph *graph)
+{
+    double *reach = kz_alloc((size_t)graph->n_nodes, sizeof(*reach));
+    if (!reach)
+        return 1 << 20; /* so large that no tiling is found: the caller runs out of memory next */
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const kz_node *node = &graph->nodes[i];
+        for (int j = 0; j < node->n_inputs; j++)
+            reach[i] = fmax(reach[i], reach[node->inputs[j]]);
+        if (node->n_inputs)
+            reach[i] += (double)node_reach(node) / graph->nodes[node->inputs[0]].scale;
+    }
+    int result = (int)ceil(reach[graph->output]);
+    kz_free(reach);
+    return result;
+}
 
 double kz_graph_macs(const kz_graph *graph)
 {

@@ -67,6 +67,11 @@ void kz_graph_close(kz_graph **graph);
 /* A deep copy; 0 or KZ_ERROR_MEMORY. */
 int kz_graph_copy(kz_graph **copy, const kz_graph *graph);
 
+/* The network applied to its own result, for one with as many channels in as out: scale² with
+ * nothing rounded between the two. Copies all; the second one's layers are called "again …". 0,
+ * KZ_ERROR_MEMORY or what kz_graph_check() returns, reported; then *twice is NULL. */
+int kz_graph_twice(kz_graph **twice, const kz_graph *graph, const char *source, kz_log *log);
+
 /* Appends a node; its arrays become the graph's also on failure. Returns the node's index, or
  * KZ_ERROR_MEMORY. */
 int kz_graph_add(kz_graph *graph, kz_node *node);
@@ -78,6 +83,9 @@ int kz_graph_check(kz_graph *graph, const char *source, kz_log *log);
 
 /* Channels that a convolution reads: those of inputs[0]. */
 int kz_graph_in_channels(const kz_graph *graph, const kz_node *node);
+
+/* Input pixels around a region that can influence its output. */
+int kz_graph_reach(const kz_graph *graph);
 
 /* Multiply-accumulates per pixel of the graph's input. */
 double kz_graph_macs(const kz_graph *graph);

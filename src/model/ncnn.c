@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "model/ncnn_param.h"
+#include "model/number.h"
 
 #define FLAG_FP32 0u
 #define FLAG_FP32_TAGGED 0x0002C056u
@@ -35,25 +36,6 @@ static int refuse(const struct loader *l, const kz_ncnn_layer *layer, const char
 
 /* ---- weights ---- */
 
-static float half_to_float(uint16_t half)
-{
-    int exponent = half >> 10 & 31;
-    float mantissa = (float)(half & 1023);
-    float magnitude = exponent == 0    ? ldexpf(mantissa, -24)
-                      : exponent == 31 ? INFINITY
-                                       : ldexpf(mantissa + 1024, exponent - 25);
-    return half & 0x8000 ? -magnitude : magnitude;
-}
-
-static float word_to_float(const uint8_t *b)
-{
-    uint32_t word =
-        (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-    float value;
-    memcpy(&value, &word, sizeof(value));
-    return value;
-}
-
 /* Reads `count` numbers of `size` bytes, the whole padded to four. */
 static int take_numbers(struct loader *l, const kz_ncnn_layer *layer, size_t count, size_t size,
                         float **numbers)
@@ -68,8 +50,7 @@ static int take_numbers(struct loader *l, const kz_ncnn_layer *layer, size_t cou
     if (!*numbers)
         return kz_fail_memory(l->log, l->bin_name);
     for (size_t i = 0; i < count; i++)
-        (*numbers)[i] = size == 2 ? half_to_float((uint16_t)(in[2 * i] | in[2 * i + 1] << 8))
-                                  : word_to_float(in + 4 * i);
+        (*numbers)[i] = size == 2 ? kz_number_f16(in + 2 * i) : kz_number_f32(in + 4 * i);
     return 0;
 }
 

@@ -135,6 +135,8 @@ static void fp32_equals_the_reference(void)
     compare(folded(random_rrdb(1, 12, 7, 12)), 5, 31, KZ_PRECISION_FP32, 5e-5);
     compare(folded(random_srvgg(4, 64, 4, 13)), 19, 23, KZ_PRECISION_FP32, 5e-5);
     compare(folded(random_srvgg(2, 32, 2, 14)), 3, 2, KZ_PRECISION_FP32, 5e-5);
+    compare(folded(random_luma_net(4, 16, true, 15)), 21, 13, KZ_PRECISION_FP32, 5e-5);
+    compare(folded(random_luma_net_twice(3, 16, true, 16)), 21, 13, KZ_PRECISION_FP32, 5e-5);
 }
 
 static void fp16_is_near_the_reference(void)
@@ -144,6 +146,7 @@ static void fp16_is_near_the_reference(void)
     compare(folded(random_rrdb(1, 24, 8, 15)), 1, 1, KZ_PRECISION_FP16, 60);
     compare(folded(random_srvgg(2, 64, 4, 13)), 33, 17, KZ_PRECISION_FP16, 60);
     compare(folded(random_srvgg(2, 20, 3, 14)), 7, 9, KZ_PRECISION_FP16, 60);
+    compare(folded(random_luma_net_twice(3, 32, true, 16)), 19, 14, KZ_PRECISION_FP16, 60);
 }
 
 static void bf16_is_near_the_reference(void)
