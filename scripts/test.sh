@@ -91,6 +91,7 @@ tap_stage "threads" threads
 tap_stage "CPU levels" cpu_levels
 tap_stage "CUDA" cuda
 tap_stage "the program" tap_run "end to end" "$root/tests/e2e.sh" "$root/build/release/kizuna"
+tap_stage "our own networks" tap_run "own networks" "$root/tests/own.sh" "$root/build/release/kizuna"
 tap_stage "devices" tap_run "devices" "$root/tests/device.sh" "$root/build/release/kizuna" \
   "$root/build/release/tests"
 tap_stage "nothing is lost" tap_run "fidelity" "$root/tests/fidelity/run.py" "$root/build/release/kizuna"

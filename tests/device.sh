@@ -212,6 +212,7 @@ no_room() {
 }
 if [[ -d twin ]]; then
   check "a real network on it" near 60 -m animevideov3 -s 4 --reuse off
+  check "one of our own networks, twice" near 60 -m kizuna-s -s 4 --reuse off
   check "through a canvas" near 60 -m animevideov3 -s 2 --reuse near
   check "reuse changes nothing there" equal -m ./copy.param -s 2
   check "short memory makes smaller tiles" smaller_tiles

@@ -594,6 +594,14 @@ static void unknown_models_are_refused(void)
     CHECK(!model);
 }
 
+static void write_file(const char *dir, const char *name, const void *data, size_t size)
+{
+    char *path = kz_asprintf("%s/%s", dir, name);
+    FILE *stream = path ? fopen(path, "w") : NULL;
+    CHECK(stream && fwrite(data, 1, size, stream) == size && fclose(stream) == 0);
+    kz_free(path);
+}
+
 static void write_manifest(const char *dir, const char *name, const char *file)
 {
     char *path = kz_asprintf("%s/models/%s.json", dir, name);
@@ -610,15 +618,85 @@ static void write_manifest(const char *dir, const char *name, const char *file)
     kz_free(path);
 }
 
-static void remove_all(const char *dir)
+/* The files, and the folders they were in, which are empty then. */
+static void remove_all(const char *dir, const char *const *files, int count)
 {
-    static const char *const files[] = {"models/b.json", "models/a.json", "models/c.json", "models",
-                                        "."};
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        char *path = kz_asprintf("%s/%s", dir, strcmp(files[i], ".") ? files[i] : "");
+    for (int i = 0; i < count; i++) {
+        char *path = kz_asprintf("%s/%s", dir, files[i]);
         CHECK(path && remove(path) == 0);
         kz_free(path);
     }
+    CHECK(remove(dir) == 0);
+}
+
+/* ---- the program's own ---- */
+
+enum { OWN_MODELS = 4 };
+
+static const char *const own_models[OWN_MODELS] = {"kizuna-m", "kizuna-m-clean", "kizuna-s",
+                                                   "kizuna-s-clean"};
+
+static void the_programs_own_networks_open(void)
+{
+    kz_model_info *infos;
+    int count;
+    CHECK(kz_registry_list(&infos, &count, NULL, 0, NULL) == 0 && count == OWN_MODELS);
+    for (int i = 0; i < OWN_MODELS; i++) {
+        kz_model *m;
+        CHECK(strcmp(infos[i].name, own_models[i]) == 0);
+        CHECK(infos[i].embedded && infos[i].installed && infos[i].scale == 2);
+        CHECK(kz_model_open(&m, own_models[i], NULL, 0, NULL) == 0);
+        CHECK(strcmp(m->digest, m->info.weights_sha256) == 0);
+        CHECK(m->info.halo == kz_graph_reach(m->graph) && m->info.near_halo == m->info.halo);
+        kz_model_close(&m);
+    }
+    kz_registry_free(&infos, count);
+}
+
+static void a_network_runs_as_often_as_it_must(void)
+{
+    kz_model *m;
+    CHECK(kz_model_open(&m, "kizuna-s", NULL, 0, NULL) == 0 && kz_model_most_scale(m) == 4);
+    kz_model_use once = kz_model_use_for(m, 100, 50, 200, 100);
+    CHECK(once.graph == m->graph && once.scale == 2 && once.halo == m->info.halo);
+    CHECK(kz_model_use_for(m, 100, 50, 150, 75).graph == m->graph);
+    kz_model_use twice = kz_model_use_for(m, 100, 50, 200, 101);
+    CHECK(twice.graph == m->twice && twice.scale == 4 && twice.halo == kz_graph_reach(m->twice));
+    CHECK(kz_model_use_for(m, 100, 50, 202, 100).graph == m->twice);
+    CHECK(kz_model_use_for(m, 100, 50, 800, 400).graph == m->twice);
+    m->info.scale = 4;
+    kz_graph_close(&m->twice); /* as one that isn't our own */
+    CHECK(kz_model_use_for(m, 100, 50, 800, 400).graph == m->graph && kz_model_most_scale(m) == 4);
+    kz_model_close(&m);
+}
+
+/* Its manifest says another sha256 than its file has: that it is refused tells where it was found.
+ */
+static void a_data_directory_wins(void)
+{
+    static const char manifest[] =
+        "{\"name\": \"kizuna-s\", \"architecture\": \"kizuna\", \"title\": \"t\", \"scale\": 2, "
+        "\"near\": 2, \"bf16\": 60, \"licence\": \"MIT\", \"source\": \"s\", "
+        "\"weights\": {\"file\": \"x.safetensors\", \"sha256\": \"00\"}}";
+    static const char *const files[] = {"models/kizuna-s.json", "models/x.safetensors", "models"};
+    char dir[] = "/tmp/kz-model-XXXXXX", *dirs = dir;
+    uint8_t file[NET_ROOM];
+    kz_model *m;
+    CHECK(mkdtemp(dir));
+    char *models = kz_asprintf("%s/models", dir), *path = kz_asprintf("%s/x.safetensors", models);
+    CHECK(models && path && mkdir(models, 0700) == 0);
+    write_file(dir, files[0], manifest, strlen(manifest));
+    CHECK(kz_model_open(&m, "kizuna-s", &dirs, 1, NULL) == KZ_ERROR_FAILED); /* no weights */
+    write_file(dir, files[1], file, make_net(file, net_header));
+    CHECK(kz_model_open(&m, "kizuna-s", &dirs, 1, NULL) == KZ_ERROR_FAILED);
+    CHECK(kz_model_open(&m, "kizuna-m", &dirs, 1, NULL) == 0 && m->info.embedded);
+    kz_model_close(&m);
+    CHECK(kz_model_open(&m, path, NULL, 0, NULL) == 0); /* by its name it needs no manifest */
+    CHECK(m->info.halo == 3 && m->info.scale == 2 && m->twice && !m->info.embedded);
+    kz_model_close(&m);
+    remove_all(dir, files, 3);
+    kz_free(models);
+    kz_free(path);
 }
 
 /* The one whose file lies elsewhere is left out with a warning; the others are there, sorted. */
@@ -629,6 +707,8 @@ static void manifests_are_listed(void)
     kz_log *log;
     kz_model_info *infos;
     int count;
+    static const char *const files[] = {"models/b.json", "models/a.json", "models/c.json",
+                                        "models"};
     CHECK(mkdtemp(dir));
     char *models = kz_asprintf("%s/models", dir);
     CHECK(models && mkdir(models, 0700) == 0);
@@ -640,8 +720,8 @@ static void manifests_are_listed(void)
     int error = kz_registry_list(&infos, &count, &dirs, 1, log);
     kz_log_close(&log);
     fclose(stream);
-    remove_all(dir);
-    CHECK(error == 0 && count == 2);
+    remove_all(dir, files, 4);
+    CHECK(error == 0 && count == 2 + OWN_MODELS); /* those inside the program come later: k */
     CHECK(strcmp(infos[0].name, "a") == 0 && strcmp(infos[1].name, "b") == 0);
     CHECK(!infos[0].installed && infos[0].scale == 4 && infos[0].halo == 8);
     CHECK(strstr(lines, "models/c.json: "));
@@ -672,6 +752,9 @@ static const struct check_case cases[] = {
     {"twice is one after the other", twice_is_one_after_the_other},
     {"real networks cost what they should", real_networks_cost_what_they_should},
     {"manifests are listed", manifests_are_listed},
+    {"the program's own networks open", the_programs_own_networks_open},
+    {"a network runs as often as it must", a_network_runs_as_often_as_it_must},
+    {"a data directory wins", a_data_directory_wins},
     {"unknown models are refused", unknown_models_are_refused},
 };
 

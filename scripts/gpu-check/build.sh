@@ -22,7 +22,7 @@ engine_commands() {
   local source
   for source in src/base/*.c src/pixel/*.c src/model/*.c src/backend/{host,schedule,split}.c src/backend/reference/*.c; do
     case $source in
-    */digest.c | */registry.c | */disk.c | */safetensors.c | */luma_net.c) continue ;;
+    */digest.c | */registry.c | */disk.c | */embedded.c | */safetensors.c | */luma_net.c) continue ;;
     esac
     compile_c "engine_$(name_of "$source")" "$source" -O3
   done

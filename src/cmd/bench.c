@@ -11,6 +11,7 @@
 #include "cmd/bench_layers.h"
 #include "cmd/commands.h"
 #include "job/describe.h"
+#include "job/size.h"
 #include "model/registry.h"
 
 #define ROW(name_, letter_, type_, field_, ...)                      \
@@ -51,8 +52,8 @@ static const kz_option rows[] = {
                 "computing everything"),
     ROW("stages", 0, STRING, stages, .metavar = "CLIP",
         .help = "time decoder, network and encoder over a clip, each alone"),
-    ROW("scale", 's', STRING, scale, .metavar = "SIZE", .initial = "4k",
-        .help = "with a clip: as in kizuna upscale"),
+    ROW("scale", 's', STRING, scale, .metavar = "SIZE",
+        .help = "as in kizuna upscale [with a clip 4k, else the network's own factor]"),
     ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = "libx265",
         .help = "with --stages: the encoder"),
     ROW("encoder-preset", 0, STRING, encoder_preset, .metavar = "NAME",
@@ -77,7 +78,7 @@ void kz_bench_job_options(kz_job_options *job, const kz_bench_options *o)
                             .halo = o->halo,
                             .threads = o->threads,
                             .cpu_level = o->cpu_level,
-                            .scale = o->scale,
+                            .scale = o->scale ? o->scale : "4k",
                             .encoder = o->encoder,
                             .encoder_preset = o->encoder_preset,
                             .reuse = o->reuse ? o->reuse : "off",
@@ -178,12 +179,18 @@ static int open_bench(struct bench *b, const kz_dirs *dirs)
         error = kz_engine_open(&b->engine, &job, dirs, b->log);
     if (error)
         return error;
-    int scale = b->engine.model->info.scale;
+    const kz_model *model = b->engine.model;
+    kz_size size = {width * model->info.scale, height * model->info.scale};
+    if (o->scale)
+        error = kz_job_size(&size, o->scale, (kz_size){width, height}, kz_model_most_scale(model),
+                            b->log);
+    if (error)
+        return error;
     kz_video_format in = {
         .width = width, .height = height, .depth = 8, .planes = 1, .luma = weights[o->matrix]};
     kz_video_format out = in;
-    out.width *= scale;
-    out.height *= scale;
+    out.width = size.width;
+    out.height = size.height;
     b->in = float_plane(in.width, in.height);
     b->out = float_plane(out.width, out.height);
     b->seconds = kz_alloc((size_t)o->frames, sizeof(*b->seconds));

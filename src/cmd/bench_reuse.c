@@ -127,7 +127,8 @@ static int open_upscalers(struct reuse_bench *b)
     const kz_video_format *in = kz_decoder_format(b->decoder);
     kz_job_options full = b->job;
     full.reuse = "off";
-    int error = kz_job_out_format(&b->out_format, in, &b->job, b->engine.model->info.scale, b->log);
+    int error = kz_job_out_format(&b->out_format, in, &b->job, kz_model_most_scale(b->engine.model),
+                                  b->log);
     if (!error)
         error = kz_engine_upscaler(&b->full, &b->engine, &full, in, &b->out_format, NULL, b->log);
     if (!error)

@@ -79,7 +79,8 @@ static int open_stages(struct stages *s, const kz_dirs *dirs)
     if (error)
         return error;
     const kz_video_format *in = kz_decoder_format(s->decoder);
-    error = kz_job_out_format(&s->out_format, in, &s->job, s->engine.model->info.scale, s->log);
+    error = kz_job_out_format(&s->out_format, in, &s->job, kz_model_most_scale(s->engine.model),
+                              s->log);
     if (!error)
         error =
             kz_engine_upscaler(&s->upscaler, &s->engine, &s->job, in, &s->out_format, NULL, s->log);

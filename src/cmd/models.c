@@ -6,11 +6,12 @@
 
 static void print_models(const kz_model_info *infos, int count)
 {
-    printf("%-14s %-13s %-6s %-13s %-10s %s\n", "name", "architecture", "scale", "licence",
+    printf("%-15s %-13s %-6s %-13s %-10s %s\n", "name", "architecture", "scale", "licence",
            "installed", "file");
     for (int i = 0; i < count; i++)
-        printf("%-14s %-13s x%-5d %-13s %-10s %s\n", infos[i].name, infos[i].architecture,
-               infos[i].scale, infos[i].licence, infos[i].installed ? "yes" : "no", infos[i].bin);
+        printf("%-15s %-13s x%-5d %-13s %-10s %s\n", infos[i].name, infos[i].architecture,
+               infos[i].scale, infos[i].licence, infos[i].installed ? "yes" : "no",
+               infos[i].embedded ? "inside the program" : infos[i].weights);
 }
 
 int kz_cmd_models(int argc, char **argv, const kz_dirs *dirs)

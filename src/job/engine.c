@@ -92,21 +92,29 @@ static enum kz_precision precision_of(const kz_engine *engine, const kz_job_opti
                : asked;
 }
 
-int kz_engine_halo(const kz_engine *engine, const kz_job_options *options)
+static kz_model_use use_of(const kz_engine *engine, const kz_video_format *in,
+                           const kz_video_format *out)
+{
+    return kz_model_use_for(engine->model, in->width, in->height, out->width, out->height);
+}
+
+int kz_engine_halo(const kz_engine *engine, const kz_job_options *options,
+                   const kz_video_format *in, const kz_video_format *out)
 {
     if (options->columns > 0)
         return options->tiles_halo;
-    return options->halo >= 0 ? options->halo : engine->model->info.halo;
+    return options->halo >= 0 ? options->halo : use_of(engine, in, out).halo;
 }
 
 int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
                        const kz_job_options *options, const kz_video_format *in,
                        const kz_video_format *out, const atomic_bool *cancel, kz_log *log)
 {
+    const kz_model_use use = use_of(engine, in, out);
     kz_upscaler_params params = {
         .backend = engine->backend,
         .device = engine->device,
-        .graph = engine->model->graph,
+        .graph = use.graph,
         .luma = in->luma,
         .in = side_of(in),
         .out = side_of(out),
@@ -114,8 +122,8 @@ int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
         .tile = options->tile,
         .columns = options->columns,
         .rows = options->rows,
-        .halo = kz_engine_halo(engine, options),
-        .reuse_halo = options->halo >= 0 ? options->halo : engine->model->info.near_halo,
+        .halo = kz_engine_halo(engine, options, in, out),
+        .reuse_halo = options->halo >= 0 ? options->halo : use.near_halo,
         .network_tone = options->network_tone,
         .cancel = cancel,
     };

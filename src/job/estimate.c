@@ -79,7 +79,7 @@ static int open_engine(struct work *w)
     kz_estimate *e = w->estimate;
     int error = kz_engine_open(&w->engine, o, w->params->dirs, w->log);
     if (!error)
-        error = kz_job_out_format(&e->out, &e->in, o, w->engine.model->info.scale, w->log);
+        error = kz_job_out_format(&e->out, &e->in, o, kz_model_most_scale(w->engine.model), w->log);
     if (!error)
         error = kz_encoder_check(&e->encoder, &e->out, w->log);
     if (!error)

@@ -70,7 +70,7 @@ static const char *default_pixels(const kz_video_format *in)
 }
 
 int kz_job_out_format(kz_video_format *out, const kz_video_format *in, const kz_job_options *o,
-                      int native_scale, kz_log *log)
+                      int most_scale, kz_log *log)
 {
     const char *pixels = o->pix_fmt && !o->size ? o->pix_fmt : default_pixels(in);
     kz_size size;
@@ -80,7 +80,7 @@ int kz_job_out_format(kz_video_format *out, const kz_video_format *in, const kz_
         return kz_fail(log, error,
                        "--pix-fmt: '%s' is not a planar YUV or grey format that kizuna writes",
                        pixels);
-    error = kz_job_size(&size, o->scale, (kz_size){in->width, in->height}, native_scale, log);
+    error = kz_job_size(&size, o->scale, (kz_size){in->width, in->height}, most_scale, log);
     out->width = size.width;
     out->height = size.height;
     return error;
@@ -112,8 +112,8 @@ static void say_engine(const struct job *j)
 {
     const kz_model_info *m = &j->engine.model->info;
     kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
-    kz_log_line(j->log, KZ_LOG_INFO, "model   %s: %s ×%d, %s", m->name, m->architecture, m->scale,
-                m->licence);
+    kz_log_line(j->log, KZ_LOG_INFO, "model   %s: %s ×%d%s, %s", m->name, m->architecture, m->scale,
+                u.scale > m->scale ? " twice" : "", m->licence);
     kz_log_line(j->log, KZ_LOG_INFO, "device  %s, %s, %d tile%s of %dx%d%s",
                 j->engine.backend->describe(j->engine.device), kz_precision_name(u.precision),
                 kz_tiling_count(&u.tiling), kz_tiling_count(&u.tiling) == 1 ? "" : "s",
@@ -221,7 +221,7 @@ static int open_engine(struct job *j)
         error = kz_resume_check_device(&j->resume, &j->engine, j->params->output, j->log);
     if (!error)
         error = kz_job_out_format(&j->out_format, kz_decoder_format(j->decoder), o,
-                                  j->engine.model->info.scale, j->log);
+                                  kz_model_most_scale(j->engine.model), j->log);
     if (!error)
         error = kz_encoder_check(&j->encoder, &j->out_format, j->log);
     if (!error)
@@ -241,7 +241,8 @@ static int open_resume(struct job *j)
 
 static int begin_resume(struct job *j)
 {
-    const int halo = kz_engine_halo(&j->engine, &j->options);
+    const int halo =
+        kz_engine_halo(&j->engine, &j->options, kz_decoder_format(j->decoder), &j->out_format);
     return kz_resume_begin(&j->resume, &j->engine, j->upscaler, halo, j->encoder.frame_threads,
                            j->params->output, j->log);
 }

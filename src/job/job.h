@@ -45,17 +45,18 @@ int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_di
                    kz_log *log);
 void kz_engine_close(kz_engine *engine);
 
-/* Input pixels around a tile. */
-int kz_engine_halo(const kz_engine *engine, const kz_job_options *options);
+/* Input pixels around a tile, for one pair of formats. */
+int kz_engine_halo(const kz_engine *engine, const kz_job_options *options,
+                   const kz_video_format *in, const kz_video_format *out);
 
 /* The upscaler for one pair of formats. */
 int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
                        const kz_job_options *options, const kz_video_format *in,
                        const kz_video_format *out, const atomic_bool *cancel, kz_log *log);
 
-/* The output's format for an input. */
+/* The output's format for an input; a box is filled as far as a factor of `most_scale` goes. */
 int kz_job_out_format(kz_video_format *out, const kz_video_format *in,
-                      const kz_job_options *options, int native_scale, kz_log *log);
+                      const kz_job_options *options, int most_scale, kz_log *log);
 
 /* The encoder's settings; its name may be that of the encoder that `output`'s container needs
  * (NULL: some container). Strings are the options', or static. */

@@ -50,8 +50,8 @@ typedef struct kz_job_options {
 kz_option_table kz_job_option_table(void);
 
 /* Defaults, then the preset that the arguments name (or the default preset), then the arguments.
- * `dirs` are the data directories whose presets/NAME.json is looked for. Same results as
- * kz_options_parse(). Free the values with kz_options_free() in any case. */
+ * `dirs` are the data directories whose presets/NAME.json is looked for, before the program's own.
+ * Same results as kz_options_parse(). Free the values with kz_options_free() in any case. */
 int kz_job_options_parse(kz_job_options *options, int argc, char **argv, char **arguments,
                          int *n_arguments, char *const *dirs, int n_dirs, kz_log *log);
 

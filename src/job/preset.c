@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/embedded.h"
 #include "base/mem.h"
 #include "base/reader.h"
 
@@ -51,19 +52,35 @@ static int apply_options(kz_job_options *options, const cJSON *root, const char 
     return 0;
 }
 
+static int apply_text(kz_job_options *options, const void *text, size_t size, const char *path,
+                      kz_log *log)
+{
+    cJSON *root = cJSON_ParseWithLength(text, size);
+    int error = root ? apply_options(options, root, path, log)
+                     : kz_fail(log, KZ_ERROR_FAILED, "%s: not JSON", path);
+    cJSON_Delete(root);
+    return error;
+}
+
 static int apply_file(kz_job_options *options, const char *path, kz_log *log)
 {
     kz_bytes text;
     int error = kz_file_read(&text, path, PRESET_LIMIT, log);
-    if (error)
-        return error;
-    cJSON *root = cJSON_ParseWithLength((const char *)text.data, text.size);
-    if (!root)
-        error = kz_fail(log, KZ_ERROR_FAILED, "%s: not JSON", path);
-    else
-        error = apply_options(options, root, path, log);
-    cJSON_Delete(root);
+    if (!error)
+        error = apply_text(options, text.data, text.size, path, log);
     kz_free(text.data);
+    return error;
+}
+
+/* KZ_END: no preset in the program is called so. */
+static int apply_embedded(kz_job_options *options, const char *name, kz_log *log)
+{
+    char *path = kz_asprintf("presets/%s.json", name);
+    if (!path)
+        return kz_fail_memory(log, "the preset");
+    const kz_embedded *file = kz_embedded_find(path);
+    int error = file ? apply_text(options, file->data, file->size, path, log) : KZ_END;
+    kz_free(path);
     return error;
 }
 
@@ -88,6 +105,9 @@ int kz_preset_apply(kz_job_options *options, const char *name, char *const *dirs
         if (found)
             return error;
     }
+    int error = apply_embedded(options, name, log);
+    if (error != KZ_END)
+        return error;
     return kz_fail(log, KZ_ERROR_USAGE,
                    "no preset is called '%s': there are anime, fast, best, archive, or a .json "
                    "file",

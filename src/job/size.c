@@ -36,14 +36,14 @@ static double fit(kz_size box, kz_size in)
     return fmin((double)box.width / in.width, (double)box.height / in.height);
 }
 
-static int factor(double *ratio, const char *text, kz_size in, int native_scale, kz_log *log)
+static int factor(double *ratio, const char *text, kz_size in, int most_scale, kz_log *log)
 {
     kz_size box;
     char end;
     if (strlen(text) == 1 && strchr("234", *text)) {
         *ratio = *text - '0';
     } else if (named_box(&box, text)) {
-        *ratio = fmin(fit(box, in), native_scale);
+        *ratio = fmin(fit(box, in), most_scale);
     } else if (sscanf(text, "%5dx%5d%c", &box.width, &box.height, &end) == 2 && box.width >= 16 &&
                box.height >= 16) {
         *ratio = fit(box, in);
@@ -54,10 +54,10 @@ static int factor(double *ratio, const char *text, kz_size in, int native_scale,
     return 0;
 }
 
-int kz_job_size(kz_size *out, const char *text, kz_size in, int native_scale, kz_log *log)
+int kz_job_size(kz_size *out, const char *text, kz_size in, int most_scale, kz_log *log)
 {
     double ratio = 1;
-    int error = factor(&ratio, text, in, native_scale, log);
+    int error = factor(&ratio, text, in, most_scale, log);
     if (error)
         return error;
     double width = in.width * ratio, height = in.height * ratio;

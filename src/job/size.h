@@ -8,9 +8,10 @@ typedef struct kz_size {
     int width, height;
 } kz_size;
 
-/* The size that `text` ("2", "1920x1080", "4k", …) means for an input and a network's native scale:
- * a factor multiplies; a box is filled as far as the aspect ratio allows, and a named box never
- * beyond the native scale. Both sides are even. 0, or KZ_ERROR_USAGE (reported). */
-int kz_job_size(kz_size *out, const char *text, kz_size in, int native_scale, kz_log *log);
+/* The size that `text` ("2", "1920x1080", "4k", …) means for an input and a network that enlarges
+ * as far as `most_scale`: a factor multiplies; a box is filled as far as the aspect ratio allows,
+ * and a named box never beyond the network. Both sides are even. 0, or KZ_ERROR_USAGE (reported).
+ */
+int kz_job_size(kz_size *out, const char *text, kz_size in, int most_scale, kz_log *log);
 
 #endif

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# kizuna's own networks: inside the program, as files, once and twice, interrupted. Prints TAP.
+#   tests/own.sh build/release/kizuna
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+kizuna=$(realpath "$1")
+export KIZUNA_DATA_DIR=$root
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+source "$root/tests/check.sh"
+python3 "$root/tests/tiny_model.py" copy
+ffmpeg -v error -f lavfi -i testsrc2=size=96x64:rate=25 -frames:v 3 -pix_fmt yuv420p -c:v ffv1 in.mkv || exit 1
+quick=(--encoder-preset ultrafast --progress off)
+
+size_of() { ffprobe -v error -select_streams v:0 -show_entries stream=width,height -of csv=p=0 "$1"; }
+# digest ARGUMENTS…: of the decoded result.
+digest() {
+  "$kizuna" upscale in.mkv -y -o digest.mkv -e ffv1 --progress off "$@" && ffmpeg -v error -i digest.mkv -f md5 -
+}
+
+# ---- the program alone: no data directory anywhere ----
+alone() { env -u KIZUNA_DATA_DIR -u XDG_DATA_HOME HOME=/nonexistent "$kizuna" "$@"; }
+listed() {
+  local model
+  alone models >models.txt || return 1
+  cat models.txt
+  for model in kizuna-s kizuna-s-clean kizuna-m kizuna-m-clean; do
+    grep -qE "^$model +kizuna +x2 +MIT +yes +inside the program\$" models.txt || return 1
+  done
+}
+check "the program's own networks are listed" listed
+runs_alone() {
+  alone upscale in.mkv -y -m "$1" -s 2 -p "$2" "${quick[@]}" -o alone.mkv && [[ $(size_of alone.mkv) == 192,128 ]]
+}
+for model in kizuna-s kizuna-s-clean kizuna-m kizuna-m-clean; do
+  check "$model needs nothing but the program" runs_alone "$model" anime
+done
+check "presets need nothing but the program" runs_alone kizuna-s fast
+in_a_folder() {
+  local KIZUNA_DATA_DIR=$work/data
+  mkdir -p data/models && cp "$root"/models/kizuna-s.* data/models || return 1
+  "$kizuna" models | grep -qE "^kizuna-s +kizuna .* $work/data/models/kizuna-s.safetensors\$" || return 1
+  [[ $(digest -m kizuna-s -s 2) == "$(KIZUNA_DATA_DIR=$work digest -m kizuna-s -s 2)" ]] || return 1
+  printf '\x7f' | dd of=data/models/kizuna-s.safetensors bs=1 seek=20001 conv=notrunc 2>/dev/null
+  refuses 1 "kizuna-s.safetensors is damaged: its sha256" in.mkv -m kizuna-s -s 2 -o x.mkv
+}
+check "a file in a data directory wins, and is checked" in_a_folder
+
+# ---- files ----
+head -c 500 copy.safetensors >cut.safetensors
+check "a file that is cut" refuses 1 "cut.safetensors: " in.mkv -m ./cut.safetensors -o x.mkv
+check "a file of no known kind" refuses 2 "ends in .param or .safetensors" in.mkv -m ./copy.bin -o x.mkv
+
+# ---- once and twice: a network of copies against another that does the same at once ----
+as_at_once() {
+  local own other
+  own=$(digest -m ./copy.safetensors -s "$1") && other=$(digest -m ./copy.param -s "$1") || return 1
+  echo "$own $other"
+  [[ $own == "$other" ]]
+}
+check "twice makes four" as_at_once 4
+check "three are made of four" as_at_once 3
+says_model() {
+  "$kizuna" upscale in.mkv -y -m kizuna-s "${quick[@]}" -o says.mkv "${@:3}" 2>says.log || { cat says.log; return 1; }
+  grep '^model' says.log
+  [[ $(size_of says.mkv) == "$2" ]] && grep -qE "^model +kizuna-s: kizuna ×2$1, MIT\$" says.log
+}
+check "2 is once" says_model "" 192,128 -s 2
+check "4 is twice" says_model " twice" 384,256 -s 4
+check "3 is twice" says_model " twice" 288,192 -s 3
+check "a box that 2 fills is once" says_model "" 192,128 -s 192x200
+check "a larger box is twice" says_model " twice" 194,130 -s 194x200
+check "by default four times at most" says_model " twice" 384,256
+tile_of() {
+  local tile luma=(-m "$1" -s "$2" --size 203x150 --frames 1 --precision fp32)
+  "$kizuna" bench "${luma[@]}" -t 203 --halo 0 --dump whole.f32 >/dev/null || return 1
+  for tile in 48 64 100; do
+    "$kizuna" bench "${luma[@]}" -t "$tile" --dump tiled.f32 >/dev/null || return 1
+    python3 - "$2" <<'P' || return 1
+import array, sys
+a, b = (array.array('f', open(name, 'rb').read()) for name in ('whole.f32', 'tiled.f32'))
+worst = max(abs(x - y) for x, y in zip(a, b))
+print('worst', worst * 255, '/ 255')
+assert len(a) == 203 * 150 * int(sys.argv[1]) ** 2 and worst < 1e-5
+P
+  done
+}
+check "tiles agree with the whole frame" tile_of kizuna-m 2
+check "tiles agree with the whole frame, twice" tile_of kizuna-s 4
+planned() {
+  "$kizuna" plan --json in.mkv -m kizuna-s -s "$1" "${quick[@]}" >plan.json && python3 -c '
+import json, sys
+p = json.load(open("plan.json"))
+assert p["model"] == "kizuna-s" and p["to"]["width"] == 96 * int(sys.argv[1]) and p["stages"][1]["seconds_per_frame"] > 0, p
+' "$1"
+}
+check "a plan, once" planned 2
+check "a plan, twice" planned 4
+reused() {
+  local off exact
+  ffmpeg -v error -y -f lavfi -i mandelbrot=s=320x192:r=25 -f lavfi -i testsrc2=s=24x24:r=25 -filter_complex \
+    "[0]format=yuv420p,loop=-1:1[a];[a][1]overlay=40:40" -frames:v 4 -c:v libx264 -crf 20 still.mkv || return 1
+  off=$(digest -m kizuna-s -s 4 --reuse off) && exact=$(digest -m kizuna-s -s 4 --reuse exact) && [[ $off == "$exact" ]] || return 1
+  "$kizuna" bench --json --reuse near -m kizuna-s -s 4 --frames 4 still.mkv >near.json || return 1
+  tail -1 near.json
+  python3 -c 'import json; d = [json.loads(l) for l in open("near.json")]; assert d[-1]["computed"] < 0.7 and d[-1]["worst_psnr"] > 45, d'
+}
+check "reuse, twice" reused
+
+# ---- a run that goes on ----
+film() {
+  ffmpeg -v error -f lavfi -i testsrc2=s=96x64:r=25:d=5 -f lavfi -i smptebars=s=96x64:r=25:d=6 -f lavfi -i mandelbrot=s=96x64:r=25 \
+    -filter_complex "[0]format=yuv420p,setsar=1[a];[1]format=yuv420p,setsar=1,hue=H=t[b];[2]trim=duration=5,negate,format=yuv420p,setsar=1[c];
+      [a][b][c]concat=n=3" -c:v libx264 -preset veryfast film.mkv
+}
+check "a film" film
+# begun ARGUMENTS…: killed after its first segment.
+begun() {
+  "$kizuna" upscale film.mkv "${quick[@]}" -o gone.mkv "$@" 2>/dev/null &
+  local run=$!
+  until grep -q ' segment ' .gone.mkv.kizuna/journal; do
+    kill -0 $run || return 1
+    sleep 0.01
+  done 2>/dev/null
+  kill -KILL $run
+  wait $run 2>/dev/null
+  [[ -e .gone.mkv.kizuna/journal ]]
+}
+goes_on() {
+  begun "$@" || return 1
+  "$kizuna" upscale film.mkv "${quick[@]}" -o gone.mkv "$@" 2>run.log || { cat run.log; return 1; }
+  grep '^resume  [1-9]' run.log && "$kizuna" upscale film.mkv -y "${quick[@]}" -o whole.mkv --quiet "$@" && cmp gone.mkv whole.mkv
+  local got=$?
+  rm -f gone.mkv
+  return "$got"
+}
+check "a run goes on, once" goes_on -m kizuna-s -s 2
+check "a run goes on, twice" goes_on -m kizuna-s -s 4
+
+finish
