@@ -88,6 +88,15 @@ check "cuda:1" runs_on "fake GPU 1, $fake" -d cuda:1
 check "cuda:1 of a preset" runs_on "fake GPU 1, $fake" -p ./second.json
 check "cpu" runs_on "$cpu, .*64x48" --device cpu
 check "reference" runs_on "CPU, plain C reference, .*64x48" --device reference
+ffmpeg -v error -i in.mkv -vf crop=16:16 -frames:v 1 -c:v ffv1 16.mkv
+chooses() {
+  "$kizuna" upscale 16.mkv "${job[@]:1}" -m auto -o out.mkv 2>run.log || { cat run.log; return 1; }
+  grep '^model' run.log
+  grep -qE "^model +$1\$" run.log
+}
+check "a GPU gets the large network" chooses 'anime-6b: .* \(auto: on a GPU\)'
+KIZUNA_DATA_DIR=$work check "where it is installed" \
+  chooses "kizuna-m-clean: .* \(auto: on a GPU, where anime-6b isn't installed\)"
 mkdir link && ln -s ../with/kizuna link/kizuna
 check "a program that is a link has its module where it lies" of link runs_on "fake GPU 0, $fake"
 check "no such device" refuses 1 "--device cuda:2: there is no CUDA device 2: this machine has 2" \

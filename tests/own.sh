@@ -108,6 +108,27 @@ reused() {
 }
 check "reuse, twice" reused
 
+# ---- the one that this machine runs in real time ----
+# Far from what any machine that tests run on is near.
+ffmpeg -v error -f lavfi -i testsrc2=size=64x48:rate=2 -frames:v 2 -pix_fmt yuv420p -c:v ffv1 slow.mkv
+ffmpeg -v error -f lavfi -i testsrc2=size=640x360:rate=1000 -frames:v 1 -pix_fmt yuv420p -c:v ffv1 fast.nut
+# chooses LINE ARGUMENTS…
+chooses() {
+  "$kizuna" upscale -y -m auto -s 2 "${quick[@]}" -o auto.mkv "${@:2}" 2>run.log || { cat run.log; return 1; }
+  grep '^model' run.log
+  grep -qE "^model +$1\$" run.log
+}
+check "a small picture gets the large one" chooses 'kizuna-m-clean: kizuna ×2, MIT \(auto: [0-9.e+]+ fps of 2 without reuse\)' -d cpu slow.mkv
+check "a thousand pictures a second get the small one" \
+  chooses 'kizuna-s-clean: kizuna ×2, MIT \(auto: kizuna-m-clean would make [0-9.]+ fps of [0-9.e+]+\)' -d cpu fast.nut
+check "the reference gets the small one" chooses 'kizuna-s-clean: kizuna ×2, MIT \(auto: the smallest\)' -d reference in.mkv
+auto_elsewhere() {
+  "$kizuna" plan --json -d cpu -m auto -s 2 slow.mkv "${quick[@]}" >plan.json && grep -q '"model":"kizuna-m-clean"' plan.json &&
+    "$kizuna" bench -d cpu -m auto --size 32x32 --frames 1 | grep '^kizuna-m-clean' &&
+    "$kizuna" bench -d cpu -m auto --reuse near -s 2 --frames 1 slow.mkv && "$kizuna" bench -d cpu -m auto --stages slow.mkv -s 2 --encoder ffv1
+}
+check "plans and benchmarks choose the same" auto_elsewhere
+
 # ---- a run that goes on ----
 film() {
   ffmpeg -v error -f lavfi -i testsrc2=s=96x64:r=25:d=5 -f lavfi -i smptebars=s=96x64:r=25:d=6 -f lavfi -i mandelbrot=s=96x64:r=25 \
@@ -137,5 +158,7 @@ goes_on() {
 }
 check "a run goes on, once" goes_on -m kizuna-s -s 2
 check "a run goes on, twice" goes_on -m kizuna-s -s 4
+check "a run goes on with the network that it chose" goes_on -d cpu -m auto -s 2 --fps 2
+check "it isn't chosen again" grep -qE '^model +kizuna-m-clean: kizuna ×2, MIT$' run.log
 
 finish

@@ -172,11 +172,15 @@ static int open_bench(struct bench *b, const kz_dirs *dirs)
                                               {0.299f, 0.587f, 0.114f}};
     const kz_bench_options *o = b->options;
     kz_job_options job;
-    int width, height;
+    int width = 0, height = 0;
     kz_bench_job_options(&job, o);
     int error = parse_size(&width, &height, o->size, b->log);
+    if (!o->scale)
+        job.scale = "2"; /* once: what --model auto asks */
+    kz_video_format in = {
+        .width = width, .height = height, .depth = 8, .planes = 1, .luma = weights[o->matrix]};
     if (!error)
-        error = kz_engine_open(&b->engine, &job, dirs, b->log);
+        error = kz_engine_open(&b->engine, &job, &in, dirs, b->log);
     if (error)
         return error;
     const kz_model *model = b->engine.model;
@@ -186,8 +190,6 @@ static int open_bench(struct bench *b, const kz_dirs *dirs)
                             b->log);
     if (error)
         return error;
-    kz_video_format in = {
-        .width = width, .height = height, .depth = 8, .planes = 1, .luma = weights[o->matrix]};
     kz_video_format out = in;
     out.width = size.width;
     out.height = size.height;

@@ -143,9 +143,9 @@ static int open_bench(struct reuse_bench *b, const kz_dirs *dirs)
     const kz_decoder_params decoder = {0};
     int error = kz_input_open(&b->input, &input, b->log);
     if (!error)
-        error = kz_engine_open(&b->engine, &b->job, dirs, b->log);
-    if (!error)
         error = kz_decoder_open(&b->decoder, b->input, &decoder, b->log);
+    if (!error)
+        error = kz_engine_open(&b->engine, &b->job, kz_decoder_format(b->decoder), dirs, b->log);
     return error ? error : open_upscalers(b);
 }
 

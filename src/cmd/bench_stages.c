@@ -69,18 +69,17 @@ static int encode(struct stages *s)
 static int open_stages(struct stages *s, const kz_dirs *dirs)
 {
     kz_input_params input = {.path = s->options->stages};
+    kz_decoder_params params = {0};
     int error = kz_input_open(&s->input, &input, s->log);
     if (!error)
-        error = kz_engine_open(&s->engine, &s->job, dirs, s->log);
-    if (error)
-        return error;
-    kz_decoder_params params = {0};
-    error = kz_decoder_open(&s->decoder, s->input, &params, s->log);
+        error = kz_decoder_open(&s->decoder, s->input, &params, s->log);
     if (error)
         return error;
     const kz_video_format *in = kz_decoder_format(s->decoder);
-    error = kz_job_out_format(&s->out_format, in, &s->job, kz_model_most_scale(s->engine.model),
-                              s->log);
+    error = kz_engine_open(&s->engine, &s->job, in, dirs, s->log);
+    if (!error)
+        error = kz_job_out_format(&s->out_format, in, &s->job, kz_model_most_scale(s->engine.model),
+                                  s->log);
     if (!error)
         error =
             kz_engine_upscaler(&s->upscaler, &s->engine, &s->job, in, &s->out_format, NULL, s->log);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "job/auto.h"
 #include "model/registry.h"
 
 static enum kz_cpu_level wanted_level(const kz_job_options *options)
@@ -44,17 +45,29 @@ static int open_device(kz_engine *engine, const kz_job_options *options, kz_log 
     return engine->backend->open(&engine->device, &params, log);
 }
 
-int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_dirs *dirs,
-                   kz_log *log)
+/* A model that is named comes first: it is refused more cheaply than a device is opened. */
+static int open_both(kz_engine *engine, const kz_job_options *options, const kz_video_format *in,
+                     const kz_dirs *dirs, kz_log *log)
+{
+    const bool choose = strcmp(options->model, KZ_AUTO) == 0;
+    int error =
+        choose ? 0 : kz_model_open(&engine->model, options->model, dirs->path, dirs->count, log);
+    if (!error)
+        error = open_device(engine, options, log);
+    if (!error && choose)
+        error = kz_auto_open(engine, options, in, dirs, log);
+    return error;
+}
+
+int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_video_format *in,
+                   const kz_dirs *dirs, kz_log *log)
 {
     enum kz_reuse_mode mode;
     double tolerance;
     *engine = (kz_engine){0};
     int error = parse_reuse(&mode, &tolerance, options->reuse, 0, log);
     if (!error)
-        error = kz_model_open(&engine->model, options->model, dirs->path, dirs->count, log);
-    if (!error)
-        error = open_device(engine, options, log);
+        error = open_both(engine, options, in, dirs, log);
     if (error)
         kz_engine_close(engine);
     return error;

@@ -77,7 +77,7 @@ static int open_engine(struct work *w)
 {
     const kz_job_options *o = w->params->options;
     kz_estimate *e = w->estimate;
-    int error = kz_engine_open(&w->engine, o, w->params->dirs, w->log);
+    int error = kz_engine_open(&w->engine, o, &e->in, w->params->dirs, w->log);
     if (!error)
         error = kz_job_out_format(&e->out, &e->in, o, kz_model_most_scale(w->engine.model), w->log);
     if (!error)

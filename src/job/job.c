@@ -112,8 +112,8 @@ static void say_engine(const struct job *j)
 {
     const kz_model_info *m = &j->engine.model->info;
     kz_upscaler_info u = kz_upscaler_get_info(j->upscaler);
-    kz_log_line(j->log, KZ_LOG_INFO, "model   %s: %s ×%d%s, %s", m->name, m->architecture, m->scale,
-                u.scale > m->scale ? " twice" : "", m->licence);
+    kz_log_line(j->log, KZ_LOG_INFO, "model   %s: %s ×%d%s, %s%s", m->name, m->architecture,
+                m->scale, u.scale > m->scale ? " twice" : "", m->licence, j->engine.model_note);
     kz_log_line(j->log, KZ_LOG_INFO, "device  %s, %s, %d tile%s of %dx%d%s",
                 j->engine.backend->describe(j->engine.device), kz_precision_name(u.precision),
                 kz_tiling_count(&u.tiling), kz_tiling_count(&u.tiling) == 1 ? "" : "s",
@@ -216,7 +216,8 @@ static int open_output(struct job *j)
 static int open_engine(struct job *j)
 {
     const kz_job_options *o = &j->options;
-    int error = kz_engine_open(&j->engine, o, j->params->dirs, j->log);
+    int error =
+        kz_engine_open(&j->engine, o, kz_decoder_format(j->decoder), j->params->dirs, j->log);
     if (!error)
         error = kz_resume_check_device(&j->resume, &j->engine, j->params->output, j->log);
     if (!error)

@@ -38,11 +38,13 @@ typedef struct kz_engine {
     kz_device *device;
     struct kz_model *model;
     char note[KZ_NOTE_SIZE]; /* as in kz_found_device */
+    char model_note[96]; /* why --model auto is this one, to follow a line; "": it was asked for */
 } kz_engine;
 
-/* Loads the model and opens the device that the options name. */
-int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_dirs *dirs,
-                   kz_log *log);
+/* Loads the model and opens the device that the options name, for pictures of format `in`, on which
+ * the choice of --model auto depends. */
+int kz_engine_open(kz_engine *engine, const kz_job_options *options, const kz_video_format *in,
+                   const kz_dirs *dirs, kz_log *log);
 void kz_engine_close(kz_engine *engine);
 
 /* Input pixels around a tile, for one pair of formats. */

@@ -19,7 +19,8 @@ static const kz_option rows[] = {
     ROW("scale", 's', STRING, scale, .metavar = "SIZE", .initial = "4k",
         .help = "2, 3, 4, WxH, 720p, 1080p, 1440p, 4k or 8k: what fits inside"),
     ROW("model", 'm', STRING, model, .metavar = "NAME|FILE", .initial = "animevideov3",
-        .help = "network: see 'kizuna models', or a .param or .safetensors file"),
+        .help = "network: see 'kizuna models', or a .param or .safetensors file; auto: what\n"
+                "this machine runs in real time"),
     ROW("preset", 'p', STRING, preset, .metavar = "NAME|FILE", .initial = "anime",
         .help = "anime, fast, best, archive, or a JSON file"),
     ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = "libx265",

@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "job/auto.h"
 #include "job/identity.h"
 #include "model/registry.h"
 
@@ -47,6 +48,9 @@ static void take_choices(kz_job_options *o, const kz_journal *journal)
     const char *level = kz_journal_fact(journal, "engine.level");
     const char *precision = kz_journal_fact(journal, "engine.precision");
     const char *tiles = kz_journal_fact(journal, "engine.tiles");
+    const char *model = kz_journal_fact(journal, "engine.model");
+    if (model && strcmp(o->model, KZ_AUTO) == 0)
+        o->model = (char *)(uintptr_t)model; /* the journal's, which outlives the options here */
     /* Where it chose another than the CPU, the same choice is made again, or can't be. */
     if (backend && strcmp(o->device, "auto") == 0 && strcmp(backend, kz_backend_cpu.name) == 0)
         o->device = "cpu";
@@ -163,6 +167,7 @@ static int add_engine(kz_key *key, const kz_engine *engine, const kz_upscaler *u
     snprintf(tiles, sizeof(tiles), "%dx%d halo %d", info.tiling.columns, info.tiling.rows, halo);
     snprintf(frames, sizeof(frames), "%d", frame_threads);
     if (kz_key_add(key, "model", engine->model->digest) ||
+        kz_key_add(key, "engine.model", engine->model->info.name) ||
         kz_key_add(key, "engine.backend", backend->name) ||
         kz_key_add(key, "engine.level", kz_cpu_level_name(backend->level(engine->device))) ||
         kz_key_add(key, "engine.precision", kz_precision_name(info.precision)) ||
