@@ -142,6 +142,11 @@ static void cuda_each(kz_device *device, int items,
     kz_pool_run(device->pool, items, run, context);
 }
 
+static void *cuda_context(kz_device *device)
+{
+    return kz_gpu_context(device->gpu);
+}
+
 const kz_backend kz_backend_cuda = {
     .name = "cuda",
     .open = cuda_open,
@@ -161,6 +166,7 @@ const kz_backend kz_backend_cuda = {
     .peak = cuda_peak,
     .bandwidth = cuda_bandwidth,
     .each = cuda_each,
+    .context = cuda_context,
     .scale = kz_cuda_scale,
     .open_canvas = kz_cuda_open_canvas,
     .close_canvas = kz_cuda_close_canvas,

@@ -67,6 +67,19 @@ static inline kz_surface kz_surface_of(const kz_plane *plane, kz_rect part, void
                         .y = part.y0};
 }
 
+/* The same part where a decoder has left it. */
+static inline kz_surface kz_surface_there(const kz_plane *plane, kz_rect part)
+{
+    const kz_plane_there *there = &plane->there;
+    kz_surface s = kz_surface_of(plane, part, NULL);
+    s.data = (char *)there->data + (size_t)part.y0 * there->pitch +
+             (size_t)part.x0 * (size_t)there->step * (size_t)plane->bytes;
+    s.pitch = there->pitch;
+    s.step = there->step;
+    s.shift = there->shift;
+    return s;
+}
+
 static inline size_t kz_surface_bytes(const kz_surface *s)
 {
     return s->pitch * (size_t)s->height;

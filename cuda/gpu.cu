@@ -208,6 +208,22 @@ void *kz_gpu_stream(kz_gpu *gpu)
     return gpu->stream;
 }
 
+/* The runtime has no call of its own for it. */
+void *kz_gpu_context(kz_gpu *gpu)
+{
+    typedef int get_current(void **context);
+    enum { VERSION = 12000 }; /* whose form of the function it is */
+    cudaDriverEntryPointQueryResult found;
+    void *symbol = nullptr, *context = nullptr;
+    use(gpu);
+    if (cudaGetDriverEntryPointByVersion("cuCtxGetCurrent", &symbol, VERSION, cudaEnableDefault,
+                                         &found) != cudaSuccess) {
+        cudaGetLastError();
+        return nullptr;
+    }
+    return symbol && ((get_current *)symbol)(&context) == 0 ? context : nullptr;
+}
+
 /* CUDA's pitches are unsigned: rows that run upwards are copied one by one. */
 static void copy_rows(kz_gpu *gpu, cudaStream_t stream, void *to, ptrdiff_t to_pitch,
                       const void *from, ptrdiff_t from_pitch, size_t bytes, int rows,

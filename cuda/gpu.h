@@ -47,6 +47,9 @@ void kz_gpu_free_host(kz_gpu *gpu, void *block);
 /* The stream that kernels are launched on: a cudaStream_t. */
 void *kz_gpu_stream(kz_gpu *gpu);
 
+/* The device's primary context, a CUcontext; NULL: the driver doesn't give it. */
+void *kz_gpu_context(kz_gpu *gpu);
+
 /* On the stream, in order with kernels: `rows` rows of `bytes`, which lie `pitch` apart. Host
  * memory must stay as it is until kz_gpu_wait(). */
 void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *host,

@@ -272,9 +272,12 @@ static kz_view load_tile(kz_plan *p, const kz_run *run, kz_tile tile)
 {
     kz_gpu *gpu = p->device->gpu;
     const kz_rect part = {tile.x, tile.y, tile.x + tile.width, tile.y + tile.height};
-    const kz_surface samples = kz_surface_of(run->src, part, p->samples);
+    const bool there = run->src->there.data;
+    const kz_surface samples =
+        there ? kz_surface_there(run->src, part) : kz_surface_of(run->src, part, p->samples);
     const kz_view input = input_of(p, tile.width, tile.height);
-    kz_surface_copy_in(gpu, &samples, run->src);
+    if (!there)
+        kz_surface_copy_in(gpu, &samples, run->src);
     kz_cuda_load(gpu, &samples, run->src_levels, 0, 0, &input);
     return input;
 }

@@ -65,7 +65,7 @@ static bool upload_axis(kz_gpu *gpu, struct pieces *p, kz_resample_axis a, kz_cu
     return true;
 }
 
-/* What scaling works with. The source is a plane of the host's, or a canvas of the device's. */
+/* What scaling works with. The source is a plane, or a canvas of the device's. */
 struct scaling {
     kz_device *device;
     kz_resample_axis across, down;
@@ -89,7 +89,7 @@ static int open_scaling(struct scaling *s, kz_device *device, const kz_resampler
                : KZ_ERROR_MEMORY;
 }
 
-/* The source's rows that rows y0 … y1-1 of the destination read; from the host they are copied. */
+/* The source's rows y0 … y1-1; those that are on the host alone are copied. */
 static bool take_source(const struct scaling *s, struct pieces *p, int y0, int y1, kz_surface *src)
 {
     if (s->canvas) {
@@ -98,7 +98,12 @@ static bool take_source(const struct scaling *s, struct pieces *p, int y0, int y
         src->height = y1 - y0;
         return true;
     }
-    *src = kz_surface_of(s->src, (kz_rect){0, y0, s->src->width, y1}, NULL);
+    const kz_rect part = {0, y0, s->src->width, y1};
+    if (s->src->there.data) {
+        *src = kz_surface_there(s->src, part);
+        return true;
+    }
+    *src = kz_surface_of(s->src, part, NULL);
     src->data = take(p, kz_surface_bytes(src));
     if (src->data)
         kz_surface_copy_in(s->device->gpu, src, s->src);

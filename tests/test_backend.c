@@ -48,8 +48,18 @@ static struct result run_backend(const kz_backend *backend, const kz_graph *grap
     float *guarded = kz_alloc(count + 32, sizeof(float));
     for (size_t i = 0; i < count + 32; i++)
         guarded[i] = 1234;
-    kz_plane src = {(void *)in, width * 4, width, height, 4, 8};
-    kz_plane dst = {guarded + 16, r.width * 4, r.width, r.height, 4, 8};
+    kz_plane src = {.data = (void *)in,
+                    .stride = width * 4,
+                    .width = width,
+                    .height = height,
+                    .bytes = 4,
+                    .depth = 8};
+    kz_plane dst = {.data = guarded + 16,
+                    .stride = r.width * 4,
+                    .width = r.width,
+                    .height = r.height,
+                    .bytes = 4,
+                    .depth = 8};
     kz_tile tiles[512];
     CHECK(kz_tiling_count(&tiling) <= 512);
     for (int i = 0; i < kz_tiling_count(&tiling); i++)
@@ -435,8 +445,14 @@ static void compare_parts(const kz_graph *graph, enum kz_precision precision, in
     CHECK(kz_backend_cpu.open(&device, &device_params, NULL) == 0);
     CHECK(kz_backend_cpu.compile(device, &plan, graph, &params, NULL) == 0);
     kz_backend_cpu.info(plan, &info);
-    kz_plane src = {in, width * 4, width, height, 4, 8};
-    kz_plane dst = {out, whole.width * 4, whole.width, whole.height, 4, 8};
+    kz_plane src = {
+        .data = in, .stride = width * 4, .width = width, .height = height, .bytes = 4, .depth = 8};
+    kz_plane dst = {.data = out,
+                    .stride = whole.width * 4,
+                    .width = whole.width,
+                    .height = whole.height,
+                    .bytes = 4,
+                    .depth = 8};
     for (int i = 0; i < 40 && info.any_size; i++) {
         int x = (int)(random_unit(&seed) * 0.499f * (float)width + 0.5f * (float)width);
         int y = (int)(random_unit(&seed) * 0.499f * (float)height + 0.5f * (float)height);
@@ -542,7 +558,10 @@ static void cancel_ends_a_run(void)
     CHECK(kz_tiling_fit(&tiling, 64, 64, 64, 0));
     CHECK(kz_backend_cpu.open(&device, &device_params, NULL) == 0);
     CHECK(kz_backend_cpu.compile(device, &plan, graph, &params, NULL) == 0);
-    kz_plane src = {in, 64 * 4, 64, 64, 4, 8}, dst = {out, 256 * 4, 256, 256, 4, 8};
+    kz_plane src = {
+        .data = in, .stride = 64 * 4, .width = 64, .height = 64, .bytes = 4, .depth = 8};
+    kz_plane dst = {
+        .data = out, .stride = 256 * 4, .width = 256, .height = 256, .bytes = 4, .depth = 8};
     kz_tile tile = kz_tiling_get(&tiling, 0);
     kz_run run = {.src = &src,
                   .src_levels = {0, 1},

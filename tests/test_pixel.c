@@ -15,7 +15,10 @@ static void store_and_load(int depth_in, int depth_out, bool full)
 {
     kz_levels from = kz_luma_levels(depth_in, full), to = kz_luma_levels(depth_out, full);
     uint16_t in[1], out[64];
-    kz_plane src = {in, 2, 1, 1, 2, depth_in}, dst = {out, 16, 8, 8, 2, depth_out};
+    kz_plane src = {
+        .data = in, .stride = 2, .width = 1, .height = 1, .bytes = 2, .depth = depth_in};
+    kz_plane dst = {
+        .data = out, .stride = 16, .width = 8, .height = 8, .bytes = 2, .depth = depth_out};
     for (int code = 0; code < 1 << depth_in; code++) {
         float value;
         *in = (uint16_t)code;
@@ -48,7 +51,7 @@ static void levels_clip_and_survive_nan(void)
 {
     uint8_t out[4];
     float values[] = {-9, 9, NAN, 0};
-    kz_plane dst = {out, 4, 4, 1, 1, 8};
+    kz_plane dst = {.data = out, .stride = 4, .width = 4, .height = 1, .bytes = 1, .depth = 8};
     kz_levels_store(kz_luma_levels(8, false), &dst, 0, 0, 4, values);
     CHECK(out[0] == 0 && out[1] == 255 && out[2] == 0 && out[3] == 16);
 }
@@ -57,7 +60,8 @@ static void dither_is_fixed_to_the_position(void)
 {
     uint8_t whole[32], parts[32];
     float values[32];
-    kz_plane a = {whole, 32, 32, 1, 1, 8}, b = {parts, 32, 32, 1, 1, 8};
+    kz_plane a = {.data = whole, .stride = 32, .width = 32, .height = 1, .bytes = 1, .depth = 8};
+    kz_plane b = {.data = parts, .stride = 32, .width = 32, .height = 1, .bytes = 1, .depth = 8};
     for (int i = 0; i < 32; i++)
         values[i] = 0.3f + (float)i * 0.001f;
     kz_levels_store(kz_luma_levels(8, false), &a, 0, 0, 32, values);
@@ -78,8 +82,18 @@ static float *resampled(const float *src, kz_resample_params params, int bands)
     float *dst = kz_alloc(count, sizeof(*dst));
     float *scratch = kz_alloc(kz_resample_scratch(r), sizeof(*scratch));
     CHECK(dst && scratch);
-    kz_plane in = {(void *)src, params.src_width * 4, params.src_width, params.src_height, 4, 8};
-    kz_plane out = {dst, params.dst_width * 4, params.dst_width, params.dst_height, 4, 8};
+    kz_plane in = {.data = (void *)src,
+                   .stride = params.src_width * 4,
+                   .width = params.src_width,
+                   .height = params.src_height,
+                   .bytes = 4,
+                   .depth = 8};
+    kz_plane out = {.data = dst,
+                    .stride = params.dst_width * 4,
+                    .width = params.dst_width,
+                    .height = params.dst_height,
+                    .bytes = 4,
+                    .depth = 8};
     for (int b = 0; b < bands; b++)
         kz_resample_rows(r, &in, plain, &out, plain, params.dst_height * b / bands,
                          params.dst_height * (b + 1) / bands, scratch);
@@ -287,7 +301,8 @@ static void draw_scene(kz_plane *luma, int scene, int frame)
 static int find_cuts(int cuts[64], const int *changes, int n_changes, int first, int frames)
 {
     static uint8_t samples[64 * 36];
-    kz_plane luma = {samples, 64, 64, 36, 1, 8};
+    kz_plane luma = {
+        .data = samples, .stride = 64, .width = 64, .height = 36, .bytes = 1, .depth = 8};
     kz_cutter *cutter = NULL;
     int found = 0, scene = 0;
     CHECK(kz_cutter_open(&cutter) == 0);
@@ -323,7 +338,8 @@ static void films_are_cut_where_scenes_change(void)
 static void segments_hold_so_many_frames(void)
 {
     static uint8_t samples[64 * 36];
-    kz_plane luma = {samples, 64, 64, 36, 1, 8};
+    kz_plane luma = {
+        .data = samples, .stride = 64, .width = 64, .height = 36, .bytes = 1, .depth = 8};
     kz_cutter *cutter = NULL;
     int cuts = 0;
     CHECK(kz_cutter_open(&cutter) == 0);

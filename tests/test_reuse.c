@@ -70,7 +70,12 @@ static void edit(struct movie *m, int most_change)
 
 static kz_plane plane_of(void *data, int width, int height, int bytes)
 {
-    return (kz_plane){data, (ptrdiff_t)width * bytes, width, height, bytes, bytes == 1 ? 8 : 10};
+    return (kz_plane){.data = data,
+                      .stride = (ptrdiff_t)width * bytes,
+                      .width = width,
+                      .height = height,
+                      .bytes = bytes,
+                      .depth = bytes == 1 ? 8 : 10};
 }
 
 /* ---- an upscaler and its output ---- */

@@ -70,7 +70,7 @@ typedef struct kz_plan_need {
 
 /* Which samples a run reads and writes. */
 typedef struct kz_run {
-    const kz_plane *src; /* luma of the input */
+    const kz_plane *src; /* luma of the input; from `there` where the device has a context() */
     kz_levels src_levels;
     const kz_plane *dst; /* the same picture times the network's scale */
     kz_levels dst_levels;
@@ -137,7 +137,14 @@ typedef struct kz_backend {
     void (*each)(kz_device *device, int items, void (*run)(void *context, int worker, int item),
                  void *context);
 
-    /* Resamples a plane on the device's threads. 0 or KZ_ERROR_MEMORY (not reported). */
+    /* The CUDA context (a CUcontext) in which others of this process may put pictures into the
+     * device's memory: what they have put there must be complete when run() or scale() are called,
+     * and stay until they return. Owned by the device. NULL, as a result too: planes are read from
+     * the host's memory alone. */
+    void *(*context)(kz_device *device);
+
+    /* Resamples a plane on the device's threads; `src` as kz_run's. 0 or KZ_ERROR_MEMORY (not
+     * reported). */
     int (*scale)(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                  kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);
 

@@ -6,13 +6,22 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Samples in the memory of the device that computes, as its decoder has left them. */
+typedef struct kz_plane_there {
+    void *data;   /* NULL: nowhere; not to be written to */
+    size_t pitch; /* bytes from one row to the next */
+    int step;     /* samples from one to the next: 1; 2: interleaved chroma */
+    int shift;    /* zero bits below the significant ones: P010 has 6 */
+} kz_plane_there;
+
 typedef struct kz_plane {
-    void *data;       /* first sample */
-    ptrdiff_t stride; /* bytes from one row to the next; may be negative */
-    int width;        /* samples */
-    int height;       /* rows */
-    int bytes;        /* per sample: 1 or 2 unsigned integer (host order), 4 float */
-    int depth;        /* significant low bits of an integer sample, 8 to 16 */
+    void *data;           /* first sample */
+    ptrdiff_t stride;     /* bytes from one row to the next; may be negative */
+    int width;            /* samples */
+    int height;           /* rows */
+    int bytes;            /* per sample: 1 or 2 unsigned integer (host order), 4 float */
+    int depth;            /* significant low bits of an integer sample, 8 to 16 */
+    kz_plane_there there; /* the same samples once more, for who may read them there */
 } kz_plane;
 
 typedef struct kz_rect {
@@ -46,13 +55,14 @@ static inline void *kz_plane_row(const kz_plane *plane, int y)
     return (char *)plane->data + y * plane->stride;
 }
 
-/* A view of a part of the plane. */
+/* A view of a part of the plane, on the host. */
 static inline kz_plane kz_plane_part(const kz_plane *plane, kz_rect part)
 {
     kz_plane view = *plane;
     view.data = (char *)kz_plane_row(plane, part.y0) + (ptrdiff_t)part.x0 * plane->bytes;
     view.width = part.x1 - part.x0;
     view.height = part.y1 - part.y0;
+    view.there.data = NULL;
     return view;
 }
 

@@ -1,6 +1,7 @@
 /* The whole CUDA back end on the host (cuda/twin) against the reference: random networks shaped
  * like the real ones, tiles, bands, canvases, what is refused. */
 #include <math.h>
+#include <string.h>
 
 #include "backend/schedule.h"
 #include "base/mem.h"
@@ -289,6 +290,111 @@ static void scaling_is_that_of_the_host(void)
     h.backend->close(&h.device);
 }
 
+/* Moves a plane's samples to where a decoder would leave them; what the host has is made worthless.
+ * NV12 and P010: `step` is 2 in chroma, and 10 bits lie above 6 zeros. */
+static kz_plane left_there(kz_gpu *gpu, const kz_plane *host, int step)
+{
+    kz_plane p = *host;
+    const int shift = p.depth > 8 ? 16 - p.depth : 0;
+    p.there = (kz_plane_there){
+        .pitch = (size_t)(p.width * step * p.bytes + 64), .step = step, .shift = shift};
+    char *block = kz_alloc(p.there.pitch, (size_t)p.height);
+    p.there.data = kz_gpu_alloc(gpu, p.there.pitch * (size_t)p.height);
+    CHECK(block && p.there.data);
+    for (int y = 0; y < p.height; y++)
+        for (int x = 0; x < p.width; x++) {
+            char *at =
+                block + (size_t)y * p.there.pitch + (size_t)x * (size_t)step * (size_t)p.bytes;
+            if (p.bytes == 1)
+                *(unsigned char *)at = (unsigned char)sample(&p, x, y);
+            else
+                *(unsigned short *)at = (unsigned short)(sample(&p, x, y) << shift);
+        }
+    kz_gpu_copy_in(gpu, p.there.data, p.there.pitch, block, (ptrdiff_t)p.there.pitch, p.there.pitch,
+                   p.height);
+    CHECK(kz_gpu_wait(gpu) == 0);
+    kz_free(block);
+    for (int y = 0; y < p.height; y++)
+        memset(kz_plane_row(&p, y), 0x2a, (size_t)p.width * (size_t)p.bytes);
+    return p;
+}
+
+static void check_equal(const kz_plane *a, const kz_plane *b)
+{
+    for (int y = 0; y < a->height; y++)
+        CHECK(memcmp(kz_plane_row(a, y), kz_plane_row(b, y), (size_t)a->width * (size_t)a->bytes) ==
+              0);
+}
+
+/* What a decoder has left on the device is read there, and makes the same. */
+static void surfaces_are_scaled_where_they_lie(void)
+{
+    struct opened o = {.backend = &kz_backend_cuda};
+    const kz_device_params device = {.threads = 1};
+    CHECK(o.backend->open(&o.device, &device, NULL) == 0);
+    CHECK(o.backend->context(o.device) == kz_gpu_context(o.device->gpu));
+    const kz_resample_params params = kz_resample_centred(41, 37, 82, 74);
+    const kz_levels out = kz_chroma_levels(10, false);
+    kz_resampler *r;
+    CHECK(kz_resample_open(&r, &params) == 0);
+    for (int i = 0; i < 4; i++) {
+        const int bytes = 1 + i / 2, depth = bytes == 1 ? 8 : 10;
+        const kz_levels in = kz_chroma_levels(depth, false);
+        kz_plane src = open_plane(41, 37, bytes, depth), a = open_plane(82, 74, 2, 10);
+        kz_plane b = open_plane(82, 74, 2, 10);
+        CHECK(o.backend->scale(o.device, r, &src, in, &a, out) == 0);
+        kz_plane there = left_there(o.device->gpu, &src, 1 + i % 2);
+        CHECK(o.backend->scale(o.device, r, &there, in, &b, out) == 0);
+        check_equal(&a, &b);
+        kz_gpu_free(o.device->gpu, there.there.data);
+        kz_free(src.data);
+        kz_free(a.data);
+        kz_free(b.data);
+    }
+    kz_resample_close(&r);
+    o.backend->close(&o.device);
+}
+
+/* Runs the tiles over the plane, or over what of it was left on the device. */
+static kz_plane run_plane(const kz_graph *graph, kz_plane *src, bool there, const kz_tiling *tiling)
+{
+    struct opened o = open_plan(&kz_backend_cuda, graph, tiling->tile_width, tiling->tile_height,
+                                KZ_PRECISION_FP16);
+    const kz_plane from = there ? left_there(o.device->gpu, src, 1) : *src;
+    kz_plane to = open_plane(src->width * 2, src->height * 2, 2, 10);
+    kz_tile tiles[4];
+    CHECK(kz_tiling_count(tiling) == 4);
+    for (int i = 0; i < 4; i++)
+        tiles[i] = kz_tiling_get(tiling, i);
+    const kz_run run = {.src = &from,
+                        .src_levels = kz_luma_levels(src->depth, false),
+                        .dst = &to,
+                        .dst_levels = kz_luma_levels(10, false),
+                        .tiles = tiles,
+                        .n_tiles = 4};
+    CHECK(o.backend->run(o.plan, &run) == 0);
+    kz_gpu_free(o.device->gpu, from.there.data);
+    close_plan(&o);
+    return to;
+}
+
+static void surfaces_are_run_where_they_lie(void)
+{
+    kz_graph *graph = folded(random_srvgg(2, 16, 2, 3));
+    kz_tiling tiling;
+    CHECK(kz_tiling_split(&tiling, 41, 37, 2, 2, 4));
+    for (int bytes = 1; bytes <= 2; bytes++) {
+        kz_plane src = open_plane(41, 37, bytes, bytes == 1 ? 8 : 10);
+        kz_plane a = run_plane(graph, &src, false, &tiling);
+        kz_plane b = run_plane(graph, &src, true, &tiling);
+        check_equal(&a, &b);
+        kz_free(src.data);
+        kz_free(a.data);
+        kz_free(b.data);
+    }
+    kz_graph_close(&graph);
+}
+
 /* Through a canvas, scaled whole and by parts. */
 static void scale_through_canvas(const kz_backend *backend, const kz_graph *graph,
                                  const kz_plane *src, const kz_plane *dst, const kz_rect *parts,
@@ -446,6 +552,8 @@ static const struct check_case cases[] = {
     {"smaller tiles run too", smaller_tiles_run_too},
     {"bands make the whole picture", bands_make_the_whole_picture},
     {"scaling is that of the host", scaling_is_that_of_the_host},
+    {"surfaces are scaled where they lie", surfaces_are_scaled_where_they_lie},
+    {"surfaces are run where they lie", surfaces_are_run_where_they_lie},
     {"canvases are those of the host", canvases_are_those_of_the_host},
     {"need is what compile takes", need_is_what_compile_takes},
     {"too large tiles are told", too_large_tiles_are_told},

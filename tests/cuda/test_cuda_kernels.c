@@ -410,7 +410,12 @@ static kz_surface send_surface(kz_gpu *gpu, const kz_surface *s)
 
 static kz_plane plane_of(const kz_surface *s)
 {
-    return (kz_plane){s->data, (ptrdiff_t)s->pitch, s->width, s->height, s->bytes, s->depth};
+    return (kz_plane){.data = s->data,
+                      .stride = (ptrdiff_t)s->pitch,
+                      .width = s->width,
+                      .height = s->height,
+                      .bytes = s->bytes,
+                      .depth = s->depth};
 }
 
 static void loading_is_that_of_the_host(void)
