@@ -94,6 +94,8 @@ tap_stage "the program" tap_run "end to end" "$root/tests/e2e.sh" "$root/build/r
 tap_stage "our own networks" tap_run "own networks" "$root/tests/own.sh" "$root/build/release/kizuna"
 tap_stage "devices" tap_run "devices" "$root/tests/device.sh" "$root/build/release/kizuna" \
   "$root/build/release/tests"
+tap_stage "NVDEC" tap_run "nvdec" "$root/tests/nvdec.sh" "$root/build/release/kizuna" \
+  "$root/build/release/tests"
 tap_stage "nothing is lost" tap_run "fidelity" "$root/tests/fidelity/run.py" "$root/build/release/kizuna"
 tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$root/build/release/kizuna" \
   "$root/build/release/tests/libfault.so"

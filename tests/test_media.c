@@ -9,6 +9,7 @@
 #include "base/thread.h"
 #include "media/internal.h"
 #include "media/order.h"
+#include "media/recent.h"
 #include "media_run.h"
 
 static void test_formats(void)
@@ -650,7 +651,46 @@ static void test_parameters_of_the_whole(void)
     CHECK(strncmp(kz_encoder_whole_param("a=1:pass=2:stats=x"), "pass", 4) == 0);
 }
 
+/* A packet of `size` bytes, of which none are read. */
+static AVPacket packet_of(AVBufferRef *data, int size, bool key)
+{
+    return (AVPacket){
+        .buf = data, .data = data->data, .size = size, .flags = key ? AV_PKT_FLAG_KEY : 0};
+}
+
+/* From the key frame before the last on, as long as there is room. */
+static void test_recent_packets(void)
+{
+    const int large = (int)(KZ_RECENT_BYTES / 2);
+    AVBufferRef *data = av_buffer_alloc(1);
+    kz_recent recent = {0};
+    CHECK(data);
+    kz_recent_clear(&recent);
+    for (int i = 0; i < 200; i++) {
+        const AVPacket packet = packet_of(data, 1, i % 50 == 0);
+        kz_recent_add(&recent, &packet);
+        CHECK(recent.count == (i < 100 ? i : 50 + i % 50) + 1);
+        CHECK(kz_recent_is_complete(&recent) && recent.bytes == (size_t)recent.count);
+    }
+    const AVPacket much = packet_of(data, large, false), key = packet_of(data, 1, true);
+    kz_recent_add(&recent, &much);
+    CHECK(kz_recent_is_complete(&recent));
+    kz_recent_add(&recent, &much);
+    CHECK(!kz_recent_is_complete(&recent) && recent.count == 0 && recent.bytes == 0);
+    kz_recent_add(&recent, &much);
+    CHECK(recent.count == 0);
+    for (int keys = 1; keys <= 3; keys++) {
+        kz_recent_add(&recent, &key);
+        CHECK(kz_recent_is_complete(&recent) == (keys > 1));
+        CHECK(recent.count == (keys < 2 ? keys : 2));
+    }
+    kz_recent_clear(&recent);
+    CHECK(recent.count == 0 && av_buffer_get_ref_count(data) == 1);
+    av_buffer_unref(&data);
+}
+
 static const struct check_case cases[] = {
+    {"recent packets", test_recent_packets},
     {"formats", test_formats},
     {"decoding times", test_decoding_times},
     {"parameters about the whole video", test_parameters_of_the_whole},

@@ -134,8 +134,9 @@ kz_memory kz_job_memory(const kz_job_options *o, const kz_upscaler *upscaler,
 static void say_memory(struct job *j)
 {
     char total[32], engine[32], encoder[32], frames[32], device[32];
-    const kz_memory m = kz_job_memory(&j->options, j->upscaler, kz_decoder_format(j->decoder),
-                                      &j->out_format, &j->encoder);
+    kz_memory m = kz_job_memory(&j->options, j->upscaler, kz_decoder_format(j->decoder),
+                                &j->out_format, &j->encoder);
+    m.device += kz_decoder_device_memory(j->decoder);
     j->memory = kz_memory_total(&m);
     kz_log_line(j->log, KZ_LOG_INFO, "memory  %s expected: engine %s, encoder %s, frames %s%s%s",
                 gib(total, sizeof(total), j->memory), gib(engine, sizeof(engine), m.engine),
@@ -173,6 +174,16 @@ static int open_decoder(struct job *j)
     kz_input_params input = kz_job_input(o, j->params->input, j->params->stop);
     kz_decoder_params params = {.filter = kz_job_filter(o, j->params->output), .input = &input};
     return kz_decoder_open(&j->decoder, j->input, &params, j->log);
+}
+
+/* A GPU that the network runs on may decode, too. What is damaged within a picture it doesn't tell:
+ * who wants to know has it decoded in software. */
+static void accelerate(struct job *j)
+{
+    const kz_engine *e = &j->engine;
+    void *context = e->backend->context ? e->backend->context(e->device) : NULL;
+    if (context && !j->options.strict)
+        kz_decoder_accelerate(j->decoder, context, KZ_DECODED_FRAMES);
 }
 
 static int open_input(struct job *j)
@@ -263,6 +274,7 @@ static int go_on(struct job *j)
                 error = open_decoder(j);
             if (error)
                 return error;
+            accelerate(j);
         }
         position.input = j->input;
         position.decoder = j->decoder;
@@ -301,10 +313,10 @@ static void close_job(struct job *j)
         j->params->unfinished(j->params->context, NULL);
     kz_output_close(&j->output);
     kz_sketch_close(&j->reuse_map);
+    kz_frame_close(&j->first);
     kz_decoder_close(&j->decoder);
     kz_upscaler_close(&j->upscaler);
     kz_engine_close(&j->engine);
-    kz_frame_close(&j->first);
     kz_input_close(&j->input);
     kz_input_close(&j->source);
     kz_resume_close(&j->resume);
@@ -364,6 +376,7 @@ int kz_job_run(const kz_job_params *params, kz_job_result *result, kz_log *log)
     if (!error) {
         say_output(&j);
         say_engine(&j);
+        accelerate(&j);
         say_memory(&j);
         if (j.resume.again)
             error = go_on(&j);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "media/codec.h"
 #include "media/fields.h"
 #include "media/filter.h"
 #include "media/internal.h"
@@ -12,11 +13,12 @@
 #define MAX_ERRORS_IN_A_ROW 1000
 
 struct kz_decoder {
-    const AVCodec *codec; /* the context loses it when opening fails */
     const kz_input *input;
-    AVCodecContext *context;
+    kz_codec *codec;
     kz_filter *filter; /* NULL: frames are given as they were decoded */
     AVFrame *frame;
+    AVFrame *there; /* the same on a device, where it decodes and there is no filter; else blank */
+    size_t device_memory;
     kz_log *log;
     int64_t next;   /* the timestamp after the last frame's; AV_NOPTS_VALUE before the first */
     int64_t last;   /* the last frame's timestamp */
@@ -26,24 +28,6 @@ struct kz_decoder {
     bool uneven_met; /* the warning about timestamps is out */
     bool flushed;    /* the filter has been told of the end */
 };
-
-static int configure(kz_decoder *decoder, int threads)
-{
-    const kz_input *input = decoder->input;
-    AVStream *stream = kz_input_video_stream(input);
-    AVCodecContext *context = decoder->context;
-    if (avcodec_parameters_to_context(context, stream->codecpar) < 0)
-        return kz_fail_memory(decoder->log, "a decoder");
-    context->pkt_timebase = stream->time_base;
-    context->framerate = av_guess_frame_rate(input->av, stream, NULL);
-    context->thread_count = threads;
-    context->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
-    const int code = avcodec_open2(context, decoder->codec, NULL);
-    if (code < 0)
-        return kz_fail(decoder->log, KZ_ERROR_FAILED, "%s: decoder %s: %s", input->name,
-                       decoder->codec->name, av_err2str(code));
-    return 0;
-}
 
 static int open_filter(kz_decoder *decoder, const kz_decoder_params *params)
 {
@@ -57,24 +41,18 @@ static int open_filter(kz_decoder *decoder, const kz_decoder_params *params)
 int kz_decoder_open(kz_decoder **decoder, const kz_input *input, const kz_decoder_params *params,
                     kz_log *log)
 {
-    const enum AVCodecID id = kz_input_video_stream(input)->codecpar->codec_id;
-    const AVCodec *codec = avcodec_find_decoder(id);
     *decoder = NULL;
-    if (!codec)
-        return kz_fail(log, KZ_ERROR_FAILED, "%s: this libavcodec has no decoder for %s",
-                       input->name, avcodec_get_name(id));
     kz_decoder *fresh = kz_alloc(1, sizeof(*fresh));
     if (!fresh)
         return kz_fail_memory(log, "a decoder");
     fresh->input = input;
-    fresh->codec = codec;
     fresh->log = log;
     fresh->next = fresh->last = AV_NOPTS_VALUE;
-    fresh->context = avcodec_alloc_context3(codec);
     fresh->frame = av_frame_alloc();
-    int result = fresh->context && fresh->frame ? 0 : kz_fail_memory(log, "a decoder");
+    fresh->there = av_frame_alloc();
+    int result = fresh->frame && fresh->there ? 0 : kz_fail_memory(log, "a decoder");
     if (result == 0)
-        result = configure(fresh, params->threads);
+        result = kz_codec_open(&fresh->codec, input, params->threads, log);
     if (result == 0)
         result = open_filter(fresh, params);
     if (result != 0)
@@ -89,10 +67,29 @@ void kz_decoder_close(kz_decoder **decoder)
     if (!old)
         return;
     kz_filter_close(&old->filter);
-    avcodec_free_context(&old->context);
     av_frame_free(&old->frame);
+    av_frame_free(&old->there);
+    kz_codec_close(&old->codec);
     kz_free(old);
     *decoder = NULL;
+}
+
+/* References, pictures being put in order and libav's reserve, besides those given; for each there
+ * is what it was decoded into and what is read. */
+enum { MOST_SURFACES = 16 + 16 + 5 };
+
+void kz_decoder_accelerate(kz_decoder *decoder, void *context, int held)
+{
+    const kz_video_format *format = &decoder->input->format;
+    const size_t samples = (size_t)format->width * (size_t)format->height * 3 / 2;
+    if (kz_codec_accelerate(decoder->codec, context, held))
+        decoder->device_memory =
+            2 * (size_t)(MOST_SURFACES + held) * samples * (format->depth > 8 ? 2 : 1);
+}
+
+size_t kz_decoder_device_memory(const kz_decoder *decoder)
+{
+    return decoder->device_memory;
 }
 
 /* Seconds in the source, for messages. */
@@ -109,8 +106,8 @@ static void count_damage(kz_decoder *decoder, const char *what)
 {
     if (decoder->errors++ == 0)
         kz_log_line(decoder->log, KZ_LOG_WARNING, "%s: damaged %s near %.3f s: %s",
-                    decoder->input->name, decoder->codec->name, source_time(decoder, decoder->last),
-                    what);
+                    decoder->input->name, kz_codec_name(decoder->codec),
+                    source_time(decoder, decoder->last), what);
 }
 
 static int send(kz_decoder *decoder, const AVPacket *packet)
@@ -118,12 +115,14 @@ static int send(kz_decoder *decoder, const AVPacket *packet)
     const bool known = packet && packet->flags & AV_PKT_FLAG_CORRUPT;
     if (known)
         count_damage(decoder, "the packet is incomplete");
-    const int code = avcodec_send_packet(decoder->context, packet);
+    const int code = kz_codec_send(decoder->codec, packet);
     if (code >= 0 || code == AVERROR_EOF)
         return 0;
+    if (kz_codec_is_lost(decoder->codec))
+        return KZ_ERROR_FAILED;
     if (code == AVERROR(ENOMEM) || code == AVERROR(EAGAIN))
         return kz_fail(decoder->log, KZ_ERROR_FAILED, "%s: decoder %s at %.3f s: %s",
-                       decoder->input->name, decoder->codec->name,
+                       decoder->input->name, kz_codec_name(decoder->codec),
                        source_time(decoder, decoder->last), av_err2str(code));
     if (!known)
         count_damage(decoder, av_err2str(code));
@@ -229,13 +228,15 @@ static int decode(kz_decoder *decoder)
 {
     int failures = 0;
     while (failures < MAX_ERRORS_IN_A_ROW) {
-        const int code = avcodec_receive_frame(decoder->context, decoder->frame);
+        const int code = kz_codec_receive(decoder->codec, decoder->frame, decoder->there);
         if (code == AVERROR(EAGAIN))
             return KZ_AGAIN;
         if (code == AVERROR_EOF)
             return KZ_END;
         if (code == AVERROR(ENOMEM))
             return kz_fail_memory(decoder->log, "a frame");
+        if (kz_codec_is_lost(decoder->codec))
+            return KZ_ERROR_FAILED;
         if (code < 0) {
             failures++;
             count_damage(decoder, av_err2str(code));
@@ -246,6 +247,7 @@ static int decode(kz_decoder *decoder)
         if (is_wanted(decoder, decoder->frame))
             return complete(decoder);
         av_frame_unref(decoder->frame);
+        av_frame_unref(decoder->there);
     }
     return decoder->draining ? KZ_END : KZ_AGAIN;
 }
@@ -261,6 +263,7 @@ static int decode_filtered(kz_decoder *decoder)
         if (result != 0 && result != KZ_END)
             return result;
         decoder->flushed = result == KZ_END;
+        av_frame_unref(decoder->there);
         result = kz_filter_send(decoder->filter, result == KZ_END ? NULL : decoder->frame);
         if (result != 0)
             return result;
@@ -273,7 +276,12 @@ int kz_decoder_receive(kz_decoder *decoder, kz_frame **frame)
     int result = decoder->filter ? decode_filtered(decoder) : decode(decoder);
     if (result == 0 && kz_frame_wrap(frame, decoder->frame) != 0)
         result = kz_fail_memory(decoder->log, "a frame");
+    if (result == 0 && decoder->there->buf[0] && kz_frame_place(*frame, decoder->there) != 0) {
+        kz_frame_close(frame);
+        result = kz_fail_memory(decoder->log, "a frame");
+    }
     av_frame_unref(decoder->frame);
+    av_frame_unref(decoder->there);
     decoder->frames += result == 0;
     return result;
 }
@@ -310,7 +318,7 @@ bool kz_decoder_can_seek(const kz_decoder *decoder)
 
 int kz_decoder_seek(kz_decoder *decoder, kz_input *input, int64_t time)
 {
-    avcodec_flush_buffers(decoder->context);
+    kz_codec_flush(decoder->codec);
     decoder->next = decoder->last = AV_NOPTS_VALUE;
     decoder->draining = false;
     return kz_input_seek(input, time);

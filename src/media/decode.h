@@ -39,6 +39,15 @@ int kz_decoder_open(kz_decoder **decoder, const kz_input *input, const kz_decode
                     kz_log *log);
 void kz_decoder_close(kz_decoder **decoder);
 
+/* Before the first packet: lets the GPU decode that `context`, a CUcontext, belongs to, where it
+ * gives the same frames (codec.h); they then lie in its memory, too (kz_plane's `there`). The
+ * context outlives decoder and frames, of which the caller keeps `held` at a time at most. What
+ * happens is told in one line. */
+void kz_decoder_accelerate(kz_decoder *decoder, void *context, int held);
+
+/* Bytes that this takes of the device's memory at most. */
+size_t kz_decoder_device_memory(const kz_decoder *decoder);
+
 /* What the frames will be like. Owned by the decoder. */
 const kz_video_format *kz_decoder_format(const kz_decoder *decoder);
 

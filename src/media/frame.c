@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "media/fingerprint.h"
 #include "media/internal.h"
+#include "media/nvdec.h"
 
 int kz_frame_wrap(kz_frame **frame, AVFrame *av)
 {
@@ -30,8 +31,18 @@ void kz_frame_close(kz_frame **frame)
     if (!*frame)
         return;
     av_frame_free(&(*frame)->av);
+    av_frame_free(&(*frame)->there);
     kz_free(*frame);
     *frame = NULL;
+}
+
+int kz_frame_place(kz_frame *frame, AVFrame *there)
+{
+    frame->there = av_frame_alloc();
+    if (!frame->there)
+        return KZ_ERROR_MEMORY;
+    av_frame_move_ref(frame->there, there);
+    return 0;
 }
 
 int kz_frame_clone(kz_frame **clone, const kz_frame *frame)
@@ -81,6 +92,8 @@ kz_picture kz_frame_picture(const kz_frame *frame)
                                       .height = AV_CEIL_RSHIFT(av->height, y),
                                       .bytes = desc->comp[i].step,
                                       .depth = desc->comp[i].depth};
+        if (frame->there)
+            picture.plane[i].there = kz_nvdec_place(frame->there, i);
     }
     return picture;
 }

@@ -25,12 +25,16 @@ struct kz_packet {
 int kz_packet_wrap(kz_packet **packet, AVPacket *av, AVRational time_base);
 
 struct kz_frame {
-    AVFrame *av; /* its time_base is set */
+    AVFrame *av;    /* its time_base is set */
+    AVFrame *there; /* the samples on a device (nvdec.h); NULL: they are on the host alone */
     kz_frame_mark mark;
 };
 
 /* Wraps what `av` holds, which is left blank; 0 or KZ_ERROR_MEMORY (not reported). */
 int kz_frame_wrap(kz_frame **frame, AVFrame *av);
+
+/* Where its samples lie, too: takes what `there` holds. 0 or KZ_ERROR_MEMORY (not reported). */
+int kz_frame_place(kz_frame *frame, AVFrame *there);
 
 int64_t kz_frame_duration(const AVFrame *av);
 void kz_frame_set_duration(AVFrame *av, int64_t duration);
