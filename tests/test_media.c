@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <fcntl.h>
+#include <libavutil/pixdesc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -9,6 +10,7 @@
 #include "base/thread.h"
 #include "media/internal.h"
 #include "media/order.h"
+#include "media/pack.h"
 #include "media/recent.h"
 #include "media_run.h"
 
@@ -413,7 +415,14 @@ static void test_nvenc(void)
     if (access("/dev/nvidia0", F_OK) == 0)
         return;
     struct run run = {.in = make_rich(), .out = in_scratch("nv.mkv"), .encoder = encoder};
+    kz_video_format format = {0};
     run_media(&run);
+    if (avcodec_find_encoder_by_name(encoder.codec)) {
+        CHECK(kz_format_by_name(&format, "yuv420p10le") == 0);
+        CHECK(kz_encoder_check(&encoder, &format, NULL) == 0);
+        CHECK(kz_format_by_name(&format, "yuv422p10le") == 0);
+        CHECK(kz_encoder_check(&encoder, &format, NULL) == KZ_ERROR_USAGE);
+    }
     CHECK(run.result == KZ_ERROR_FAILED || run.result == KZ_ERROR_USAGE);
     check_noted(&run.notes, run.result == KZ_ERROR_FAILED ? "hevc_nvenc: no NVIDIA driver"
                                                           : "isn't in this libavcodec");
@@ -651,6 +660,47 @@ static void test_parameters_of_the_whole(void)
     CHECK(strncmp(kz_encoder_whole_param("a=1:pass=2:stats=x"), "pass", 4) == 0);
 }
 
+/* 10 bits as NVENC takes them: what comes apart again is what went in. */
+static void test_packed_formats(void)
+{
+    static const struct {
+        enum AVPixelFormat planar, packed;
+    } forms[] = {{AV_PIX_FMT_YUV420P10, AV_PIX_FMT_P010},
+                 {AV_PIX_FMT_YUV444P10, AV_PIX_FMT_YUV444P16}};
+    const enum AVPixelFormat takes[] = {AV_PIX_FMT_YUV420P, AV_PIX_FMT_P010, AV_PIX_FMT_YUV444P16,
+                                        AV_PIX_FMT_NONE};
+    CHECK(kz_pack_form(AV_PIX_FMT_YUV420P, takes) == AV_PIX_FMT_YUV420P);
+    CHECK(kz_pack_form(AV_PIX_FMT_YUV422P10, takes) == AV_PIX_FMT_NONE);
+    CHECK(kz_pack_form(AV_PIX_FMT_YUV420P10, takes + 3) == AV_PIX_FMT_NONE);
+    CHECK(kz_pack_form(AV_PIX_FMT_YUV422P10, NULL) == AV_PIX_FMT_YUV422P10);
+    for (int f = 0; f < 2; f++) {
+        AVFrame *from = av_frame_alloc(), *to = av_frame_alloc();
+        CHECK(from && to && kz_pack_form(forms[f].planar, takes) == forms[f].packed);
+        from->format = forms[f].planar;
+        from->width = 21;
+        from->height = 15;
+        from->pts = 7;
+        CHECK(av_frame_get_buffer(from, 0) == 0);
+        for (int i = 0; i < 3; i++)
+            for (int at = 0; at < from->linesize[i] / 2 * 8; at++)
+                ((uint16_t *)(void *)from->data[i])[at] = (uint16_t)((at * 7 + i * 331) % 1024);
+        CHECK(kz_pack(to, forms[f].packed, from) == 0 && to->pts == 7 && to->width == 21);
+        for (int i = 0; i < 3; i++) {
+            const int chroma = i && f == 0, width = chroma ? 11 : 21, last = chroma ? 7 : 14;
+            uint16_t row[21], source[21];
+            const int read = f == 0 ? AV_PIX_FMT_P010 : AV_PIX_FMT_YUV444P16;
+            av_read_image_line2(row, (const uint8_t **)to->data, to->linesize,
+                                av_pix_fmt_desc_get(read), 0, last, i, width, 0, 2);
+            av_read_image_line2(source, (const uint8_t **)from->data, from->linesize,
+                                av_pix_fmt_desc_get(from->format), 0, last, i, width, 0, 2);
+            for (int x = 0; x < width; x++)
+                CHECK((f == 0 ? row[x] : row[x] >> 6) == source[x]);
+        }
+        av_frame_free(&from);
+        av_frame_free(&to);
+    }
+}
+
 /* A packet of `size` bytes, of which none are read. */
 static AVPacket packet_of(AVBufferRef *data, int size, bool key)
 {
@@ -690,6 +740,7 @@ static void test_recent_packets(void)
 }
 
 static const struct check_case cases[] = {
+    {"packed formats", test_packed_formats},
     {"recent packets", test_recent_packets},
     {"formats", test_formats},
     {"decoding times", test_decoding_times},

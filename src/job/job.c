@@ -39,6 +39,15 @@ static bool takes_presets(const char *encoder)
     return strcmp(encoder, "libx265") == 0 || strcmp(encoder, "libx264") == 0;
 }
 
+/* Without a quality NVENC takes 2 Mbit/s for any picture. Its scale is like x265's. */
+enum { QUALITY = 18 };
+
+static bool is_nvenc(const char *encoder)
+{
+    const size_t length = strlen(encoder);
+    return length > 6 && strcmp(encoder + length - 6, "_nvenc") == 0;
+}
+
 /* kizuna's presets speak x265's language; other encoders get only what was given by hand. Raw video
  * has no presets and no quality, whatever was asked for HEVC. */
 kz_encoder_params kz_job_encoder(const kz_job_options *o, const char *output)
@@ -50,7 +59,9 @@ kz_encoder_params kz_job_encoder(const kz_job_options *o, const char *output)
     kz_encoder_params params = {
         .codec = o->encoder, .crf = -1, .x265_params = o->x265_params, .choice = {.drop = o->drop}};
     if (x26x || o->from_user_crf)
-        params.crf = x26x && o->crf < 0 ? 18 : o->crf;
+        params.crf = x26x && o->crf < 0 ? QUALITY : o->crf;
+    else if (is_nvenc(o->encoder))
+        params.crf = QUALITY;
     if (x26x || o->from_user_encoder_preset)
         params.preset = x26x && !o->encoder_preset ? "medium" : o->encoder_preset;
     return params;

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "media/internal.h"
+#include "media/pack.h"
 
 /* More frames than any encoder holds back. */
 #define FRAMES_UNDER_WAY 1024
@@ -26,7 +27,9 @@ struct kz_encoder {
     AVFrame *like; /* side data of the first frame, no samples */
     kz_log *log;
     kz_av_note note;
-    bool told[4]; /* of losses[]: the user knows */
+    enum AVPixelFormat pixels; /* of the frames that come; the context's are as it takes them */
+    AVFrame *packed;           /* for frames on their way, where the two differ */
+    bool told[4];              /* of losses[]: the user knows */
     int64_t sent;
     struct sent_frame frames[FRAMES_UNDER_WAY]; /* frame n at n modulo the size */
 };
@@ -47,17 +50,15 @@ static int check_format(const AVCodec *codec, const kz_video_format *format, kz_
 {
     const enum AVPixelFormat *taken = taken_formats(codec);
     char list[400] = "";
-    for (int i = 0; taken && taken[i] != AV_PIX_FMT_NONE; i++) {
+    if (kz_pack_form(format->pixel_format, taken) != AV_PIX_FMT_NONE)
+        return 0;
+    for (int i = 0; taken[i] != AV_PIX_FMT_NONE; i++) {
         kz_video_format known;
         const char *name = av_get_pix_fmt_name(taken[i]);
         const size_t length = strlen(list);
-        if (taken[i] == format->pixel_format)
-            return 0;
         if (name && kz_format_by_name(&known, name) == 0)
             snprintf(list + length, sizeof(list) - length, " %s", name);
     }
-    if (!taken)
-        return 0;
     return kz_fail(log, KZ_ERROR_USAGE, "encoder %s doesn't take pixel format %s; it takes:%s",
                    codec->name, format->pixel_name, list[0] ? list : " none that kizuna makes");
 }
@@ -141,7 +142,7 @@ static void set_format(AVCodecContext *context, const kz_video_format *format)
 {
     context->width = format->width;
     context->height = format->height;
-    context->pix_fmt = format->pixel_format;
+    context->pix_fmt = kz_pack_form(format->pixel_format, taken_formats(context->codec));
     context->field_order = AV_FIELD_PROGRESSIVE;
     context->time_base = (AVRational){format->time_base.num, format->time_base.den};
     context->framerate = rate_of(format);
@@ -346,7 +347,9 @@ static int prepare(kz_encoder *encoder, const kz_encoder_params *params,
     encoder->context = avcodec_alloc_context3(encoder->codec);
     encoder->packet = av_packet_alloc();
     encoder->like = av_frame_alloc();
-    if (!encoder->context || !encoder->packet || !encoder->like ||
+    encoder->packed = av_frame_alloc();
+    encoder->pixels = format->pixel_format;
+    if (!encoder->context || !encoder->packet || !encoder->like || !encoder->packed ||
         (like && av_frame_copy_props(encoder->like, like) < 0))
         return kz_fail_memory(encoder->log, "an encoder");
     set_format(encoder->context, format);
@@ -381,6 +384,7 @@ void kz_encoder_close(kz_encoder **encoder)
     avcodec_free_context(&old->context);
     av_packet_free(&old->packet);
     av_frame_free(&old->like);
+    av_frame_free(&old->packed);
     kz_free(old);
     *encoder = NULL;
 }
@@ -395,12 +399,21 @@ static int check_frame(const kz_encoder *encoder, const AVFrame *av)
 {
     const AVCodecContext *context = encoder->context;
     if (av->width == context->width && av->height == context->height &&
-        av->format == context->pix_fmt)
+        av->format == (int)encoder->pixels)
         return 0;
     return kz_fail(encoder->log, KZ_ERROR_FAILED,
                    "encoder %s: a frame of %dx%d %s came, it was opened for %dx%d %s",
                    encoder->codec->name, av->width, av->height, av_get_pix_fmt_name(av->format),
-                   context->width, context->height, av_get_pix_fmt_name(context->pix_fmt));
+                   context->width, context->height, av_get_pix_fmt_name(encoder->pixels));
+}
+
+static int send_packed(kz_encoder *encoder, const AVFrame *av)
+{
+    int code = kz_pack(encoder->packed, encoder->context->pix_fmt, av);
+    if (code >= 0)
+        code = avcodec_send_frame(encoder->context, encoder->packed);
+    av_frame_unref(encoder->packed);
+    return code;
 }
 
 int kz_encoder_send(kz_encoder *encoder, kz_frame *frame)
@@ -416,7 +429,9 @@ int kz_encoder_send(kz_encoder *encoder, kz_frame *frame)
         kz_frame_set_progressive(av);
     }
     if (result == 0) {
-        const int code = avcodec_send_frame(encoder->context, av);
+        const bool as_it_is = !av || av->format == (int)encoder->context->pix_fmt;
+        const int code =
+            as_it_is ? avcodec_send_frame(encoder->context, av) : send_packed(encoder, av);
         result = code < 0 && code != AVERROR_EOF ? failed(encoder, code) : 0;
     }
     kz_frame_close(&frame);
