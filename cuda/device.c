@@ -147,6 +147,21 @@ static void *cuda_context(kz_device *device)
     return kz_gpu_context(device->gpu);
 }
 
+static int cuda_wait(kz_device *device)
+{
+    return kz_gpu_wait(device->gpu);
+}
+
+static void cuda_pin(kz_device *device, void *block, size_t bytes)
+{
+    kz_gpu_pin(device->gpu, block, bytes);
+}
+
+static void cuda_unpin(kz_device *device, void *block)
+{
+    kz_gpu_unpin(device->gpu, block);
+}
+
 const kz_backend kz_backend_cuda = {
     .name = "cuda",
     .open = cuda_open,
@@ -167,7 +182,10 @@ const kz_backend kz_backend_cuda = {
     .bandwidth = cuda_bandwidth,
     .each = cuda_each,
     .context = cuda_context,
+    .pin = cuda_pin,
+    .unpin = cuda_unpin,
     .scale = kz_cuda_scale,
+    .wait = cuda_wait,
     .open_canvas = kz_cuda_open_canvas,
     .close_canvas = kz_cuda_close_canvas,
     .scale_canvas = kz_cuda_scale_canvas,

@@ -202,6 +202,21 @@ void kz_gpu_free_host(kz_gpu *gpu, void *block)
     cudaFreeHost(block);
 }
 
+/* What the runtime says of it isn't a failure of the device's. */
+void kz_gpu_pin(kz_gpu *gpu, void *block, size_t bytes)
+{
+    use(gpu);
+    if (cudaHostRegister(block, bytes, cudaHostRegisterDefault) != cudaSuccess)
+        cudaGetLastError();
+}
+
+void kz_gpu_unpin(kz_gpu *gpu, void *block)
+{
+    use(gpu);
+    if (cudaHostUnregister(block) != cudaSuccess)
+        cudaGetLastError();
+}
+
 void *kz_gpu_stream(kz_gpu *gpu)
 {
     use(gpu);

@@ -44,6 +44,11 @@ void kz_gpu_free(kz_gpu *gpu, void *block); /* NULL is legal; waits for the stre
 void *kz_gpu_alloc_host(kz_gpu *gpu, size_t bytes);
 void kz_gpu_free_host(kz_gpu *gpu, void *block);
 
+/* Makes memory of the host's such memory, and that undone: where it can't be, it stays ordinary.
+ * kz_gpu_unpin() is thread-safe. */
+void kz_gpu_pin(kz_gpu *gpu, void *block, size_t bytes);
+void kz_gpu_unpin(kz_gpu *gpu, void *block);
+
 /* The stream that kernels are launched on: a cudaStream_t. */
 void *kz_gpu_stream(kz_gpu *gpu);
 

@@ -152,11 +152,8 @@ int kz_cuda_scale(kz_device *device, const kz_resampler *resampler, const kz_pla
                   kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels)
 {
     struct scaling s = {.src = src, .src_levels = src_levels, .dst = dst, .dst_levels = dst_levels};
-    int error = open_scaling(&s, device, resampler);
-    if (!error)
-        error = scale_part(&s, (kz_rect){0, 0, dst->width, dst->height});
-    const int failed = kz_gpu_wait(device->gpu);
-    return error ? error : failed;
+    const int error = open_scaling(&s, device, resampler);
+    return error ? error : scale_part(&s, (kz_rect){0, 0, dst->width, dst->height});
 }
 
 int kz_cuda_scale_canvas(kz_device *device, const kz_resampler *resampler, const kz_canvas *canvas,

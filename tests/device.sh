@@ -204,6 +204,13 @@ near() {
 equal() {
   through_twin off.mkv -d cuda --reuse off "$@" && through_twin exact.mkv -d cuda --reuse exact "$@" && cmp off.mkv exact.mkv
 }
+ffmpeg -v error -f lavfi -i testsrc2=size=48x32:rate=25 -vf loop=5:1:0 -frames:v 6 -pix_fmt yuv420p -c:v ffv1 still.mkv
+# Nothing of its luma is computed after the first frame.
+still_chroma() {
+  "$work/twin/kizuna" upscale still.mkv -y -e ffv1 --quiet -m ./copy.param -s 2 --reuse near -o "$1" --no-resume || return 1
+  ffmpeg -v error -i "$1" -vf extractplanes=v -f framemd5 - | sed '/^#/d; s/.*, //' | sort | uniq -c
+  [[ $(ffmpeg -v error -i "$1" -vf extractplanes=v -f framemd5 - | sed '/^#/d; s/.*, //' | sort -u | wc -l) == 1 ]]
+}
 ffmpeg -v error -f lavfi -i testsrc2=size=320x240:rate=25 -frames:v 1 -pix_fmt yuv420p -c:v ffv1 large.mkv
 # starved OUTPUT ARGUMENTS…: with 20 MB, of which somebody takes 12 as soon as they are counted.
 starved() {
@@ -224,6 +231,7 @@ if [[ -d twin ]]; then
   check "one of our own networks, twice" near 60 -m kizuna-s -s 4 --reuse off
   check "through a canvas" near 60 -m animevideov3 -s 2 --reuse near
   check "reuse changes nothing there" equal -m ./copy.param -s 2
+  check "chroma is there where no luma is computed" still_chroma stood.mkv
   check "short memory makes smaller tiles" smaller_tiles
   check "no memory is told in one line" no_room
   check "the device's memory is told apart" of twin says "memory  [0-9]+ MiB expected: .*; on the device [0-9]+ MiB" \

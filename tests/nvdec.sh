@@ -51,7 +51,7 @@ alike() {
 equal() {
   decoded "$1" "${@:3}" || return 1
   grep decode run.log
-  [[ $(grep -cE "^decode  $2\$" run.log) == 1 && $(grep -c 'mapped' run.log) == 0 ]] && alike "$1" "${@:3}"
+  [[ $(grep -cE "^decode  $2\$" run.log) == 1 && $(grep -cE 'still (mapped|pinned)' run.log) == 0 ]] && alike "$1" "${@:3}"
 }
 # differs FILM: what was computed isn't what the host has.
 differs() {

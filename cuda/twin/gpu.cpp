@@ -22,8 +22,20 @@ struct lane {
     int rows;
 };
 
+/* A copy to the host that hasn't arrived, with what the device had when it was asked for. */
+struct late {
+    struct late *next;
+    char *rows_of; /* side by side */
+    void *host;
+    ptrdiff_t host_pitch;
+    size_t bytes;
+    int rows;
+};
+
 struct kz_gpu {
     struct lane lanes[KZ_GPU_LANES];
+    struct late *first, **last; /* in order */
+    int pinned;                 /* blocks */
     kz_gpu_info info;
     size_t left; /* bytes */
     double marks[KZ_GPU_MARKS];
@@ -58,11 +70,18 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     g->info.shared_bytes = 99 << 10;
     g->info.memory = kilobytes("KIZUNA_TWIN_MEMORY", 2 << 20);
     g->left = g->info.memory - kilobytes("KIZUNA_TWIN_TAKEN", 0);
+    g->last = &g->first;
     return 0;
 }
 
+static void arrive(kz_gpu *gpu);
+
 void kz_gpu_close(kz_gpu **gpu)
 {
+    if (*gpu)
+        arrive(*gpu);
+    if (*gpu && (*gpu)->pinned)
+        std::fprintf(stderr, "twin: %d blocks are still pinned\n", (*gpu)->pinned);
     kz_free(*gpu);
     *gpu = nullptr;
 }
@@ -111,6 +130,16 @@ void kz_gpu_free_host(kz_gpu *, void *block)
     kz_free(block);
 }
 
+void kz_gpu_pin(kz_gpu *gpu, void *, size_t)
+{
+    __sync_fetch_and_add(&gpu->pinned, 1);
+}
+
+void kz_gpu_unpin(kz_gpu *gpu, void *)
+{
+    __sync_fetch_and_sub(&gpu->pinned, 1);
+}
+
 void *kz_gpu_stream(kz_gpu *)
 {
     return nullptr;
@@ -130,19 +159,44 @@ void kz_gpu_copy_in(kz_gpu *, void *device, size_t device_pitch, const void *hos
                     bytes);
 }
 
-void kz_gpu_copy_out(kz_gpu *, void *host, ptrdiff_t host_pitch, const void *device,
-                     size_t device_pitch, size_t bytes, int rows)
+static void copy_rows(void *to, ptrdiff_t to_pitch, const void *from, ptrdiff_t from_pitch,
+                      size_t bytes, int rows)
 {
     for (int y = 0; y < rows; y++)
-        std::memcpy((char *)host + y * host_pitch, (const char *)device + (size_t)y * device_pitch,
-                    bytes);
+        std::memcpy((char *)to + y * to_pitch, (const char *)from + y * from_pitch, bytes);
+}
+
+/* What comes to the host is there when somebody has waited, and not before: who doesn't wait shows.
+ */
+void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
+                     size_t device_pitch, size_t bytes, int rows)
+{
+    struct late *l = (struct late *)kz_alloc(1, sizeof(*l));
+    char *copy = (char *)kz_alloc_raw((size_t)rows, bytes);
+    if (!l || !copy)
+        std::abort();
+    copy_rows(copy, (ptrdiff_t)bytes, device, (ptrdiff_t)device_pitch, bytes, rows);
+    *l = {nullptr, copy, host, host_pitch, bytes, rows};
+    *gpu->last = l;
+    gpu->last = &l->next;
+}
+
+static void arrive(kz_gpu *gpu)
+{
+    while (struct late *l = gpu->first) {
+        copy_rows(l->host, l->host_pitch, l->rows_of, (ptrdiff_t)l->bytes, l->bytes, l->rows);
+        gpu->first = l->next;
+        kz_free(l->rows_of);
+        kz_free(l);
+    }
+    gpu->last = &gpu->first;
 }
 
 static void lane_flush(kz_gpu *gpu, int lane)
 {
     const struct lane *l = &gpu->lanes[lane];
     if (l->waits)
-        kz_gpu_copy_out(gpu, l->host, l->host_pitch, l->device, l->device_pitch, l->bytes, l->rows);
+        copy_rows(l->host, l->host_pitch, l->device, (ptrdiff_t)l->device_pitch, l->bytes, l->rows);
     gpu->lanes[lane].waits = false;
 }
 
@@ -177,6 +231,7 @@ int kz_gpu_wait(kz_gpu *gpu)
 {
     for (int i = 0; i < KZ_GPU_LANES; i++)
         lane_flush(gpu, i);
+    arrive(gpu);
     return 0;
 }
 

@@ -143,10 +143,20 @@ typedef struct kz_backend {
      * the host's memory alone. */
     void *(*context)(kz_device *device);
 
-    /* Resamples a plane on the device's threads; `src` as kz_run's. 0 or KZ_ERROR_MEMORY (not
-     * reported). */
+    /* Memory of the host's that pictures lie in, from pin() to unpin(): the device copies from and
+     * to it faster, and beside what else it does. Where that can't be had nothing happens. unpin()
+     * is thread-safe. NULL: neither. */
+    void (*pin)(kz_device *device, void *block, size_t bytes);
+    void (*unpin)(kz_device *device, void *block);
+
+    /* Resamples a plane on the device's threads; `src` as kz_run's. May return before it is done,
+     * where there is a wait(). 0 or KZ_ERROR_MEMORY (not reported). */
     int (*scale)(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                  kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);
+
+    /* Until scale() is done, which run() and scale_canvas() wait for, too: planes stay until then.
+     * 0 or KZ_ERROR_FAILED as run() has it. NULL: scale() is done when it returns. */
+    int (*wait)(kz_device *device);
 
     /* 0 or KZ_ERROR_MEMORY (not reported). */
     int (*open_canvas)(kz_device *device, kz_canvas **canvas, int width, int height);

@@ -202,22 +202,35 @@ struct kz_frame_pool {
     kz_video_format format;
     size_t offset[3];
     int stride[3];
+    kz_block_watch watch;
     kz_log *log;
 };
 
+/* Goes with the block, which may outlive the pool. */
 static void free_block(void *opaque, uint8_t *data)
 {
-    (void)opaque;
+    kz_block_watch *watch = opaque;
+    if (watch->freed)
+        watch->freed(watch->context, data);
+    kz_free(watch);
     kz_free(data);
 }
 
 /* libav's own allocator aligns as its build thought fit. */
-static AVBufferRef *alloc_block(size_t size)
+static AVBufferRef *alloc_block(void *opaque, size_t size)
 {
+    const kz_frame_pool *pool = opaque;
     uint8_t *data = kz_alloc_raw(1, size);
-    AVBufferRef *buffer = data ? av_buffer_create(data, size, free_block, NULL, 0) : NULL;
-    if (!buffer)
+    kz_block_watch *watch = kz_alloc(1, sizeof(*watch));
+    AVBufferRef *buffer = data && watch ? av_buffer_create(data, size, free_block, watch, 0) : NULL;
+    if (!buffer) {
         kz_free(data);
+        kz_free(watch);
+        return NULL;
+    }
+    *watch = pool->watch;
+    if (watch->made)
+        watch->made(watch->context, data, size);
     return buffer;
 }
 
@@ -238,13 +251,18 @@ int kz_frame_pool_open(kz_frame_pool **pool, const kz_video_format *format, kz_l
         size += row * height;
     }
     /* Vector code of the encoders may read past the last sample. */
-    fresh->buffers = av_buffer_pool_init(size + KZ_ALIGNMENT, alloc_block);
+    fresh->buffers = av_buffer_pool_init2(size + KZ_ALIGNMENT, fresh, alloc_block, NULL);
     if (!fresh->buffers) {
         kz_frame_pool_close(&fresh);
         return kz_fail_memory(log, "a frame pool");
     }
     *pool = fresh;
     return 0;
+}
+
+void kz_frame_pool_watch(kz_frame_pool *pool, const kz_block_watch *watch)
+{
+    pool->watch = *watch;
 }
 
 void kz_frame_pool_close(kz_frame_pool **pool)

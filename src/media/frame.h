@@ -51,6 +51,17 @@ typedef struct kz_frame_pool kz_frame_pool;
 
 int kz_frame_pool_open(kz_frame_pool **pool, const kz_video_format *format, kz_log *log);
 
+/* Who wants to know of the blocks that a pool's frames lie in: of each when it is made, and before
+ * it is freed, which whoever closes the last frame does. */
+typedef struct kz_block_watch {
+    void (*made)(void *context, void *block, size_t bytes);
+    void (*freed)(void *context, void *block);
+    void *context; /* outlives the frames */
+} kz_block_watch;
+
+/* Before the pool's first frame. */
+void kz_frame_pool_watch(kz_frame_pool *pool, const kz_block_watch *watch);
+
 /* Frames that are out keep the memory alive; NULL is legal. */
 void kz_frame_pool_close(kz_frame_pool **pool);
 

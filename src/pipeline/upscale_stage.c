@@ -119,6 +119,26 @@ static int upscale_frame(struct upscale *u, kz_frame *in)
     return 0;
 }
 
+static void pin(void *context, void *block, size_t bytes)
+{
+    kz_upscaler_pin(context, block, bytes);
+}
+
+static void unpin(void *context, void *block)
+{
+    kz_upscaler_unpin(context, block);
+}
+
+static int open_pool(struct upscale *u)
+{
+    kz_line *line = u->line;
+    const kz_block_watch watch = {pin, unpin, line->params->upscaler};
+    int error = kz_frame_pool_open(&u->pool, &line->params->out_format, line->log);
+    if (!error)
+        kz_frame_pool_watch(u->pool, &watch);
+    return error;
+}
+
 void kz_stage_upscale(kz_line *line)
 {
     const kz_journal *journal = line->params->journal;
@@ -126,7 +146,7 @@ void kz_stage_upscale(kz_line *line)
                         .segment = journal ? kz_journal_segments(journal) : 0,
                         .frames = line->params->frames_before,
                         .noted = kz_now()};
-    int error = kz_frame_pool_open(&u.pool, &line->params->out_format, line->log);
+    int error = open_pool(&u);
     void *item;
     while (!error && !(error = kz_ring_pop(line->decoded, &item))) {
         kz_frame *in = item;

@@ -313,14 +313,30 @@ static int say_failed(const kz_upscaler *u)
                    backend->describe(u->params.device), *why ? ": " : "", why);
 }
 
+/* Chroma first: a device has it while the host still looks at luma. */
 int kz_upscaler_run(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
 {
-    int error = run_luma(u, &in->plane[0], &out->plane[0]);
+    const kz_backend *backend = u->params.backend;
+    int error = run_chroma(u, in, out);
     if (!error)
-        error = run_chroma(u, in, out);
+        error = run_luma(u, &in->plane[0], &out->plane[0]);
+    const int failed = backend->wait ? backend->wait(u->params.device) : 0;
+    error = error ? error : failed;
     if (error == KZ_ERROR_MEMORY)
         return kz_fail_memory(u->log, "scaling a picture");
     return error == KZ_ERROR_FAILED ? say_failed(u) : error;
+}
+
+void kz_upscaler_pin(const kz_upscaler *u, void *block, size_t bytes)
+{
+    if (u->params.backend->pin)
+        u->params.backend->pin(u->params.device, block, bytes);
+}
+
+void kz_upscaler_unpin(const kz_upscaler *u, void *block)
+{
+    if (u->params.backend->unpin)
+        u->params.backend->unpin(u->params.device, block);
 }
 
 static int sample_bytes(int depth)

@@ -71,6 +71,10 @@ void kz_upscaler_close(kz_upscaler **upscaler);
  * (reported). */
 int kz_upscaler_run(kz_upscaler *upscaler, const kz_picture *in, const kz_picture *out);
 
+/* As kz_backend's, for memory that pictures will lie in; unpin before the upscaler is closed. */
+void kz_upscaler_pin(const kz_upscaler *upscaler, void *block, size_t bytes);
+void kz_upscaler_unpin(const kz_upscaler *upscaler, void *block);
+
 /* The next picture begins a segment: it and all that follow come out as if there were none before.
  * Without reuse nothing happens. */
 void kz_upscaler_begin(kz_upscaler *upscaler);

@@ -279,6 +279,7 @@ static void scaling_is_that_of_the_host(void)
         kz_resampler *r;
         CHECK(kz_resample_open(&r, &params) == 0);
         CHECK(o.backend->scale(o.device, r, &src, in, &a, out) == 0);
+        CHECK(o.backend->wait(o.device) == 0);
         CHECK(h.backend->scale(h.device, r, &src, in, &b, out) == 0);
         check_alike(&a, &b);
         kz_resample_close(&r);
@@ -343,8 +344,10 @@ static void surfaces_are_scaled_where_they_lie(void)
         kz_plane src = open_plane(41, 37, bytes, depth), a = open_plane(82, 74, 2, 10);
         kz_plane b = open_plane(82, 74, 2, 10);
         CHECK(o.backend->scale(o.device, r, &src, in, &a, out) == 0);
+        CHECK(o.backend->wait(o.device) == 0);
         kz_plane there = left_there(o.device->gpu, &src, 1 + i % 2);
         CHECK(o.backend->scale(o.device, r, &there, in, &b, out) == 0);
+        CHECK(o.backend->wait(o.device) == 0);
         check_equal(&a, &b);
         kz_gpu_free(o.device->gpu, there.there.data);
         kz_free(src.data);
