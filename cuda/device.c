@@ -147,9 +147,14 @@ static void *cuda_context(kz_device *device)
     return kz_gpu_context(device->gpu);
 }
 
-static int cuda_wait(kz_device *device)
+static void cuda_end_picture(kz_device *device)
 {
-    return kz_gpu_wait(device->gpu);
+    kz_gpu_end_batch(device->gpu);
+}
+
+static int cuda_wait(kz_device *device, int left)
+{
+    return left ? kz_gpu_wait_batch(device->gpu) : kz_gpu_wait(device->gpu);
 }
 
 static void cuda_pin(kz_device *device, void *block, size_t bytes)
@@ -185,6 +190,7 @@ const kz_backend kz_backend_cuda = {
     .pin = cuda_pin,
     .unpin = cuda_unpin,
     .scale = kz_cuda_scale,
+    .end_picture = cuda_end_picture,
     .wait = cuda_wait,
     .open_canvas = kz_cuda_open_canvas,
     .close_canvas = kz_cuda_close_canvas,

@@ -14,6 +14,8 @@ struct kz_gpu {
     kz_gpu_info info;
     cudaStream_t stream, out;
     cudaEvent_t written[KZ_GPU_LANES], copied[KZ_GPU_LANES];
+    cudaEvent_t computed[2], left[2]; /* ends of the last two batches, on each stream */
+    int batch;                        /* of the two, the next to end */
     cudaEvent_t marks[KZ_GPU_MARKS];
     cudaError_t error;
 };
@@ -115,6 +117,10 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
         note(g, cudaEventCreateWithFlags(&g->written[i], cudaEventDisableTiming));
         note(g, cudaEventCreateWithFlags(&g->copied[i], cudaEventDisableTiming));
     }
+    for (int i = 0; i < 2; i++) {
+        note(g, cudaEventCreateWithFlags(&g->computed[i], cudaEventDisableTiming));
+        note(g, cudaEventCreateWithFlags(&g->left[i], cudaEventDisableTiming));
+    }
     for (cudaEvent_t &mark : g->marks)
         note(g, cudaEventCreate(&mark));
     if (g->error == cudaSuccess)
@@ -139,6 +145,12 @@ void kz_gpu_close(kz_gpu **gpu)
             cudaEventDestroy(g->written[i]);
         if (g->copied[i])
             cudaEventDestroy(g->copied[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (g->computed[i])
+            cudaEventDestroy(g->computed[i]);
+        if (g->left[i])
+            cudaEventDestroy(g->left[i]);
     }
     if (g->out)
         cudaStreamDestroy(g->out);
@@ -309,6 +321,24 @@ int kz_gpu_wait(kz_gpu *gpu)
     note(gpu, cudaGetLastError());
     note(gpu, cudaStreamSynchronize(gpu->stream));
     note(gpu, cudaStreamSynchronize(gpu->out));
+    return gpu->error == cudaSuccess ? 0 : KZ_ERROR_FAILED;
+}
+
+void kz_gpu_end_batch(kz_gpu *gpu)
+{
+    use(gpu);
+    note(gpu, cudaEventRecord(gpu->computed[gpu->batch], gpu->stream));
+    note(gpu, cudaEventRecord(gpu->left[gpu->batch], gpu->out));
+    gpu->batch ^= 1;
+}
+
+/* An event that was never recorded is over. */
+int kz_gpu_wait_batch(kz_gpu *gpu)
+{
+    use(gpu);
+    note(gpu, cudaGetLastError());
+    note(gpu, cudaEventSynchronize(gpu->computed[gpu->batch]));
+    note(gpu, cudaEventSynchronize(gpu->left[gpu->batch]));
     return gpu->error == cudaSuccess ? 0 : KZ_ERROR_FAILED;
 }
 

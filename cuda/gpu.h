@@ -80,6 +80,11 @@ void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitc
  * ever after (kz_gpu_error() says why). */
 int kz_gpu_wait(kz_gpu *gpu);
 
+/* What was asked for so far makes a batch; waits as kz_gpu_wait() does, for all batches but the
+ * last. */
+void kz_gpu_end_batch(kz_gpu *gpu);
+int kz_gpu_wait_batch(kz_gpu *gpu);
+
 /* The first failure in CUDA's words; "" where there was none. */
 const char *kz_gpu_error(const kz_gpu *gpu);
 

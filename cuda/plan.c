@@ -369,6 +369,8 @@ int kz_cuda_run(kz_plan *p, const kz_run *run)
     for (int i = 0; i < run->n_tiles && !error; i++)
         error = is_cancelled(run) ? KZ_ERROR_CANCELLED : run_tile(p, run, run->tiles[i]);
     let_leave(p, run);
+    if (run->deferred && !error)
+        return 0;
     /* Also when it was cancelled: nobody may write to the planes afterwards. */
     const int failed = kz_gpu_wait(p->device->gpu);
     return error ? error : failed;

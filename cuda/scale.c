@@ -166,8 +166,7 @@ int kz_cuda_scale_canvas(kz_device *device, const kz_resampler *resampler, const
     int error = open_scaling(&s, device, resampler);
     for (int i = 0; i < (n_parts ? n_parts : 1) && !error; i++)
         error = scale_part(&s, n_parts ? parts[i] : all);
-    const int failed = kz_gpu_wait(device->gpu);
-    return error ? error : failed;
+    return error;
 }
 
 /* ---- canvases ---- */

@@ -201,6 +201,15 @@ near() {
   echo "PSNR $db dB"
   [[ $db == inf ]] || ((db >= $1))
 }
+ffmpeg -v error -f lavfi -i testsrc2=size=48x32:rate=25 -frames:v 8 -pix_fmt yuv420p -c:v ffv1 moving.mkv
+# overlapped ARGUMENTS…: two pictures under way at a time make the same as one, which reuse waits for.
+overlapped() {
+  local mode
+  for mode in off exact; do
+    "$work/twin/kizuna" upscale moving.mkv -y -e ffv1 --quiet -d cuda -m ./copy.param --reuse $mode "$@" -o $mode.mkv || return 1
+  done
+  cmp off.mkv exact.mkv
+}
 equal() {
   through_twin off.mkv -d cuda --reuse off "$@" && through_twin exact.mkv -d cuda --reuse exact "$@" && cmp off.mkv exact.mkv
 }
@@ -231,6 +240,9 @@ if [[ -d twin ]]; then
   check "one of our own networks, twice" near 60 -m kizuna-s -s 4 --reuse off
   check "through a canvas" near 60 -m animevideov3 -s 2 --reuse near
   check "reuse changes nothing there" equal -m ./copy.param -s 2
+  check "pictures overlap" overlapped -s 2
+  check "pictures overlap through a canvas" overlapped -s 3 --no-resume
+  check "pictures overlap at the network's scale" overlapped -s 4
   check "chroma is there where no luma is computed" still_chroma stood.mkv
   check "short memory makes smaller tiles" smaller_tiles
   check "no memory is told in one line" no_room

@@ -62,6 +62,7 @@ check "H.264" equal h264 "h264 $gpu"
 check "HEVC with 10 bits" equal hevc "hevc $gpu"
 check "full range" equal full "h264 $gpu"
 check "without segments" equal h264 "h264 $gpu" --no-resume
+check "two pictures under way" equal h264 "h264 $gpu" --reuse off
 check "through a filter" equal h264 "h264 $gpu" --vf hflip
 check "a part of the film" equal h264 "h264 $gpu" --start 0.3 --duration 0.7
 check "the device's samples are what is computed (8 bits)" differs h264

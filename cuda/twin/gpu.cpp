@@ -15,6 +15,7 @@ extern "C" {
 
 struct lane {
     bool waits;
+    int batch;
     void *host;
     ptrdiff_t host_pitch;
     const void *device;
@@ -25,6 +26,7 @@ struct lane {
 /* A copy to the host that hasn't arrived, with what the device had when it was asked for. */
 struct late {
     struct late *next;
+    int batch;
     char *rows_of; /* side by side */
     void *host;
     ptrdiff_t host_pitch;
@@ -35,6 +37,7 @@ struct late {
 struct kz_gpu {
     struct lane lanes[KZ_GPU_LANES];
     struct late *first, **last; /* in order */
+    int batch;                  /* under way */
     int pinned;                 /* blocks */
     kz_gpu_info info;
     size_t left; /* bytes */
@@ -74,12 +77,12 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     return 0;
 }
 
-static void arrive(kz_gpu *gpu);
+static void arrive(kz_gpu *gpu, int batch);
 
 void kz_gpu_close(kz_gpu **gpu)
 {
     if (*gpu)
-        arrive(*gpu);
+        arrive(*gpu, (*gpu)->batch + 1);
     if (*gpu && (*gpu)->pinned)
         std::fprintf(stderr, "twin: %d blocks are still pinned\n", (*gpu)->pinned);
     kz_free(*gpu);
@@ -176,20 +179,23 @@ void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *
     if (!l || !copy)
         std::abort();
     copy_rows(copy, (ptrdiff_t)bytes, device, (ptrdiff_t)device_pitch, bytes, rows);
-    *l = {nullptr, copy, host, host_pitch, bytes, rows};
+    *l = {nullptr, gpu->batch, copy, host, host_pitch, bytes, rows};
     *gpu->last = l;
     gpu->last = &l->next;
 }
 
-static void arrive(kz_gpu *gpu)
+/* Those of batches before this one. */
+static void arrive(kz_gpu *gpu, int batch)
 {
-    while (struct late *l = gpu->first) {
+    while (gpu->first && gpu->first->batch < batch) {
+        struct late *l = gpu->first;
         copy_rows(l->host, l->host_pitch, l->rows_of, (ptrdiff_t)l->bytes, l->bytes, l->rows);
         gpu->first = l->next;
         kz_free(l->rows_of);
         kz_free(l);
     }
-    gpu->last = &gpu->first;
+    if (!gpu->first)
+        gpu->last = &gpu->first;
 }
 
 static void lane_flush(kz_gpu *gpu, int lane)
@@ -214,7 +220,7 @@ void kz_gpu_lane_close(kz_gpu *, int)
 void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitch,
                           const void *device, size_t device_pitch, size_t bytes, int rows)
 {
-    gpu->lanes[lane] = {true, host, host_pitch, device, device_pitch, bytes, rows};
+    gpu->lanes[lane] = {true, gpu->batch, host, host_pitch, device, device_pitch, bytes, rows};
 }
 
 void kz_gpu_copy(kz_gpu *, void *to, const void *from, size_t bytes)
@@ -231,7 +237,22 @@ int kz_gpu_wait(kz_gpu *gpu)
 {
     for (int i = 0; i < KZ_GPU_LANES; i++)
         lane_flush(gpu, i);
-    arrive(gpu);
+    arrive(gpu, gpu->batch + 1);
+    return 0;
+}
+
+void kz_gpu_end_batch(kz_gpu *gpu)
+{
+    gpu->batch++;
+}
+
+int kz_gpu_wait_batch(kz_gpu *gpu)
+{
+    const int last = gpu->batch - 1;
+    for (int i = 0; i < KZ_GPU_LANES; i++)
+        if (gpu->lanes[i].batch < last)
+            lane_flush(gpu, i);
+    arrive(gpu, last);
     return 0;
 }
 

@@ -78,6 +78,7 @@ typedef struct kz_run {
     const kz_tone *tone;  /* applied to the network's output; NULL: none */
     const kz_tile *tiles; /* of the plan's size, or as kz_plan_info's any_size allows */
     int n_tiles;
+    bool deferred;             /* it may return before it is done, where there is a wait() */
     const atomic_bool *cancel; /* ends the run soon after it is set, with KZ_ERROR_CANCELLED; NULL:
                                 * never */
 } kz_run;
@@ -154,15 +155,20 @@ typedef struct kz_backend {
     int (*scale)(kz_device *device, const kz_resampler *resampler, const kz_plane *src,
                  kz_levels src_levels, const kz_plane *dst, kz_levels dst_levels);
 
-    /* Until scale() is done, which run() and scale_canvas() wait for, too: planes stay until then.
-     * 0 or KZ_ERROR_FAILED as run() has it. NULL: scale() is done when it returns. */
-    int (*wait)(kz_device *device);
+    /* What was asked of scale(), scale_canvas() and deferred runs since the last call makes one
+     * picture. */
+    void (*end_picture)(kz_device *device);
+    /* Until what was asked for is done, but for the last `left` pictures, 0 or 1: planes and
+     * canvases stay until then. 0 or KZ_ERROR_FAILED as run() has it. NULL, as end_picture(): all
+     * is done when a function returns. */
+    int (*wait)(kz_device *device, int left);
 
     /* 0 or KZ_ERROR_MEMORY (not reported). */
     int (*open_canvas)(kz_device *device, kz_canvas **canvas, int width, int height);
     void (*close_canvas)(kz_canvas **canvas); /* NULL is legal */
     /* Resamples a canvas: all of it, or where n_parts isn't 0, only what these rectangles of dst
-     * show. 0 or KZ_ERROR_MEMORY (not reported). */
+     * show. May return before it is done, where there is a wait(). 0 or KZ_ERROR_MEMORY (not
+     * reported). */
     int (*scale_canvas)(kz_device *device, const kz_resampler *resampler, const kz_canvas *canvas,
                         const kz_plane *dst, kz_levels dst_levels, const kz_rect *parts,
                         int n_parts);

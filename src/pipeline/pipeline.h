@@ -30,8 +30,9 @@
 #define KZ_RING_FRAMES 3
 #define KZ_RING_BYTES ((size_t)256 << 20)
 
-/* Decoded frames under way at a time: in the ring, on its two sides, and the run's first one. */
-#define KZ_DECODED_FRAMES (KZ_RING_FRAMES + 3)
+/* Decoded frames under way at a time: in the ring, one before and two behind it, and the run's
+ * first one. */
+#define KZ_DECODED_FRAMES (KZ_RING_FRAMES + 4)
 
 /* Bounds of the ring of packets between encoder and check. */
 #define KZ_RING_PACKETS 64

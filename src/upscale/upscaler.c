@@ -21,6 +21,8 @@ struct kz_upscaler {
     kz_reuse *reuse;             /* NULL: off */
     kz_rect *parts;              /* as many as there are cells, where these are scaled */
     kz_canvas *canvas;           /* at the network's scale, where luma needs resampling */
+    int started;                 /* pictures that aren't finished */
+    bool told;                   /* a failure has been reported, and others follow from it */
     size_t canvas_bytes;
 };
 
@@ -241,6 +243,7 @@ static int run_network(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
                   .tone = u->has_tone ? &u->tone : NULL,
                   .tiles = task->tiles,
                   .n_tiles = task->n_tiles,
+                  .deferred = true,
                   .cancel = p->cancel};
     return p->backend->run(u->plan, &run);
 }
@@ -268,12 +271,20 @@ static int compute_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
     return error || !u->luma || !task->n_tiles ? error : scale_luma(u, out, task);
 }
 
+static int wait(const kz_upscaler *u, int left)
+{
+    const kz_backend *backend = u->params.backend;
+    return backend->wait ? backend->wait(u->params.device, left) : 0;
+}
+
 static int run_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out)
 {
     kz_reuse_task task = {.tiles = u->tiles, .n_tiles = kz_tiling_count(&u->tiling)};
     int error = u->reuse ? kz_reuse_decide(u->reuse, in, out, &task) : 0;
     if (!error)
         error = compute_luma(u, in, out, &task);
+    if (!error && u->reuse)
+        error = wait(u, 0);
     if (!error && u->reuse)
         kz_reuse_finish(u->reuse, in, out, false);
     return error;
@@ -313,18 +324,44 @@ static int say_failed(const kz_upscaler *u)
                    backend->describe(u->params.device), *why ? ": " : "", why);
 }
 
+static int say(kz_upscaler *u, int error)
+{
+    if (!error || u->told)
+        return error;
+    u->told = true;
+    if (error == KZ_ERROR_MEMORY)
+        return kz_fail_memory(u->log, "scaling a picture");
+    return error == KZ_ERROR_FAILED ? say_failed(u) : error;
+}
+
+bool kz_upscaler_overlaps(const kz_upscaler *u)
+{
+    return !u->reuse && u->params.backend->wait;
+}
+
 /* Chroma first: a device has it while the host still looks at luma. */
-int kz_upscaler_run(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
+int kz_upscaler_start(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
 {
     const kz_backend *backend = u->params.backend;
     int error = run_chroma(u, in, out);
     if (!error)
         error = run_luma(u, &in->plane[0], &out->plane[0]);
-    const int failed = backend->wait ? backend->wait(u->params.device) : 0;
-    error = error ? error : failed;
-    if (error == KZ_ERROR_MEMORY)
-        return kz_fail_memory(u->log, "scaling a picture");
-    return error == KZ_ERROR_FAILED ? say_failed(u) : error;
+    if (backend->end_picture)
+        backend->end_picture(u->params.device);
+    u->started++;
+    return say(u, error);
+}
+
+int kz_upscaler_finish(kz_upscaler *u)
+{
+    return say(u, u->started ? wait(u, --u->started) : 0);
+}
+
+int kz_upscaler_run(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
+{
+    const int error = kz_upscaler_start(u, in, out);
+    const int failed = kz_upscaler_finish(u);
+    return error ? error : failed;
 }
 
 void kz_upscaler_pin(const kz_upscaler *u, void *block, size_t bytes)

@@ -279,7 +279,7 @@ static void scaling_is_that_of_the_host(void)
         kz_resampler *r;
         CHECK(kz_resample_open(&r, &params) == 0);
         CHECK(o.backend->scale(o.device, r, &src, in, &a, out) == 0);
-        CHECK(o.backend->wait(o.device) == 0);
+        CHECK(o.backend->wait(o.device, 0) == 0);
         CHECK(h.backend->scale(h.device, r, &src, in, &b, out) == 0);
         check_alike(&a, &b);
         kz_resample_close(&r);
@@ -344,10 +344,10 @@ static void surfaces_are_scaled_where_they_lie(void)
         kz_plane src = open_plane(41, 37, bytes, depth), a = open_plane(82, 74, 2, 10);
         kz_plane b = open_plane(82, 74, 2, 10);
         CHECK(o.backend->scale(o.device, r, &src, in, &a, out) == 0);
-        CHECK(o.backend->wait(o.device) == 0);
+        CHECK(o.backend->wait(o.device, 0) == 0);
         kz_plane there = left_there(o.device->gpu, &src, 1 + i % 2);
         CHECK(o.backend->scale(o.device, r, &there, in, &b, out) == 0);
-        CHECK(o.backend->wait(o.device) == 0);
+        CHECK(o.backend->wait(o.device, 0) == 0);
         check_equal(&a, &b);
         kz_gpu_free(o.device->gpu, there.there.data);
         kz_free(src.data);
@@ -420,6 +420,7 @@ static void scale_through_canvas(const kz_backend *backend, const kz_graph *grap
                         .n_tiles = 1};
     CHECK(backend->run(o.plan, &run) == 0);
     CHECK(backend->scale_canvas(o.device, r, canvas, dst, levels, parts, n_parts) == 0);
+    CHECK(!backend->wait || backend->wait(o.device, 0) == 0);
     backend->close_canvas(&canvas);
     CHECK(!canvas);
     kz_resample_close(&r);
