@@ -110,7 +110,10 @@ goes_on() {
   LD_LIBRARY_PATH=$modules/nvdec PRETEND_TRUTH=scenes.nv12 PRETEND_SIZE=56x40 taskset -c "$cpus" "$kizuna" upscale scenes.mkv "${job[@]}" \
     -o gpu.mkv 2>first.log &
   local run=$!
-  until grep -qs ' segment ' .gpu.mkv.kizuna/journal; do kill -0 $run || return 1; done
+  until grep -qs ' segment ' .gpu.mkv.kizuna/journal; do
+    kill -0 $run || return 1
+    sleep 0.01
+  done
   kill -KILL $run
   wait $run 2>/dev/null
   decoded scenes || return 1

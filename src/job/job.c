@@ -139,6 +139,8 @@ kz_memory kz_job_memory(const kz_job_options *o, const kz_upscaler *upscaler,
     kz_memory m = kz_memory_estimate(u.memory, in, out, encoder->codec, encoder->preset,
                                      !o->no_verify, kz_cpu_count());
     m.device = u.device_memory;
+    if (kz_upscaler_overlaps(upscaler))
+        m.frames += kz_memory_frame(in) + kz_memory_frame(out);
     return m;
 }
 

@@ -9,7 +9,7 @@
 #define CHECK_FRAMES 9
 #define CHECK_BYTES ((size_t)14 << 20)
 
-static size_t frame_bytes(const kz_video_format *f)
+size_t kz_memory_frame(const kz_video_format *f)
 {
     size_t luma = (size_t)f->width * (size_t)f->height;
     size_t chroma = f->planes < 3 ? 0 : 2 * (luma >> (f->shift_x + f->shift_y));
@@ -39,7 +39,7 @@ static struct x265_fit fit_of(const char *preset)
 
 static size_t encoder_bytes(const kz_video_format *out, const char *encoder, const char *preset)
 {
-    double frame = (double)frame_bytes(out);
+    double frame = (double)kz_memory_frame(out);
     if (strcmp(encoder, "libx265") == 0) {
         struct x265_fit fit = fit_of(preset);
         return (size_t)(fit.fixed_mib * (1 << 20) + frame * fit.pictures);
@@ -61,8 +61,8 @@ kz_memory kz_memory_estimate(size_t engine, const kz_video_format *in, const kz_
     size_t check_frames = check ? CHECK_FRAMES : 0;
     return (kz_memory){
         .engine = engine,
-        .frames = frame_bytes(in) * (decoder_frames + ring_frames) +
-                  frame_bytes(out) * (ring_frames + check_frames),
+        .frames = kz_memory_frame(in) * (decoder_frames + ring_frames) +
+                  kz_memory_frame(out) * (ring_frames + check_frames),
         .encoder = encoder_bytes(out, encoder, encoder_preset),
         .base = ((size_t)45 << 20) + (check ? CHECK_BYTES : 0),
     };

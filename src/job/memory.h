@@ -20,6 +20,9 @@ kz_memory kz_memory_estimate(size_t engine, const kz_video_format *in, const kz_
                              const char *encoder, const char *encoder_preset, bool check,
                              int threads);
 
+/* Bytes of a frame's samples. */
+size_t kz_memory_frame(const kz_video_format *format);
+
 size_t kz_memory_total(const kz_memory *memory);
 
 #endif
