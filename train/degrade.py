@@ -52,18 +52,18 @@ def blurred(picture, sigma):
 def worn(rng, frames):
     """What happened to a master before it was encoded, if anything: the same for every frame."""
     kind = rng.random()
-    if kind < 0.15:
-        sigma = rng.uniform(0.3, 0.8)
+    if kind < 0.06:
+        sigma = rng.uniform(0.3, 0.6)
         frames = [blurred(f, sigma) for f in frames]
-    elif kind < 0.30:  # sharpened by somebody: halos
-        sigma, gain = rng.uniform(0.5, 1.2), rng.uniform(0.1, 0.6)
+    elif kind < 0.12:  # sharpened by somebody: halos
+        sigma, gain = rng.uniform(0.5, 1.2), rng.uniform(0.1, 0.5)
         frames = [f + gain * (f - blurred(f, sigma)) for f in frames]
-    if rng.random() < 0.15:  # few levels: banding
+    if rng.random() < 0.05:  # few levels: banding
         n = rng.choice([48, 64, 96])
         frames = [np.rint(f * n) / n for f in frames]
-    if rng.random() < 0.25:
+    if rng.random() < 0.06:
         noise = np.random.default_rng(rng.getrandbits(32))
-        grain, soft = rng.uniform(0.004, 0.02), rng.random() < 0.5
+        grain, soft = rng.uniform(0.004, 0.015), rng.random() < 0.5
         frames = [f + grain * shaped(noise, f.shape, soft) for f in frames]
     return frames
 

@@ -1,7 +1,7 @@
 """Scenes: what is enlarged. Each is a few frames of a short shot, as sharp as the picture can be.
 
-A scene has layers with an offset for each frame: a backdrop (a painting, a drawing of lineart.py, or
-a flat tone) that pans, and things before it (characters, clip art) that move on twos, that is in every
+A scene has layers with an offset for each frame: a backdrop (a painting or a photograph, a drawing of
+lineart.py, or a flat tone) that pans, and things before it (characters, clip art) that move on twos, that is in every
 second frame, as cel animation does. Raster art is reduced before it is used, so that its pixels are
 as sharp as a frame's can be; vector art is rendered at the size it has in the frame. A frame is RGB,
 8 bits a value.
@@ -23,10 +23,11 @@ MARGIN = 32  # what a pan may show
 
 
 class Library:
-    """The pictures of the unpacked packages that have a role, sorted into kinds by size and alpha."""
+    """The pictures of some unpacked packages: those that can fill a frame, other opaque ones, those with
+    a silhouette, and vector art."""
 
     def __init__(self, folder, packages):
-        self.backdrops, self.things, self.vectors = [], [], []
+        self.paintings, self.panels, self.things, self.vectors = [], [], [], []
         for package in packages:
             for path in sorted(pathlib.Path(folder, package).rglob("*")):
                 self.sort_in(path)
@@ -44,7 +45,12 @@ class Library:
                 return
             if min(width, height) < 280:
                 return
-            (self.things if clear else self.backdrops).append(path)
+            if clear:
+                self.things.append(path)
+            elif width > WIDTH + 2 * MARGIN and height > HEIGHT + 2 * MARGIN:
+                self.paintings.append(path)
+            else:
+                self.panels.append(path)
 
 
 def render(svg, height=None):
@@ -72,14 +78,10 @@ def reduced(path, rng, least_width=0, least_height=0):
 def backdrop(rng, library):
     """An opaque picture that covers the frame and its margin."""
     width, height = WIDTH + 2 * MARGIN, HEIGHT + 2 * MARGIN
-    if library.backdrops and rng.random() < 0.45:
-        path = rng.choice(library.backdrops)
-        with Image.open(path) as image:
-            fits = max(width / image.width, height / image.height) < 1
-        if fits:
-            image = reduced(path, rng, width, height)
-            x, y = rng.randint(0, image.width - width), rng.randint(0, image.height - height)
-            return image.crop((x, y, x + width, y + height))
+    if library.paintings and rng.random() < 0.6:
+        image = reduced(rng.choice(library.paintings), rng, width, height)
+        x, y = rng.randint(0, image.width - width), rng.randint(0, image.height - height)
+        return image.crop((x, y, x + width, y + height))
     if rng.random() < 0.85:
         return render(lineart.drawing(rng, width, height).encode())
     return Image.new("RGBA", (width, height), lineart.colour(rng))
@@ -92,7 +94,7 @@ def thing(rng, library):
         return render(rng.choice(library.vectors), rng.randint(120, HEIGHT))
     if pool < 0.85 and library.things:
         return reduced(rng.choice(library.things), rng)
-    return reduced(rng.choice(library.backdrops), rng) if library.backdrops else None
+    return reduced(rng.choice(library.panels), rng) if library.panels else None
 
 
 def scene(seed, library):

@@ -42,13 +42,13 @@ class Pairs:
                                 shape=clean if kind == "clean" else lossy)
 
     def pick(self, rng):
-        """A frame, one of its sources, and where to cut: of four places the one with most edges."""
+        """A frame, one of its sources, and where to cut: of two places the one with more edges."""
         frame = rng.integers(self.frames)
         source = self.source[frame]
         if self.kind == "lossy":
             source = source[rng.integers(LOSSY)]
         places = [(rng.integers(degrade.HEIGHT - CUT), rng.integers(degrade.WIDTH - CUT))
-                  for _ in range(4)]
+                  for _ in range(2)]
         return frame, source, max(places, key=lambda p: edges(source, *p))
 
     def batch(self, step):
