@@ -12,9 +12,10 @@
 #include "base/mem.h"
 #include "check.h"
 #include "cpu_level.h"
+#include "kernel_value.h"
 #include "random_graph.h"
 
-enum { MARGIN = 24, SENTINEL = 0x5a, MOST_ROWS = 8 };
+enum { SENTINEL = 0x5a, MOST_ROWS = 8 };
 
 static unsigned seed;
 
@@ -35,6 +36,19 @@ static const kz_kernel_ops *const emulated_amx[KZ_KERNEL_KINDS] = {
 };
 #endif
 
+/* Those of small networks, by their kinds. */
+struct small_table {
+    const kz_kernel_ops *kernels[KZ_KERNEL_END + 1];
+};
+
+static bool find_small(struct small_table *to, bool bf16)
+{
+    const kz_small_kernels *small = kz_kernel_small_for(level(), bf16);
+    if (small)
+        *to = (struct small_table){{[KZ_KERNEL_CONV] = small->conv, [KZ_KERNEL_END] = small->end}};
+    return small != NULL;
+}
+
 /* The level's own, or NULL. */
 static table own(bool bf16)
 {
@@ -49,92 +63,6 @@ static table emulated(void)
 #else
     return NULL;
 #endif
-}
-
-/* ---- elements ---- */
-
-static float round_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    bits = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000;
-    memcpy(&x, &bits, 4);
-    return x;
-}
-
-static void put(void *data, bool bf16, size_t at, float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    if (bf16)
-        ((uint16_t *)data)[at] = (uint16_t)(bits >> 16); /* x is rounded already */
-    else
-        ((float *)data)[at] = x;
-}
-
-static float get(const void *data, bool bf16, size_t at)
-{
-    if (!bf16)
-        return ((const float *)data)[at];
-    uint32_t bits = (uint32_t)((const uint16_t *)data)[at] << 16;
-    float x;
-    memcpy(&x, &bits, 4);
-    return x;
-}
-
-/* ---- a value: rows of blocks, or planar ---- */
-
-struct value {
-    int channels, rows, columns; /* columns without the margins */
-    int block;                   /* channels of a block; 1: planar */
-    bool bf16;
-    size_t row_bytes; /* of one block */
-    char *data;       /* [blocks][rows][row_bytes] */
-};
-
-static int blocks(const struct value *v)
-{
-    return (v->channels + v->block - 1) / v->block;
-}
-
-static char *row(const struct value *v, int block, int y)
-{
-    return v->data + (size_t)(block * v->rows + y) * v->row_bytes;
-}
-
-static size_t pixel_bytes(const struct value *v)
-{
-    return v->block == 1 ? sizeof(float) : KZ_PIXEL_BYTES;
-}
-
-/* Column 0. */
-static char *start(const struct value *v, int block, int y)
-{
-    return row(v, block, y) + MARGIN * pixel_bytes(v);
-}
-
-static struct value open_value(int channels, int rows, int columns, bool planar, bool bf16,
-                               int fill)
-{
-    struct value v = {.channels = channels,
-                      .rows = rows,
-                      .columns = columns,
-                      .block = planar ? 1 : kz_block_channels(bf16),
-                      .bf16 = bf16};
-    v.row_bytes = (size_t)(columns + 2 * MARGIN) * pixel_bytes(&v);
-    size_t bytes = v.row_bytes * (size_t)(blocks(&v) * rows);
-    v.data = kz_alloc_raw(bytes, 1);
-    CHECK(v.data);
-    memset(v.data, fill, bytes);
-    return v;
-}
-
-static float read_value(const struct value *v, int channel, int y, int x)
-{
-    if (x < 0 || x >= v->columns)
-        return 0;
-    return get(start(v, channel / v->block, y), v->bf16,
-               (size_t)(x * v->block + channel % v->block));
 }
 
 /* Values between -1 and 1 inside; zeros around and in the padding of the last block. */
@@ -172,13 +100,14 @@ struct problem {
     struct value inputs[KZ_KERNEL_INPUTS], residuals[KZ_KERNEL_RESIDUALS];
     int width;   /* columns of the input */
     bool direct; /* weights are bf16's already: nothing but the output is rounded to it */
+    bool narrow; /* products are bf16's, values are not */
     float *weights, *bias, *slopes;
 };
 
 static int total_in(const kz_kernel_params *p)
 {
     int sum = 0;
-    for (int i = 0; i < p->n_inputs; i++)
+    for (int i = 0; i < p->n_inputs && (i == 0 || p->kind != KZ_KERNEL_END); i++)
         sum += p->in_channels[i];
     return sum;
 }
@@ -224,6 +153,11 @@ static double expected(const struct problem *p, int n, int y, int x)
         double base = q->coefs[0] != 0 ? (double)read_value(&p->inputs[1], 0, 0, x / f) : 0;
         return (double)read_value(&p->inputs[0], y % f * f + x % f, 0, x / f) +
                (double)q->coefs[0] * base;
+    }
+    if (q->kind == KZ_KERNEL_END) {
+        n = y % 2 * 2 + x % 2;
+        double base = q->n_inputs > 1 ? (double)read_value(&p->inputs[1], 0, y / 2 + 1, x / 2) : 0;
+        return filter(p, n, y / 2, x / 2) + (double)q->bias[n] + (double)q->coefs[0] * base;
     }
     double sum = q->kind == KZ_KERNEL_PHASE ? phase_filter(p, n, y, x) : filter(p, n, y, x);
     sum += q->bias ? (double)q->bias[n] : 0;
@@ -279,7 +213,8 @@ static void open_problem(struct problem *p, int in_rows, int out_rows, int width
     p->width = width;
     for (int i = 0; i < q->n_inputs && !shuffle; i++)
         p->inputs[i] =
-            random_value(q->in_channels[i], in_rows, width, planar_in, q->bf16 && !planar_in);
+            random_value(q->in_channels[i], in_rows, width,
+                         planar_in || (i == 1 && q->kind == KZ_KERNEL_END), q->bf16 && !planar_in);
     if (shuffle) {
         p->inputs[0] = random_value(q->in_channels[0], in_rows, width, false, false);
         p->inputs[1] = random_value(1, in_rows, width, true, false);
@@ -320,7 +255,7 @@ static double tolerance(const struct problem *p)
         return 1e-6;
     if (p->direct)
         return q->wide ? 1e-5 : 0.02;
-    if (!q->bf16)
+    if (!q->bf16 && !p->narrow)
         return 6e-5;
     return q->kind == KZ_KERNEL_FIRST ? 0.01 : 0.08;
 }
@@ -392,14 +327,16 @@ struct trial {
 static void open_trial(struct trial *t, const kz_kernel_ops *ops, kz_kernel_params params,
                        int width)
 {
-    int factor = params.kind == KZ_KERNEL_SHUFFLE ? params.factor : 1;
+    bool end = params.kind == KZ_KERNEL_END, shuffle = params.kind == KZ_KERNEL_SHUFFLE;
+    int factor = shuffle ? params.factor : end ? 2 : 1;
     int out_rows = ops->out_rows * factor, columns = width * factor;
     bool phase = params.kind == KZ_KERNEL_PHASE, conv = params.kind == KZ_KERNEL_CONV;
-    bool planar = params.kind == KZ_KERNEL_LAST || params.kind == KZ_KERNEL_SHUFFLE;
+    bool planar = params.kind == KZ_KERNEL_LAST || shuffle || end;
     if (phase)
         columns = 2 * width - random_int(0, 1);
     t->p = (struct problem){.params = params,
-                            .direct = ops->bf16 && ops->positions == 0 && (conv || phase)};
+                            .direct = ops->bf16 && ops->positions == 0 && (conv || phase),
+                            .narrow = ops->bf16 && !params.bf16};
     open_problem(&t->p, ops->in_rows, out_rows, width);
     t->out = open_value(planar ? 1 : params.out_channels, out_rows + 1, columns, planar,
                         params.bf16 && !params.wide && !planar, SENTINEL);
@@ -408,7 +345,7 @@ static void open_trial(struct trial *t, const kz_kernel_ops *ops, kz_kernel_para
     CHECK(t->memory);
     kz_kernel_pack(&t->k, ops, &t->p.params, t->memory);
     t->run = point(&t->to, &t->p, &t->out, &t->k);
-    t->run.rows = factor > 1 ? out_rows : random_int(1, out_rows);
+    t->run.rows = shuffle ? out_rows : random_int(1, out_rows);
     t->scratch_bytes = kz_kernel_scratch(&t->k);
     t->run.scratch = kz_alloc(t->scratch_bytes + 64, 1);
     CHECK(t->run.scratch);
@@ -612,6 +549,41 @@ static void shuffle_agrees(void)
                 random_int(1, 70));
 }
 
+static kz_kernel_params small_convolution(void)
+{
+    return (kz_kernel_params){.kind = KZ_KERNEL_CONV,
+                              .n_inputs = 1,
+                              .in_channels = {random_int(1, KZ_SMALL_CHANNELS)},
+                              .out_channels = random_int(1, KZ_SMALL_CHANNELS),
+                              .n_residuals = random_int(0, 2)};
+}
+
+static void small_convolution_agrees(void)
+{
+    struct small_table small;
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (int i = 0; i < 24 && find_small(&small, bf16); i++)
+            try(small.kernels, small_convolution(), i < 8 ? i + 1 : random_int(9, 150));
+}
+
+static kz_kernel_params small_end(void)
+{
+    const bool based = random_int(0, 2);
+    return (kz_kernel_params){.kind = KZ_KERNEL_END,
+                              .n_inputs = 1 + based,
+                              .in_channels = {random_int(1, KZ_SMALL_CHANNELS), 1},
+                              .out_channels = 4,
+                              .coefs = {based ? random_unit(&seed) : 0}};
+}
+
+static void small_end_agrees(void)
+{
+    struct small_table small;
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (int i = 0; i < 24 && find_small(&small, bf16); i++)
+            try(small.kernels, small_end(), i < 8 ? i + 1 : random_int(9, 150));
+}
+
 /* ---- bits ---- */
 
 /* Output columns `first` … of the trial, `count` of them. */
@@ -672,6 +644,14 @@ static void cuts_do_not_matter(void)
 {
     cuts(own(false), false);
     cuts(own(true), true);
+}
+
+static void small_cuts_do_not_matter(void)
+{
+    struct small_table small;
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (int i = 0; i < 12 && find_small(&small, bf16); i++)
+            cut(small.kernels, small_convolution());
 }
 
 static void emulated_cuts_do_not_matter(void)
@@ -744,6 +724,9 @@ static const struct check_case cases[] = {
     {"last agrees", last_agrees},
     {"shuffle agrees", shuffle_agrees},
     {"cuts don't matter", cuts_do_not_matter},
+    {"small: convolution agrees", small_convolution_agrees},
+    {"small: end agrees", small_end_agrees},
+    {"small: cuts don't matter", small_cuts_do_not_matter},
     {"amx emulated: convolution agrees", emulated_convolution_agrees},
     {"amx emulated: upsampling agrees", emulated_upsampling_agrees},
     {"amx emulated: cuts don't matter", emulated_cuts_do_not_matter},

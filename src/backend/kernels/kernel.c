@@ -212,6 +212,11 @@ static void set_sizes(kz_kernel *k, const kz_kernel_params *p)
     k->in_lanes = planar_in ? 1 : k->in_blocks * block;
     k->out_blocks = planar_out ? 1 : blocks_of(p->out_channels, bf16_out);
     k->out_lanes = planar_out ? 1 : k->out_blocks * kz_block_channels(bf16_out);
+    if (p->kind == KZ_KERNEL_END) { /* the picture is a pointer more; the bias fills a vector */
+        k->in_blocks = blocks_of(p->in_channels[0], false) + p->n_inputs - 1;
+        k->in_lanes = blocks_of(p->in_channels[0], false) * kz_block_channels(false);
+        k->out_blocks = 1;
+    }
 }
 
 static size_t aligned(size_t bytes)
@@ -222,6 +227,8 @@ static size_t aligned(size_t bytes)
 static size_t weight_bytes(const kz_kernel *k, const kz_kernel_params *p)
 {
     size_t taps = p->kind == KZ_KERNEL_PHASE ? 16 : 9;
+    if (k->ops->weight_bytes)
+        return aligned(k->ops->weight_bytes(k));
     if (k->ops->positions)
         taps = (size_t)(k->ops->positions * k->ops->positions);
     size_t element = p->bf16 && p->kind != KZ_KERNEL_FIRST ? sizeof(uint16_t) : sizeof(float);
@@ -245,7 +252,9 @@ void kz_kernel_measure(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_p
                      .exact = p->exact && ops->bf16 && ops->positions,
                      .activated = p->slopes != NULL,
                      .n_residuals = p->n_residuals,
-                     .factor = p->kind == KZ_KERNEL_SHUFFLE ? p->factor : 1};
+                     .factor = p->kind == KZ_KERNEL_SHUFFLE ? p->factor
+                               : p->kind == KZ_KERNEL_END   ? 2
+                                                            : 1};
     memcpy(k->coefs, p->coefs, sizeof(k->coefs));
     set_sizes(k, p);
     k->bytes = weight_bytes(k, p) + 2 * lane_bytes(k) + exact_bytes(k);
@@ -265,7 +274,9 @@ void kz_kernel_pack(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_para
         k->bias[n] = p->bias ? p->bias[n] : 0;
         k->slopes[n] = p->slopes ? p->slopes[n] : 1;
     }
-    if (ops->positions)
+    if (ops->pack)
+        ops->pack(k, p);
+    else if (ops->positions)
         pack_winograd(k, p);
     else if (p->kind == KZ_KERNEL_CONV || p->kind == KZ_KERNEL_PHASE)
         pack_tiles(k, p);
@@ -301,6 +312,24 @@ const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf
     return level >= KZ_CPU_AVX2 ? avx2 : NULL;
 }
 
+#define SMALL(level)                                           \
+    {                                                          \
+        &kz_kernel_small_##level, &kz_kernel_small_end_##level \
+    }
+
+static const kz_small_kernels small_avx2 = SMALL(avx2);
+static const kz_small_kernels small_avx512 = SMALL(avx512);
+static const kz_small_kernels small_avx512_bf16 = SMALL(avx512_bf16);
+
+const kz_small_kernels *kz_kernel_small_for(enum kz_cpu_level level, bool bf16)
+{
+    if (bf16)
+        return level == KZ_CPU_AVX512_BF16 ? &small_avx512_bf16 : NULL;
+    if (level >= KZ_CPU_AVX512)
+        return &small_avx512;
+    return level >= KZ_CPU_AVX2 ? &small_avx2 : NULL;
+}
+
 kz_kernel_peak *kz_kernel_peak_for(enum kz_cpu_level level, bool bf16)
 {
     if (bf16 && level >= KZ_CPU_AMX)
@@ -315,6 +344,13 @@ kz_kernel_peak *kz_kernel_peak_for(enum kz_cpu_level level, bool bf16)
 #else
 
 const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16)
+{
+    (void)level;
+    (void)bf16;
+    return NULL;
+}
+
+const kz_small_kernels *kz_kernel_small_for(enum kz_cpu_level level, bool bf16)
 {
     (void)level;
     (void)bf16;

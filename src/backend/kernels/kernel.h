@@ -22,21 +22,23 @@
 #define KZ_KERNEL_RESIDUALS 4
 
 enum kz_kernel_kind {
-    KZ_KERNEL_CONV,   /* 3×3, zero padding 1, blocks to blocks */
-    KZ_KERNEL_PHASE,  /* nearest ×2 upsampling and that, blocks to blocks */
-    KZ_KERNEL_FIRST,  /* 3×3, planar to blocks */
-    KZ_KERNEL_LAST,   /* 3×3, blocks to planar */
-    KZ_KERNEL_SHUFFLE /* fp32 blocks to planar, factor times as large, plus an enlarged planar */
+    KZ_KERNEL_CONV,    /* 3×3, zero padding 1, blocks to blocks */
+    KZ_KERNEL_PHASE,   /* nearest ×2 upsampling and that, blocks to blocks */
+    KZ_KERNEL_FIRST,   /* 3×3, planar to blocks */
+    KZ_KERNEL_LAST,    /* 3×3, blocks to planar */
+    KZ_KERNEL_SHUFFLE, /* fp32 blocks to planar, factor times as large, plus an enlarged planar */
+    KZ_KERNEL_KINDS,
+    KZ_KERNEL_END = KZ_KERNEL_KINDS /* a CONV of fp32 blocks to 4 channels, and the SHUFFLE by 2;
+                                     * of small networks, see kz_small_kernels */
 };
-
-enum { KZ_KERNEL_KINDS = KZ_KERNEL_SHUFFLE + 1 };
 
 typedef struct kz_kernel_params {
     enum kz_kernel_kind kind;
     bool bf16;    /* the blocks read (FIRST: written), else fp32 */
     bool wide;    /* CONV: the blocks written are fp32 whatever those read are */
     bool exact;   /* CONV and PHASE in bf16, by Winograd: position (1, 1) is computed in fp32 */
-    int n_inputs; /* concatenated values; planar ones have one channel */
+    int n_inputs; /* concatenated values; planar ones have one channel. END: 2 where an enlarged
+                   * planar value is added, which then is the second */
     int in_channels[KZ_KERNEL_INPUTS];
     int out_channels;
     const float *weights; /* as in kz_node; SHUFFLE: none */
@@ -46,7 +48,8 @@ typedef struct kz_kernel_params {
     int n_flat;
     const float *slopes; /* [out_channels]: x < 0 ? slope x : x; NULL: no activation */
     int n_residuals;     /* added after the activation, CONV only; they lie as the output does */
-    float coefs[KZ_KERNEL_RESIDUALS]; /* SHUFFLE: coefs[0] of the enlarged planar value, 0: none */
+    float coefs[KZ_KERNEL_RESIDUALS]; /* SHUFFLE, END: coefs[0] of the enlarged planar value;
+                                         SHUFFLE 0: none */
     int factor;                       /* SHUFFLE */
 } kz_kernel_params;
 
@@ -93,6 +96,8 @@ struct kz_kernel_ops {
     int positions; /* Winograd: of the transformed tile, a side; 0: direct */
     int panel;     /* Winograd: outputs that one pass of the product makes */
     bool bf16;
+    size_t (*weight_bytes)(const kz_kernel *kernel); /* this and pack NULL: as kernel.c does it */
+    void (*pack)(kz_kernel *kernel, const kz_kernel_params *params);
 };
 
 /* The kernels of one level and one type of element. */
@@ -100,6 +105,17 @@ typedef const kz_kernel_ops *const kz_kernel_table[KZ_KERNEL_KINDS];
 
 /* The table for this level, or NULL: this CPU has no kernels of ours. */
 const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16);
+
+/* Kernels for convolutions of at most KZ_SMALL_CHANNELS channels, one value in: values are fp32
+ * blocks, products are in bf16 or fp32. */
+enum { KZ_SMALL_CHANNELS = 32 };
+
+typedef struct kz_small_kernels {
+    const kz_kernel_ops *conv, *end;
+} kz_small_kernels;
+
+/* NULL: this level has none, or better ones. */
+const kz_small_kernels *kz_kernel_small_for(enum kz_cpu_level level, bool bf16);
 
 /* Multiply-accumulates per second of the calling thread at that level and type, from registers
  * alone, measured in `seconds`; NULL where there are no kernels of ours. */

@@ -7,8 +7,10 @@
 /* Layers of a group at most: the halo that its cells recompute grows with them. */
 enum { MOST_LAYERS = 6 };
 
-/* Pixels of the picture across a cell, at most; fewer where the group enlarges it. */
-enum { WIDTH = 320, TAIL_WIDTH = 80 };
+/* Pixels of the picture across a cell, at most; fewer where the group enlarges it. A small network
+ * is one group: its planes would take longer through memory than a layer takes, and its cells are
+ * wide because its halo is that of all its layers. */
+enum { WIDTH = 320, TAIL_WIDTH = 80, SMALL_WIDTH = 432 };
 
 static bool is_read(const kz_march_shape *s, int value, int first, int end)
 {
@@ -44,8 +46,9 @@ struct rest {
 /* rest[n_nodes + 1], from the last node to the first. Of equals the longest group. */
 static void find_ends(const kz_march_shape *s, struct rest *rest)
 {
+    const int most = s->small ? s->n_nodes : MOST_LAYERS;
     for (int first = s->n_nodes - 1; first >= 0; first--)
-        for (int end = first + 1; end <= s->n_nodes && end <= first + MOST_LAYERS; end++) {
+        for (int end = first + 1; end <= s->n_nodes && end <= first + most; end++) {
             double bytes = passing(s, first, end) + rest[end].bytes;
             if (!rest[first].end || bytes <= rest[first].bytes)
                 rest[first] = (struct rest){bytes, end};
@@ -68,6 +71,8 @@ static int largest_scale(const kz_march_shape *s, const kz_march_group *g)
 
 int kz_march_cell_width(const kz_march_shape *s, const kz_march_group *g)
 {
+    if (s->small)
+        return SMALL_WIDTH;
     return largest_scale(s, g) > 1 ? TAIL_WIDTH : WIDTH;
 }
 

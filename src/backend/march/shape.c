@@ -18,7 +18,17 @@ struct reader {
 
 static bool is_bf16(const kz_march_shape *s)
 {
-    return s->params.precision == KZ_PRECISION_BF16;
+    return s->params.precision == KZ_PRECISION_BF16 && !s->small;
+}
+
+/* Plain 3×3 convolutions of few channels, one after the other. */
+static bool is_small(const kz_graph *graph)
+{
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (graph->nodes[i].op == KZ_OP_PHASE_CONV || graph->nodes[i].op == KZ_OP_CONCAT ||
+            (graph->nodes[i].op == KZ_OP_CONV && graph->nodes[i].channels > KZ_SMALL_CHANNELS))
+            return false;
+    return true;
 }
 
 static int add_value(kz_march_shape *s, int channels, int scale, bool planar, bool bf16)
@@ -125,11 +135,41 @@ static bool add_conv(struct reader *r, int index)
            add_residuals(r, node, from, &s->values[value]);
 }
 
+/* Whether the convolution just added can also do the shuffle that follows. */
+static bool is_end(const struct reader *r, const kz_node *shuffle)
+{
+    const kz_march_shape *s = r->shape;
+    if (!s->small || !s->n_nodes || shuffle->factor != 2 || shuffle->channels != 1)
+        return false;
+    const kz_march_node *conv = &s->nodes[s->n_nodes - 1];
+    const kz_node *from = &r->graph->nodes[conv->graph_node];
+    return conv->kind == KZ_KERNEL_CONV && shuffle->inputs[0] == conv->graph_node &&
+           conv->n_inputs == 1 && !conv->n_residuals && from->act == KZ_ACT_NONE &&
+           feeds_shuffle(r->graph, conv->graph_node);
+}
+
+static void make_end(struct reader *r, int index)
+{
+    kz_march_shape *s = r->shape;
+    kz_march_node *conv = &s->nodes[s->n_nodes - 1];
+    kz_march_value *value = &s->values[conv->output];
+    conv->kind = KZ_KERNEL_END;
+    conv->factor = 2;
+    value->channels = value->blocks = 1;
+    value->scale = r->graph->nodes[index].scale;
+    value->planar = true;
+    r->parts[index] = (struct parts){1, {conv->output}};
+}
+
 static bool add_shuffle(struct reader *r, int index)
 {
     kz_march_shape *s = r->shape;
     const kz_node *from = &r->graph->nodes[index];
     int in = single(r, from->inputs[0]);
+    if (is_end(r, from)) {
+        make_end(r, index);
+        return true;
+    }
     if (in < 0 || from->channels != 1 || from->factor < 2 || from->factor > 4 ||
         s->values[in].planar || s->values[in].bf16)
         return false;
@@ -151,14 +191,14 @@ static bool add_sum(struct reader *r, int index)
     kz_march_shape *s = r->shape;
     const kz_node *from = &r->graph->nodes[index];
     kz_march_node *node = &s->nodes[s->n_nodes - 1];
-    if (!s->n_nodes || from->n_inputs != 2 || node->kind != KZ_KERNEL_SHUFFLE ||
-        node->n_inputs != 1)
+    if (!s->n_nodes || from->n_inputs != 2 || node->n_inputs != 1 ||
+        (node->kind != KZ_KERNEL_SHUFFLE && node->kind != KZ_KERNEL_END))
         return false;
     for (int i = 0; i < 2; i++) {
         const kz_node *up = &r->graph->nodes[from->inputs[i]];
         int base = up->op == KZ_OP_UPSAMPLE ? single(r, up->inputs[0]) : -1;
         if (base < 0 || up->factor != node->factor || !s->values[base].planar ||
-            from->inputs[1 - i] != node->graph_node || from->coefs[1 - i] != 1)
+            single(r, from->inputs[1 - i]) != node->output || from->coefs[1 - i] != 1)
             continue;
         node->inputs[node->n_inputs++] = base;
         node->coefs[0] = from->coefs[i];
@@ -287,16 +327,24 @@ static int most_channels(const kz_march_shape *s)
     return most;
 }
 
+static const kz_kernel_ops *ops_of(const kz_march_shape *s, enum kz_kernel_kind kind)
+{
+    if (kind == KZ_KERNEL_END)
+        return s->small->end;
+    if (kind == KZ_KERNEL_CONV && s->small)
+        return s->small->conv;
+    return kz_kernel_table_for(s->params.level, is_bf16(s))[kind];
+}
+
 static int measure_kernels(kz_march_shape *s, const kz_graph *graph)
 {
-    const kz_kernel_ops *const *table = kz_kernel_table_for(s->params.level, is_bf16(s));
     float *slopes = kz_alloc((size_t)most_channels(s), sizeof(*slopes));
     if (!slopes)
         return KZ_ERROR_MEMORY;
     for (int n = 0; n < s->n_nodes; n++) {
         kz_march_node *node = &s->nodes[n];
         kz_kernel_params p = kz_march_kernel_params(s, graph, node, slopes);
-        kz_kernel_measure(&node->kernel, table[node->kind], &p);
+        kz_kernel_measure(&node->kernel, ops_of(s, node->kind), &p);
         memcpy(node->name, graph->nodes[node->graph_node].name, sizeof(node->name));
         s->weight_bytes += node->kernel.bytes;
         if (kz_kernel_scratch(&node->kernel) > s->scratch_bytes)
@@ -436,6 +484,8 @@ int kz_march_shape_open(kz_march_shape *s, const kz_graph *graph, const kz_march
     *s = (kz_march_shape){.params = *params};
     if (!kz_kernel_table_for(params->level, params->precision == KZ_PRECISION_BF16))
         return KZ_ERROR_FAILED;
+    if (is_small(graph))
+        s->small = kz_kernel_small_for(params->level, params->precision == KZ_PRECISION_BF16);
     int error = allocate(s, &r);
     if (!error && !read_graph(&r))
         error = KZ_ERROR_FAILED;

@@ -145,12 +145,12 @@ static void count_macs(kz_march_shape *s, const kz_march_group *g, const kz_rect
         const kz_rect *r = &rects[node->output];
         double pixels = (double)(r->x1 - r->x0) * (r->y1 - r->y0);
         int channels = 0;
-        for (int i = 0; i < node->n_inputs; i++)
+        for (int i = 0; i < (node->kind == KZ_KERNEL_END ? 1 : node->n_inputs); i++)
             channels += s->values[node->inputs[i]].channels;
         double macs = pixels * taps(node) * channels * s->values[node->output].channels;
         node->macs += macs;
-        node->executed +=
-            pixels * executed_taps(node) * node->kernel.in_lanes * node->kernel.out_lanes;
+        int outputs = node->kind == KZ_KERNEL_END ? 1 : node->kernel.out_lanes;
+        node->executed += pixels * executed_taps(node) * node->kernel.in_lanes * outputs;
         s->macs += macs;
     }
 }

@@ -1,0 +1,102 @@
+/* Weights of small networks' kernels. */
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/kernels/small.h"
+
+enum { TILE = KZ_SMALL_TILE };
+
+/* Of Toom and Cook for any points (see Barabasz et al., "Error Analysis and Improving the Accuracy
+ * of Winograd Convolution", 2020), the last at infinity. */
+static void filter_transform(double G[TILE][3])
+{
+    static const double points[TILE - 1] = {0, KZ_SMALL_A, -KZ_SMALL_A, KZ_SMALL_B, -KZ_SMALL_B};
+    for (int i = 0; i < TILE - 1; i++) {
+        double divisor = 1, power = 1;
+        for (int j = 0; j < TILE - 1; j++)
+            divisor *= j == i ? 1 : points[i] - points[j];
+        for (int k = 0; k < 3; k++, power *= points[i])
+            G[i][k] = power / divisor;
+    }
+    G[TILE - 1][0] = G[TILE - 1][1] = 0;
+    G[TILE - 1][2] = 1;
+}
+
+static uint16_t to_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+static void put(void *weights, bool bf16, size_t at, double value)
+{
+    if (bf16)
+        ((uint16_t *)weights)[at] = to_bf16((float)value);
+    else
+        ((float *)weights)[at] = (float)value;
+}
+
+size_t kz_small_bytes(const kz_kernel *k)
+{
+    size_t element = k->ops->bf16 ? sizeof(uint16_t) : sizeof(float);
+    return (size_t)(TILE * TILE * k->in_lanes * k->out_lanes) * element;
+}
+
+/* [position][panel of outputs][channels / step][outputs of the panel][step]. */
+void kz_small_pack(kz_kernel *k, const kz_kernel_params *p)
+{
+    const int step = k->ops->bf16 ? 2 : 1, inputs = p->in_channels[0];
+    const size_t position = (size_t)k->in_lanes * (size_t)k->out_lanes;
+    double G[TILE][3];
+    filter_transform(G);
+    for (int n = 0; n < p->out_channels; n++)
+        for (int c = 0; c < inputs; c++) {
+            const float *g = p->weights + ((size_t)n * (size_t)inputs + (size_t)c) * 9;
+            int panel = n / k->ops->panel * k->ops->panel, width = k->out_lanes - panel;
+            width = width < k->ops->panel ? width : k->ops->panel;
+            size_t at = (size_t)(panel * k->in_lanes) +
+                        (size_t)((c / step * width + (n - panel)) * step + c % step);
+            for (int i = 0; i < TILE * TILE; i++) {
+                double u = 0;
+                for (int tap = 0; tap < 9; tap++)
+                    u += G[i / TILE][tap / 3] * G[i % TILE][tap % 3] * (double)g[tap];
+                put(k->weights, k->ops->bf16, at + (size_t)i * position, u);
+            }
+        }
+}
+
+/* ---- the end ---- */
+
+/* Channels of a vector. */
+static int vector_channels(const kz_kernel *k)
+{
+    return k->ops->bf16 ? 2 * k->ops->panel : k->ops->panel;
+}
+
+size_t kz_small_end_bytes(const kz_kernel *k)
+{
+    int vectors = (k->in_lanes + vector_channels(k) - 1) / vector_channels(k);
+    return (size_t)(vectors * 36 * k->ops->panel) * sizeof(float);
+}
+
+/* [vector of channels][column of taps][element of a part][row of taps][part][output][step]; a
+ * vector wider than a pixel holds several, with the same weights. */
+void kz_small_end_pack(kz_kernel *k, const kz_kernel_params *p)
+{
+    const int step = k->ops->bf16 ? 2 : 1, channels = vector_channels(k);
+    const int inputs = p->in_channels[0];
+    size_t at = 0;
+    for (int first = 0; first < k->in_lanes; first += channels)
+        for (int i = 0; i < 36; i++)
+            for (int lane = 0; lane < k->ops->panel * step; lane++, at++) {
+                int x = i / 12, element = i / 3 % 4, y = i % 3;
+                int part = lane / (4 * step), n = lane / step % 4;
+                int c = (first + (part * 4 + element) * step + lane % step) % k->in_lanes;
+                if (c < inputs)
+                    put(k->weights, step == 2, at,
+                        (double)p->weights[(n * inputs + c) * 9 + y * 3 + x]);
+            }
+    for (int lane = 4; lane < k->out_lanes; lane++)
+        k->bias[lane] = k->bias[lane % 4];
+}
