@@ -70,6 +70,25 @@ static void dither_is_fixed_to_the_position(void)
     CHECK(memcmp(whole, parts, 32) == 0);
 }
 
+/* In runs of any length, which are vectors and a rest, as sample by sample. */
+static void runs_are_stored_as_samples(void)
+{
+    uint16_t whole[32], parts[32] = {0};
+    float values[32];
+    kz_plane a = {whole, 64, 32, 1, 2, 10}, b = {parts, 64, 32, 1, 2, 10};
+    for (int i = 0; i < 32; i++)
+        values[i] = i == 9 ? NAN : -0.1f + (float)i * 0.0401f;
+    for (int x = 0; x < 32; x++)
+        kz_levels_store(kz_luma_levels(10, false), &b, x, 0, 1, values + x);
+    for (int x = 0; x < 9; x++)
+        for (int count = 1; count <= 32 - x; count++) {
+            memcpy(whole, parts, sizeof(whole));
+            memset(whole + x, 0x5a, (size_t)count * sizeof(*whole));
+            kz_levels_store(kz_luma_levels(10, false), &a, x, 0, count, values + x);
+            CHECK(memcmp(whole, parts, sizeof(whole)) == 0);
+        }
+}
+
 /* ---- resampling ---- */
 
 static const kz_levels plain = {0, 1};
@@ -353,6 +372,7 @@ static const struct check_case cases[] = {
     {"levels keep every code value", levels_keep_every_code_value},
     {"levels clip and survive NaN", levels_clip_and_survive_nan},
     {"dither is fixed to the position", dither_is_fixed_to_the_position},
+    {"runs are stored as samples", runs_are_stored_as_samples},
     {"resampling keeps flat and ramp", resampling_keeps_flat_and_ramp},
     {"resampling doesn't depend on bands", resampling_doesnt_depend_on_bands},
     {"a part is as in the whole", a_part_is_as_in_the_whole},

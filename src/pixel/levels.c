@@ -58,6 +58,18 @@ static inline int32_t quantise(float value, kz_levels levels, float threshold, f
     return (int32_t)(code < most ? code : most);
 }
 
+/* Eight at a time, each with its own threshold: that becomes vectors. */
+static void store_wide(uint16_t *out, int count, const float *values, kz_levels levels,
+                       const float t[8], float most)
+{
+    int i = 0;
+    for (; i + 8 <= count; i += 8)
+        for (int j = 0; j < 8; j++)
+            out[i + j] = (uint16_t)quantise(values[i + j], levels, t[j], most);
+    for (; i < count; i++)
+        out[i] = (uint16_t)quantise(values[i], levels, t[i & 7], most);
+}
+
 void kz_levels_store(kz_levels levels, const kz_plane *plane, int x, int y, int count,
                      const float *values)
 {
@@ -69,9 +81,7 @@ void kz_levels_store(kz_levels levels, const kz_plane *plane, int x, int y, int 
         for (int i = 0; i < count; i++)
             out[i] = (uint8_t)quantise(values[i], levels, t[i & 7], most);
     } else if (plane->bytes == 2) {
-        uint16_t *out = (uint16_t *)row + x;
-        for (int i = 0; i < count; i++)
-            out[i] = (uint16_t)quantise(values[i], levels, t[i & 7], most);
+        store_wide((uint16_t *)row + x, count, values, levels, t, most);
     } else {
         memcpy((float *)row + x, values, (size_t)count * sizeof(*values));
     }
