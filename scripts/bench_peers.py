@@ -1,4 +1,4 @@
-"""Interleaved rounds: in each, every engine runs the same picture once, in one order. What is
+"""Interleaved rounds: in each, every engine runs the same picture in one order. What is
 compared are medians; the ranges tell how noisy the machine was."""
 import argparse
 import json
@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from ncnn_model import FILES, to_onnx
+from ncnn_model import stem, to_onnx
 
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 THREADS = len(os.sched_getaffinity(0))
@@ -42,9 +42,9 @@ def ncnn_runner(model, picture, bf16):
     net.opt.num_threads = THREADS
     net.opt.use_vulkan_compute = False
     net.opt.use_bf16_storage = bf16
-    stem = os.path.join(root, "models", "weights", FILES[model])
-    net.load_param(stem + ".param")
-    net.load_model(stem + ".bin")
+    net.load_param(stem(root, model) + ".param")
+    net.load_model(stem(root, model) + ".bin")
+    picture = np.ascontiguousarray(np.broadcast_to(picture, (3, *picture.shape[1:])))
 
     def run():
         extractor = net.create_extractor()
@@ -68,9 +68,9 @@ def torch_runner(onnx_path, picture, bf16):
     return run
 
 
-def kizuna_run(model, size, luma, precision, level):
+def kizuna_run(model, size, luma, precision, level, frames):
     out = subprocess.run([os.path.join(root, "build", "release", "kizuna"), "bench", "-m", model, "--size", size,
-                          "--frames", "1", "--precision", precision, "--cpu-level", level, "-i", luma, "--json"], check=True,
+                          "--frames", str(frames), "--precision", precision, "--cpu-level", level, "-i", luma, "--json"], check=True,
                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "KIZUNA_DATA_DIR": root}).stdout
     return json.loads(out)
 
@@ -102,26 +102,26 @@ def make_peers(model, onnx_path, picture, wanted):
     return peers
 
 
-def measure(model, size, rounds, wanted, level, work):
+def measure(model, size, rounds, frames, wanted, level, work):
     width, height = map(int, size.split("x"))
     picture = np.random.default_rng(1).random((height, width), np.float32) * 0.2
     picture += (np.add.outer(np.arange(height) // 16, np.arange(width) // 24) % 2) * 0.6
-    luma, onnx_path = os.path.join(work, "luma.f32"), os.path.join(work, model + ".onnx")
+    luma, onnx_path = os.path.join(work, "luma.f32"), os.path.join(work, "network.onnx")
     picture.astype(np.float32).tofile(luma)
-    rgb = np.ascontiguousarray(np.stack([picture] * 3)).astype(np.float32)
+    folded = model.endswith(".param")
+    planes = np.ascontiguousarray(np.stack([picture] * (1 if folded else 3))).astype(np.float32)
     import onnx
-    stem = os.path.join(root, "models", "weights", FILES[model])
-    onnx.save(to_onnx(stem + ".param", stem + ".bin"), onnx_path)
-    peers, times = make_peers(model, onnx_path, rgb, wanted), {}
+    onnx.save(to_onnx(stem(root, model) + ".param", stem(root, model) + ".bin", folded), onnx_path)
+    peers, times = make_peers(model, onnx_path, planes, wanted), {}
     for _ in range(rounds):
         for precision in ("bf16", "fp32"):
             try:
-                got = kizuna_run(model, size, luma, precision, level)
+                got = kizuna_run(model, size, luma, precision, level, frames)
             except subprocess.CalledProcessError:
                 continue  # no bf16 on this CPU
             times.setdefault("kizuna " + precision, []).append(got["seconds_per_frame"])
         for name, run in peers.items():
-            times.setdefault(name, []).append(clocked(run))
+            times.setdefault(name, []).append(statistics.median(clocked(run) for _ in range(frames)))
     return times
 
 
@@ -134,15 +134,18 @@ def report(model, size, times):
     print("|---|---|---|---|---|")
     for name, t in times.items():
         ratios = [b / a for a, b in zip(t, times[best])]
-        print(f"| {name} | {medians[name]:.3f} | {min(t):.3f}–{max(t):.3f} | "
+        print(f"| {name} | {medians[name]:.4f} | {min(t):.4f}–{max(t):.4f} | "
               f"{medians[best] / medians[name]:.2f} | {min(ratios):.2f}–{max(ratios):.2f} |", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", action="append", choices=FILES)
+    parser.add_argument("--model", action="append", help="one of models/, or a NAME.param, of which the peers "
+                        "run what is left when it is folded to luma")
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=1, help="runs of an engine in a round, of which the "
+                        "median counts: more than one for networks of a few milliseconds")
     parser.add_argument("--only", default="", help="engines whose name has this, to save memory: all of "
                         "them take over 24 GiB with anime-6b")
     parser.add_argument("--cpu-level", default="auto", help="kizuna uses no instructions beyond this level; "
@@ -153,8 +156,8 @@ def main():
                                             "avx512_bf16": "AVX512_CORE_BF16"}[arguments.cpu_level]
     with tempfile.TemporaryDirectory() as work:
         for model in arguments.model or ["animevideov3", "anime-6b"]:
-            report(model, arguments.size, measure(model, arguments.size, arguments.rounds, arguments.only,
-                                                  arguments.cpu_level, work))
+            report(model, arguments.size, measure(model, arguments.size, arguments.rounds, arguments.frames,
+                                                  arguments.only, arguments.cpu_level, work))
 
 
 main()

@@ -1,5 +1,6 @@
 """ncnn's .param and .bin as a list of layers, and as an ONNX model, for the comparisons with other
 engines. Reads only what the networks here use."""
+import os
 import struct
 
 import numpy as np
@@ -45,11 +46,25 @@ class Weights:
         return values
 
 
-def to_onnx(param, weights_path):
-    """The network as published: RGB in, RGB out, any size."""
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+
+def to_onnx(param, weights_path, folded=False):
+    """The network as published, RGB in, RGB out, any size; or folded to luma in and out, as kizuna runs it."""
     from onnx import TensorProto, helper, numpy_helper
 
     weights, nodes, constants, names, channels = Weights(weights_path), [], [], {}, {"data": 3}
+    layers = read_layers(param)
+    last = [name for kind, name, *_ in layers if kind == "Convolution"][-1]
+    colours = 1 if folded else 3
+
+    def fold(w, b, name, i):
+        """The first convolution's inputs are equal; the last one's outputs are weighted."""
+        if i == 3:
+            w = w.sum(axis=1, keepdims=True)
+        if name == last:
+            w, b = (np.tensordot(LUMA, a.reshape(3, -1, *a.shape[1:]), 1) for a in (w, b))
+        return w, b
 
     def constant(name, array):
         constants.append(numpy_helper.from_array(array, name))
@@ -58,7 +73,7 @@ def to_onnx(param, weights_path):
     def add(op, inputs, output, **attributes):
         nodes.append(helper.make_node(op, inputs, [output], **attributes))
 
-    for kind, name, inputs, outputs, keys in read_layers(param):
+    for kind, name, inputs, outputs, keys in layers:
         ins = [names.get(i, i) for i in inputs]
         out = outputs[0]
         if kind == "Split":
@@ -68,8 +83,10 @@ def to_onnx(param, weights_path):
             continue
         if kind == "Convolution":
             o, k, i = int(keys[0]), int(keys[1]), channels[inputs[0]]
-            w = constant(name + "_w", weights.tagged(int(keys[6])).reshape(o, i, k, k))
-            b = constant(name + "_b", weights.floats(o))
+            w, b = weights.tagged(int(keys[6])).reshape(o, i, k, k), weights.floats(o)
+            if folded:
+                w, b = fold(w, b, name, i)
+            w, b = constant(name + "_w", w), constant(name + "_b", b)
             plain = out if keys.get(9) != 2 else out + "_plain"
             add("Conv", [ins[0], w, b], plain, kernel_shape=[k, k], pads=[int(keys[4])] * 4)
             if plain != out:
@@ -101,8 +118,8 @@ def to_onnx(param, weights_path):
             raise ValueError(kind)
         channels.setdefault(out, channels[inputs[0]] if inputs else 3)
     graph = helper.make_graph(
-        nodes, "network", [helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, "h", "w"])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, "H", "W"])], constants)
+        nodes, "network", [helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, colours, "h", "w"])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, colours, "H", "W"])], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)])
     model.ir_version = 8
     return model
@@ -110,3 +127,10 @@ def to_onnx(param, weights_path):
 
 FILES = {"animevideov3": "realesr-animevideov3-x4", "anime-6b": "realesrgan-x4plus-anime",
          "x4plus": "realesrgan-x4plus"}
+
+
+def stem(root, model):
+    """Of a network's files: those of a known one, or NAME.param's."""
+    if model.endswith(".param"):
+        return model[:-len(".param")]
+    return os.path.join(root, "models", "weights", FILES[model])
