@@ -29,6 +29,9 @@
  * A call loads the tiles' configuration and releases it: two instructions in some 50 µs, and no
  * caller needs to know of tiles.
  *
+ * Half a block may be padding, as with 16 channels; it isn't computed, and keeps the zeros that
+ * were there, for its weights are zero.
+ *
  * Pixels beyond the last column are computed from whatever is there, and dropped: a tile's rows
  * don't mix. */
 #include "backend/kernels/amx_tile.h"
@@ -221,7 +224,7 @@ INLINE void run_units(const kz_kernel *k, const kz_kernel_run *run, bool phases,
     struct unfinished before = plan_finish(k->in_blocks * taps);
     struct tiles tiles;
     tile_configure(&tiles);
-    for (int n = 0; n < k->out_lanes; n += OUTPUTS) {
+    for (int n = 0; n < k->out_channels; n += OUTPUTS) {
         const char *weights =
             (const char *)k->weights + (size_t)(n / OUTPUTS * n_phases) * unit_bytes;
         for (int x = 0; x < columns; x += PIXELS)

@@ -248,6 +248,7 @@ static size_t exact_bytes(const kz_kernel *k)
 void kz_kernel_measure(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_params *p)
 {
     *k = (kz_kernel){.ops = ops,
+                     .out_channels = p->out_channels,
                      .wide = p->wide,
                      .exact = p->exact && ops->bf16 && ops->positions,
                      .activated = p->slopes != NULL,

@@ -60,6 +60,7 @@ typedef struct kz_kernel {
     const kz_kernel_ops *ops;
     int in_blocks, out_blocks; /* pointers for each row; 1 where planar */
     int in_lanes, out_lanes;   /* channels including the padding of the last block */
+    int out_channels;          /* without it; what lies in the padding is finite, and no more */
     bool wide;                 /* bf16 in, fp32 out */
     bool exact;                /* position (1, 1) in fp32 */
     bool activated;

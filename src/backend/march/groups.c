@@ -46,7 +46,7 @@ struct rest {
 /* rest[n_nodes + 1], from the last node to the first. Of equals the longest group. */
 static void find_ends(const kz_march_shape *s, struct rest *rest)
 {
-    const int most = s->small ? s->n_nodes : MOST_LAYERS;
+    const int most = s->is_small ? s->n_nodes : MOST_LAYERS;
     for (int first = s->n_nodes - 1; first >= 0; first--)
         for (int end = first + 1; end <= s->n_nodes && end <= first + most; end++) {
             double bytes = passing(s, first, end) + rest[end].bytes;
@@ -71,7 +71,7 @@ static int largest_scale(const kz_march_shape *s, const kz_march_group *g)
 
 int kz_march_cell_width(const kz_march_shape *s, const kz_march_group *g)
 {
-    if (s->small)
+    if (s->is_small)
         return SMALL_WIDTH;
     return largest_scale(s, g) > 1 ? TAIL_WIDTH : WIDTH;
 }

@@ -484,7 +484,8 @@ int kz_march_shape_open(kz_march_shape *s, const kz_graph *graph, const kz_march
     *s = (kz_march_shape){.params = *params};
     if (!kz_kernel_table_for(params->level, params->precision == KZ_PRECISION_BF16))
         return KZ_ERROR_FAILED;
-    if (is_small(graph))
+    s->is_small = is_small(graph);
+    if (s->is_small)
         s->small = kz_kernel_small_for(params->level, params->precision == KZ_PRECISION_BF16);
     int error = allocate(s, &r);
     if (!error && !read_graph(&r))

@@ -50,7 +50,8 @@ enum { KZ_MARCH_CELL = 16 };
 typedef struct kz_march_shape {
     kz_march_params params;
     kz_rect own;                   /* pixels of the picture whose result is wanted */
-    const kz_small_kernels *small; /* NULL, or what computes it: values are fp32 */
+    bool is_small;                 /* plain 3×3 convolutions of few channels: one group */
+    const kz_small_kernels *small; /* NULL, or what computes them: values are fp32 */
     int n_values, n_nodes, n_groups;
     int result; /* value */
     kz_march_value *values;
