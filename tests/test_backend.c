@@ -315,6 +315,21 @@ static void compare_cpu(kz_graph *graph, int width, int height, enum kz_precisio
     kz_graph_close(&graph);
 }
 
+static void small_networks_are_one_group(void)
+{
+    kz_graph *graph = folded(random_srvgg(7, 16, 2, 7));
+    kz_march_params params = {100, 80, KZ_PRECISION_FP32, level(), 2};
+    kz_march_shape s;
+    if (level() >= KZ_CPU_AVX2) {
+        CHECK(kz_march_shape_open(&s, graph, &params) == 0);
+        CHECK(s.n_groups == 1 && s.nodes[s.n_nodes - 1].kind == KZ_KERNEL_END);
+        for (int v = 1; v < s.n_values; v++)
+            CHECK(!s.values[v].stored);
+        kz_march_shape_close(&s);
+    }
+    kz_graph_close(&graph);
+}
+
 static void cpu_fp32_equals_the_reference(void)
 {
     compare_cpu(folded(random_rrdb(2, 64, 32, 11)), 37, 29, KZ_PRECISION_FP32);
@@ -327,6 +342,8 @@ static void cpu_fp32_equals_the_reference(void)
     compare_cpu(folded(random_luma_net_twice(3, 16, false, 18)), 41, 27, KZ_PRECISION_FP32);
     compare_cpu(folded(random_luma_net_twice(2, 32, true, 19)), 23, 38, KZ_PRECISION_FP32);
     compare_cpu(folded(random_luma_net_twice(2, 8, false, 20)), 3, 1, KZ_PRECISION_FP32);
+    compare_cpu(folded(random_srvgg(5, 16, 2, 15)), 61, 35, KZ_PRECISION_FP32);
+    compare_cpu(folded(random_srvgg(2, 24, 4, 16)), 29, 13, KZ_PRECISION_FP32);
 }
 
 /* Random weights amplify rounding, which real ones don't (scripts/compare-engines): direct
@@ -339,6 +356,8 @@ static void cpu_bf16_is_near_the_reference(void)
     compare_cpu(folded(random_srvgg(4, 64, 4, 23)), 41, 23, KZ_PRECISION_BF16);
     compare_cpu(folded(random_luma_net(5, 32, true, 24)), 41, 23, KZ_PRECISION_BF16);
     compare_cpu(folded(random_luma_net_twice(3, 16, false, 25)), 41, 23, KZ_PRECISION_BF16);
+    compare_cpu(folded(random_srvgg(5, 16, 2, 24)), 61, 35, KZ_PRECISION_BF16);
+    compare_cpu(folded(random_srvgg(3, 32, 2, 25)), 27, 43, KZ_PRECISION_BF16);
 }
 
 static void cpu_refuses_bf16_without_it(void)
@@ -520,6 +539,7 @@ static void threads_dont_change_a_bit(void)
 {
     compare_threads(folded(random_srvgg(3, 32, 4, 33)), 120, 75, 40, 5);
     compare_threads(folded(random_srvgg(3, 24, 3, 34)), 203, 121, 4096, 0);
+    compare_threads(folded(random_srvgg(3, 16, 2, 36)), 901, 71, 4096, 0);
     compare_threads(folded(random_rrdb(1, 32, 16, 35)), 189, 83, 4096, 0);
     compare_threads(folded(random_luma_net_twice(3, 16, true, 36)), 203, 121, 4096, 0);
 }
@@ -587,6 +607,7 @@ static const struct check_case cases[] = {
     {"dense blocks are groups", dense_blocks_are_groups},
     {"deep networks sum in fp32", deep_networks_sum_in_fp32},
     {"luma networks march", luma_nets_march},
+    {"small networks are one group", small_networks_are_one_group},
     {"reference equals the definition", reference_equals_the_definition},
     {"response is that of a flat picture", response_is_that_of_a_flat_picture},
     {"cpu fp32 equals the reference", cpu_fp32_equals_the_reference},
