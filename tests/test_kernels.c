@@ -584,6 +584,24 @@ static void small_end_agrees(void)
             try(small.kernels, small_end(), i < 8 ? i + 1 : random_int(9, 150));
 }
 
+static void tone_agrees(void)
+{
+    float values[100], expected[100];
+    kz_tone tone = {.low = -0.01f, .scale = 505};
+    for (int i = 0; i <= KZ_TONE_STEPS; i++)
+        tone.table[i] = (float)i / KZ_TONE_STEPS + 0.01f * random_unit(&seed);
+    for (int i = 0; i < 100; i++)
+        values[i] = expected[i] = 0.5f + 0.7f * random_unit(&seed);
+    values[3] = expected[3] = tone.low;
+    values[40] = expected[40] = INFINITY;
+    kz_tone_apply(&tone, expected, 97);
+    kz_kernel_tone_for(level())(&tone, values, 97);
+    CHECK(memcmp(values, expected, sizeof(values)) == 0);
+    values[5] = NAN;
+    kz_kernel_tone_for(level())(&tone, values, 97);
+    CHECK(isnan(values[5]));
+}
+
 /* ---- bits ---- */
 
 /* Output columns `first` … of the trial, `count` of them. */
@@ -724,6 +742,7 @@ static const struct check_case cases[] = {
     {"last agrees", last_agrees},
     {"shuffle agrees", shuffle_agrees},
     {"cuts don't matter", cuts_do_not_matter},
+    {"tone agrees", tone_agrees},
     {"small: convolution agrees", small_convolution_agrees},
     {"small: end agrees", small_end_agrees},
     {"small: cuts don't matter", small_cuts_do_not_matter},

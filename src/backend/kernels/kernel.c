@@ -331,6 +331,13 @@ const kz_small_kernels *kz_kernel_small_for(enum kz_cpu_level level, bool bf16)
     return level >= KZ_CPU_AVX2 ? &small_avx2 : NULL;
 }
 
+kz_kernel_tone *kz_kernel_tone_for(enum kz_cpu_level level)
+{
+    if (level >= KZ_CPU_AVX512)
+        return level > KZ_CPU_AVX512 ? kz_kernel_tone_avx512_bf16 : kz_kernel_tone_avx512;
+    return level >= KZ_CPU_AVX2 ? kz_kernel_tone_avx2 : kz_tone_apply;
+}
+
 kz_kernel_peak *kz_kernel_peak_for(enum kz_cpu_level level, bool bf16)
 {
     if (bf16 && level >= KZ_CPU_AMX)
@@ -356,6 +363,12 @@ const kz_small_kernels *kz_kernel_small_for(enum kz_cpu_level level, bool bf16)
     (void)level;
     (void)bf16;
     return NULL;
+}
+
+kz_kernel_tone *kz_kernel_tone_for(enum kz_cpu_level level)
+{
+    (void)level;
+    return kz_tone_apply;
 }
 
 kz_kernel_peak *kz_kernel_peak_for(enum kz_cpu_level level, bool bf16)

@@ -16,6 +16,7 @@
 
 #include "base/cpu.h"
 #include "base/log.h"
+#include "pixel/tone.h"
 
 #define KZ_PIXEL_BYTES 64 /* of one block */
 #define KZ_KERNEL_INPUTS 8
@@ -122,6 +123,10 @@ const kz_small_kernels *kz_kernel_small_for(enum kz_cpu_level level, bool bf16);
  * alone, measured in `seconds`; NULL where there are no kernels of ours. */
 typedef double kz_kernel_peak(double seconds);
 kz_kernel_peak *kz_kernel_peak_for(enum kz_cpu_level level, bool bf16);
+
+/* kz_tone_apply(), with the same bits, as fast as the level can. */
+typedef void kz_kernel_tone(const kz_tone *tone, float *values, int count);
+kz_kernel_tone *kz_kernel_tone_for(enum kz_cpu_level level);
 
 /* A kernel without its weights: for sizes. */
 void kz_kernel_measure(kz_kernel *kernel, const kz_kernel_ops *ops, const kz_kernel_params *params);

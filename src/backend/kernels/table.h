@@ -10,6 +10,7 @@
 
 extern kz_kernel_peak kz_kernel_peak_avx2, kz_kernel_peak_avx512, kz_kernel_peak_avx512_bf16,
     kz_kernel_peak_amx;
+extern kz_kernel_tone kz_kernel_tone_avx2, kz_kernel_tone_avx512, kz_kernel_tone_avx512_bf16;
 #define KZ_KERNELS_OF(level)                                                        \
     extern const kz_kernel_ops kz_kernel_conv_##level, kz_kernel_phase_##level,     \
         kz_kernel_first_##level, kz_kernel_last_##level, kz_kernel_shuffle_##level, \

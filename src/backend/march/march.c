@@ -337,7 +337,7 @@ static void emit_rows(const struct cell_run *c, int y, int rows)
             continue;
         float *data = (float *)(void *)locate(c, s->result, true, 0, row, x0 * scale);
         if (c->run->tone)
-            kz_tone_apply(c->run->tone, data, (x1 - x0) * scale);
+            kz_kernel_tone_for(s->params.level)(c->run->tone, data, (x1 - x0) * scale);
         kz_levels_store(c->run->dst_levels, c->run->dst, (t->x + x0) * scale, picture,
                         (x1 - x0) * scale, data);
     }
