@@ -75,7 +75,9 @@ static void runs_are_stored_as_samples(void)
 {
     uint16_t whole[32], parts[32] = {0};
     float values[32];
-    kz_plane a = {whole, 64, 32, 1, 2, 10}, b = {parts, 64, 32, 1, 2, 10};
+    kz_plane a = {.data = whole, .stride = 64, .width = 32, .height = 1, .bytes = 2, .depth = 10};
+    kz_plane b = a;
+    b.data = parts;
     for (int i = 0; i < 32; i++)
         values[i] = i == 9 ? NAN : -0.1f + (float)i * 0.0401f;
     for (int x = 0; x < 32; x++)
