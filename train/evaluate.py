@@ -80,9 +80,12 @@ def main():
     parser.add_argument("sources", type=pathlib.Path)
     parser.add_argument("networks", nargs="+")
     parser.add_argument("--quick", action="store_true", help="PSNR and SSIM only")
+    parser.add_argument("--hold-out", action="store_true",
+                        help="the hold-out's pictures, too: for a table, never for a choice")
     parser.add_argument("--every", type=int, default=1, help="only every Nth picture")
     args = parser.parse_args()
-    chosen = list(pictures.every(args.sources))[::args.every]
+    roles = ["validation", "hold-out"] if args.hold_out else ["validation"]
+    chosen = list(pictures.every(args.sources, roles))[::args.every]
     print(f"{len(chosen)} pictures; {HEAD[args.quick]}\n\n| network | " + " | ".join(SOURCES) + " |")
     print("|---" * (1 + len(SOURCES)) + "|")
     for name in args.networks:

@@ -1,4 +1,5 @@
-"""The pictures that networks are judged by (pictures.json): of packages that nothing was trained on."""
+"""The pictures that networks are judged by (pictures.json): of packages that nothing was trained on.
+Choices are made on those for validation; the hold-out is for the last table alone."""
 
 import json
 import pathlib
@@ -41,7 +42,13 @@ def picture(sources, entry):
     return np.asarray(sheet.crop((left, top, left + width, top + height)).convert("RGB"))
 
 
-def every(sources):
-    entries = json.loads((pathlib.Path(__file__).parent / "pictures.json").read_text())
-    for entry in entries:
-        yield entry["picture"], picture(sources, entry)
+def noted(name):
+    return json.loads((pathlib.Path(__file__).parent / name).read_text())
+
+
+def every(sources, roles):
+    """(name, picture) of each whose package has one of the roles."""
+    packages = {s["package"] for s in noted("sources.json") if s["role"] in roles}
+    for entry in noted("pictures.json"):
+        if entry["picture"].split("/")[0] in packages:
+            yield entry["picture"], picture(sources, entry)
