@@ -417,7 +417,7 @@ check "a truncated file gives the frames it has" truncated
 full_disk() {
   local got
   mkdir -p small && mount -t tmpfs -o size=64k tmpfs small || return 1
-  "$kizuna" upscale episode.mkv -o small/x.mkv "${fast[@]}" >out.log 2>err.log
+  "$kizuna" upscale episode.mkv -m ./copy.param -o small/x.mkv "${fast[@]}" >out.log 2>err.log
   got=$?
   cat err.log
   [[ -z $(ls -A small) ]] || got=99
