@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "backend/kernels/pack.h"
 #include "backend/kernels/round.h"
 #include "backend/kernels/table.h"
 #include "base/mem.h"
@@ -41,22 +42,6 @@ static int in_channels(const kz_kernel_params *p)
 }
 
 /* ---- weights ---- */
-
-/* To nearest, ties to even; weights are finite. */
-static uint16_t to_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-static void put(void *weights, bool bf16, size_t at, double value)
-{
-    if (bf16)
-        ((uint16_t *)weights)[at] = to_bf16((float)value);
-    else
-        ((float *)weights)[at] = (float)value;
-}
 
 /* u = G g Gᵀ for a 3×3 filter; G is positions × 3. */
 static void transform_filter(double u[6][6], const float *g, int positions)
@@ -134,7 +119,6 @@ static bool round_sums(double sums[MOST_ROUNDED], const kz_kernel *k, const kz_k
 static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
 {
     const kz_kernel_ops *ops = k->ops;
-    int step = ops->bf16 ? 2 : 1;
     size_t position = (size_t)k->in_lanes * (size_t)k->out_lanes;
     for (int n = 0; n < p->out_channels; n++) {
         double sums[MOST_ROUNDED];
@@ -147,15 +131,14 @@ static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
             transform(u, k, p, n, channel);
             if (rounded)
                 u[1][1] = sums[channel];
-            int panel = n / ops->panel * ops->panel, width = k->out_lanes - panel;
-            width = width < ops->panel ? width : ops->panel;
-            size_t at = (size_t)panel * (size_t)k->in_lanes +
-                        (size_t)((c / step * width + (n - panel)) * step + c % step);
+            const int panel = kz_panel_of(k, n);
             if (k->exact)
-                k->exact_weights[panel * k->in_lanes + c * width + n - panel] = (float)u[1][1];
+                k->exact_weights[panel * k->in_lanes + c * kz_panel_width(k, panel) + n - panel] =
+                    (float)u[1][1];
+            const size_t at = kz_panel_place(k, n, c);
             for (int i = 0; i < ops->positions * ops->positions; i++)
-                put(k->weights, ops->bf16, at + (size_t)i * position,
-                    u[i / ops->positions][i % ops->positions]);
+                kz_put_weight(k->weights, ops->bf16, at + (size_t)i * position,
+                              u[i / ops->positions][i % ops->positions]);
         }
     }
 }
@@ -175,7 +158,8 @@ static void pack_tiles(kz_kernel *k, const kz_kernel_params *p)
                 size_t tile = (size_t)(n / 16 * phases + phase) * (size_t)(k->in_lanes / 32);
                 tile = ((tile + (size_t)(lane / 32)) * (size_t)side + (size_t)x) * (size_t)side +
                        (size_t)y;
-                put(k->weights, true, tile * 512 + (size_t)((c / 2 * 16 + n % 16) * 2 + c % 2),
+                kz_put_weight(
+                    k->weights, true, tile * 512 + (size_t)((c / 2 * 16 + n % 16) * 2 + c % 2),
                     (double)p->weights[filter * (size_t)(side * side) + (size_t)(y * side + x)]);
             }
         }
@@ -188,14 +172,14 @@ static void pack_thin(kz_kernel *k, const kz_kernel_params *p)
     bool first = p->kind == KZ_KERNEL_FIRST;
     for (int tap = 0; tap < 9; tap++)
         for (int n = 0; first && n < p->out_channels; n++)
-            put(k->weights, false, (size_t)(tap * k->out_lanes + n),
-                (double)p->weights[n * 9 + tap]);
+            kz_put_weight(k->weights, false, (size_t)(tap * k->out_lanes + n),
+                          (double)p->weights[n * 9 + tap]);
     for (int tap = 0; tap < 9; tap++)
         for (int lane = 0; !first && lane < k->in_lanes; lane++) {
             int channel = channel_of(p, lane);
             if (channel >= 0 && channel < inputs)
-                put(k->weights, p->bf16, (size_t)(tap * k->in_lanes + lane),
-                    (double)p->weights[channel * 9 + tap]);
+                kz_put_weight(k->weights, p->bf16, (size_t)(tap * k->in_lanes + lane),
+                              (double)p->weights[channel * 9 + tap]);
         }
 }
 

@@ -1,7 +1,5 @@
 /* Weights of small networks' kernels. */
-#include <stdint.h>
-#include <string.h>
-
+#include "backend/kernels/pack.h"
 #include "backend/kernels/small.h"
 
 enum { TILE = KZ_SMALL_TILE };
@@ -22,21 +20,6 @@ static void filter_transform(double G[TILE][3])
     G[TILE - 1][2] = 1;
 }
 
-static uint16_t to_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-static void put(void *weights, bool bf16, size_t at, double value)
-{
-    if (bf16)
-        ((uint16_t *)weights)[at] = to_bf16((float)value);
-    else
-        ((float *)weights)[at] = (float)value;
-}
-
 size_t kz_small_bytes(const kz_kernel *k)
 {
     size_t element = k->ops->bf16 ? sizeof(uint16_t) : sizeof(float);
@@ -46,22 +29,19 @@ size_t kz_small_bytes(const kz_kernel *k)
 /* [position][panel of outputs][channels / step][outputs of the panel][step]. */
 void kz_small_pack(kz_kernel *k, const kz_kernel_params *p)
 {
-    const int step = k->ops->bf16 ? 2 : 1, inputs = p->in_channels[0];
+    const int inputs = p->in_channels[0];
     const size_t position = (size_t)k->in_lanes * (size_t)k->out_lanes;
     double G[TILE][3];
     filter_transform(G);
     for (int n = 0; n < p->out_channels; n++)
         for (int c = 0; c < inputs; c++) {
             const float *g = p->weights + ((size_t)n * (size_t)inputs + (size_t)c) * 9;
-            int panel = n / k->ops->panel * k->ops->panel, width = k->out_lanes - panel;
-            width = width < k->ops->panel ? width : k->ops->panel;
-            size_t at = (size_t)(panel * k->in_lanes) +
-                        (size_t)((c / step * width + (n - panel)) * step + c % step);
+            const size_t at = kz_panel_place(k, n, c);
             for (int i = 0; i < TILE * TILE; i++) {
                 double u = 0;
                 for (int tap = 0; tap < 9; tap++)
                     u += G[i / TILE][tap / 3] * G[i % TILE][tap % 3] * (double)g[tap];
-                put(k->weights, k->ops->bf16, at + (size_t)i * position, u);
+                kz_put_weight(k->weights, k->ops->bf16, at + (size_t)i * position, u);
             }
         }
 }
@@ -94,8 +74,8 @@ void kz_small_end_pack(kz_kernel *k, const kz_kernel_params *p)
                 int part = lane / (4 * step), n = lane / step % 4;
                 int c = (first + (part * 4 + element) * step + lane % step) % k->in_lanes;
                 if (c < inputs)
-                    put(k->weights, step == 2, at,
-                        (double)p->weights[(n * inputs + c) * 9 + y * 3 + x]);
+                    kz_put_weight(k->weights, step == 2, at,
+                                  (double)p->weights[(n * inputs + c) * 9 + y * 3 + x]);
             }
     for (int lane = 4; lane < k->out_lanes; lane++)
         k->bias[lane] = k->bias[lane % 4];
