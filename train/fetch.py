@@ -7,18 +7,18 @@ everything: the data, and so the trained weights, would be others.
 """
 
 import hashlib
-import json
 import pathlib
 import subprocess
 import sys
+
+import sources
 
 
 def main():
     target = pathlib.Path(sys.argv[1])
     archives = target / "archives"
     archives.mkdir(parents=True, exist_ok=True)
-    sources = json.loads((pathlib.Path(__file__).parent / "sources.json").read_text())
-    for source in sources:
+    for source in sources.listed():
         unpacked = target / source["package"]
         if unpacked.exists():
             continue

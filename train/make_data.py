@@ -18,6 +18,7 @@ import numpy as np
 
 import degrade
 import scenes
+import sources
 
 KEPT = (0, scenes.FRAMES - 1)
 LOSSY = 2  # sources of different encoders for each frame
@@ -33,9 +34,10 @@ def make(seed, library):
 
 
 def worker(task):
-    index, seed, n, folder, packages, sources = task
-    library = worker.libraries.setdefault(packages, None) or scenes.Library(sources, packages)
-    worker.libraries[packages] = library
+    index, seed, n, folder, packages, unpacked = task
+    if packages not in worker.libraries:
+        worker.libraries[packages] = scenes.Library(unpacked, packages)
+    library = worker.libraries[packages]
     for name, part, whole in zip(("target", "clean", "lossy"), make(seed, library), shapes(n)):
         file = np.memmap(pathlib.Path(folder, name + ".u8"), np.uint8, "r+", shape=whole)
         file[index * len(KEPT):(index + 1) * len(KEPT)] = part
@@ -51,13 +53,12 @@ def shapes(n):
     return ((frames, scenes.HEIGHT, scenes.WIDTH), (frames, *small), (frames, LOSSY, *small))
 
 
-def make_all(pool, sources, folder, role, n):
+def make_all(pool, unpacked, folder, role, n):
     folder.mkdir(parents=True, exist_ok=True)
-    listed = json.loads((pathlib.Path(__file__).parent / "sources.json").read_text())
-    packages = tuple(s["package"] for s in listed if s["role"] == role)
+    packages = sources.packages(role)
     for name, shape in zip(("target", "clean", "lossy"), shapes(n)):
         np.memmap(folder / (name + ".u8"), np.uint8, "w+", shape=shape)
-    tasks = [(i, f"{role} {i}", n, folder, packages, sources) for i in range(n)]
+    tasks = [(i, f"{role} {i}", n, folder, packages, unpacked) for i in range(n)]
     for done, _ in enumerate(pool.imap_unordered(worker, tasks), 1):
         if done % 50 == 0:
             print(role, done, "of", n, flush=True)

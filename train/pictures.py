@@ -8,12 +8,13 @@ import numpy as np
 from PIL import Image
 
 import scenes
+import sources
 
 
-def found(sources, name):
+def found(unpacked, name):
     """The path of "PACKAGE/…/FILE": the first in the package that ends so."""
     package, rest = name.split("/", 1)
-    ends = [p for p in sorted(pathlib.Path(sources, package).rglob("*"))
+    ends = [p for p in sorted(pathlib.Path(unpacked, package).rglob("*"))
             if str(p).endswith("/" + rest) and p.is_file()]
     if not ends:
         raise SystemExit(f"{name} isn't among the unpacked packages")
@@ -29,26 +30,22 @@ def opened(path):
     return image
 
 
-def picture(sources, entry):
+def picture(unpacked, entry):
     """RGB, uint8, even sizes, at most 1280x720 of the middle."""
-    back = opened(found(sources, entry["picture"]))
+    back = opened(found(unpacked, entry["picture"]))
     sheet = Image.new("RGBA", back.size, "#d8dee6")
     sheet.alpha_composite(back)
     if "before" in entry:
-        who = opened(found(sources, entry["before"]))
+        who = opened(found(unpacked, entry["before"]))
         sheet.alpha_composite(who, ((sheet.width - who.width) // 2, sheet.height - who.height))
     width, height = min(1280, sheet.width) // 2 * 2, min(720, sheet.height) // 2 * 2
     left, top = (sheet.width - width) // 2, (sheet.height - height) // 2
     return np.asarray(sheet.crop((left, top, left + width, top + height)).convert("RGB"))
 
 
-def noted(name):
-    return json.loads((pathlib.Path(__file__).parent / name).read_text())
-
-
-def every(sources, roles):
+def every(unpacked, roles):
     """(name, picture) of each whose package has one of the roles."""
-    packages = {s["package"] for s in noted("sources.json") if s["role"] in roles}
-    for entry in noted("pictures.json"):
-        if entry["picture"].split("/")[0] in packages:
-            yield entry["picture"], picture(sources, entry)
+    entries = json.loads((pathlib.Path(__file__).parent / "pictures.json").read_text())
+    for entry in entries:
+        if entry["picture"].split("/")[0] in sources.packages(*roles):
+            yield entry["picture"], picture(unpacked, entry)
