@@ -90,6 +90,35 @@ void kz_cuda_conv_plain_pack(const kz_conv_task *task, const float *weights, flo
 void kz_cuda_conv_last(kz_gpu *gpu, const kz_conv_task *task);
 void kz_cuda_conv_plain(kz_gpu *gpu, const kz_conv_task *task);
 
+/* ---- a whole small network ---- */
+
+/* Luma in, luma of twice the size out, as model/luma_net.h's networks: 1 to `channels`, `hidden`
+ * times channels to channels, channels to 4, all 3×3 with zeros around the picture and all but the
+ * last activated; shuffled, and the input's nearest pixel added. With `skip` the first one's result
+ * is added before the last one. Values between layers are rounded to `element`, as are all weights
+ * but the first layer's. */
+typedef struct kz_small_task {
+    kz_view in, out; /* fp32, one channel; out is twice as large */
+    enum kz_element element;
+    int channels, hidden;
+    bool skip;
+    int columns;           /* of a strip, halo included: of kz_cuda_small_columns() at most */
+    const void *constants; /* packed */
+} kz_small_task;
+
+/* One of its layers, first to last; in host memory. */
+typedef struct kz_small_layer {
+    const float *weights, *bias,
+        *slopes; /* as kz_node's; bias NULL: zeros; the last has no slopes */
+} kz_small_layer;
+
+/* As wide as strips should be on a device with so much shared memory for a block; 0: the network
+ * doesn't fit (or isn't one of 8, 16, 24 or 32 channels with 16-bit elements). */
+int kz_cuda_small_columns(const kz_small_task *task, int shared_bytes);
+size_t kz_cuda_small_bytes(const kz_small_task *task);
+void kz_cuda_small_pack(const kz_small_task *task, const kz_small_layer *layers, void *packed);
+void kz_cuda_small(kz_gpu *gpu, const kz_small_task *task);
+
 /* ---- the rest ---- */
 
 enum { KZ_SUM_MOST = 8 };

@@ -66,6 +66,18 @@ KZ_DEVICE void kz_copy_16(void *shared, const void *src, bool there)
 #endif
 }
 
+/* The same with 4 bytes. */
+KZ_DEVICE void kz_copy_4(void *shared, const void *src, bool there)
+{
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(kz_shared_address(shared)),
+                 "l"(src), "r"(there ? 4 : 0)
+                 : "memory");
+#else
+    *(unsigned *)shared = there ? *(const unsigned *)src : 0;
+#endif
+}
+
 KZ_DEVICE void kz_copies_wait(void)
 {
 #if __CUDA_ARCH__ >= 800
@@ -130,6 +142,14 @@ KZ_DEVICE void kz_copy_16(void *shared, const void *src, bool there)
         std::memcpy(shared, src, 16);
     else
         std::memset(shared, 0, 16);
+}
+
+KZ_DEVICE void kz_copy_4(void *shared, const void *src, bool there)
+{
+    if (there)
+        std::memcpy(shared, src, 4);
+    else
+        std::memset(shared, 0, 4);
 }
 
 KZ_DEVICE void kz_copies_wait(void)

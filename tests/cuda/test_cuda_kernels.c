@@ -371,6 +371,180 @@ static void sums_agree(void)
     kz_gpu_close(&gpu);
 }
 
+/* ---- small networks ---- */
+
+enum { MOST_HIDDEN = 7 };
+
+struct network {
+    kz_small_task task;
+    kz_small_layer layers[MOST_HIDDEN + 2];
+};
+
+static float random_gain(int inputs)
+{
+    return 1 / sqrtf((float)inputs * 3);
+}
+
+static void open_network(struct network *n, int channels, int hidden, bool skip, int width,
+                         int height)
+{
+    *n = (struct network){
+        .task = {.element = random_wide(),
+                 .channels = channels,
+                 .hidden = hidden,
+                 .skip = skip,
+                 .in = random_view(KZ_ELEMENT_FP32, 1, 1, 0, width, height),
+                 .out = random_view(KZ_ELEMENT_FP32, 1, 1, 0, 2 * width, 2 * height)}};
+    for (int l = 0; l < hidden + 2; l++) {
+        const int inputs = l ? channels : 1, outputs = l <= hidden ? channels : 4;
+        n->layers[l] = (kz_small_layer){
+            .weights = random_floats((size_t)(inputs * outputs * 9), random_gain(inputs)),
+            .bias = random_int(0, 3) ? random_floats((size_t)outputs, 0.3f) : NULL,
+            .slopes = l <= hidden ? random_floats((size_t)outputs, 1) : NULL};
+    }
+}
+
+static void close_network(struct network *n)
+{
+    for (int l = 0; l < n->task.hidden + 2; l++) {
+        kz_free((void *)n->layers[l].weights);
+        kz_free((void *)n->layers[l].bias);
+        kz_free((void *)n->layers[l].slopes);
+    }
+    free_view(&n->task.in, 0);
+    free_view(&n->task.out, 0);
+}
+
+static float rounded(enum kz_element element, float value)
+{
+    char bytes[4];
+    kz_put_element(bytes, element, 0, value);
+    return kz_get_element(bytes, element, 0);
+}
+
+/* [channel][height][width]; of weights as the kernel has them. */
+static float *apply_layer(const struct network *n, int l, const float *in, const float *skipped)
+{
+    const kz_small_task *t = &n->task;
+    const kz_small_layer *layer = &n->layers[l];
+    const int width = t->in.width, height = t->in.height;
+    const int inputs = l ? t->channels : 1, outputs = layer->slopes ? t->channels : 4;
+    float *out = kz_alloc((size_t)(outputs * width * height), sizeof(*out));
+    CHECK(out);
+    for (int i = 0; i < outputs * width * height; i++) {
+        const int x = i % width, y = i / width % height, o = i / (width * height);
+        double sum = layer->bias ? (double)layer->bias[o] : 0;
+        for (int c = 0; c < inputs * 9; c++) {
+            const int from_x = x + c % 3 - 1, from_y = y + c / 3 % 3 - 1;
+            const float w = layer->weights[o * inputs * 9 + c];
+            if (from_x >= 0 && from_x < width && from_y >= 0 && from_y < height)
+                sum += (double)(l ? rounded(t->element, w) : w) *
+                       (double)in[(c / 9 * height + from_y) * width + from_x];
+        }
+        if (layer->slopes && sum < 0)
+            sum *= (double)layer->slopes[o];
+        out[i] = (float)(skipped ? sum + (double)skipped[i] : sum);
+        if (layer->slopes)
+            out[i] = rounded(t->element, out[i]);
+    }
+    return out;
+}
+
+/* The four channels of the last layer, before they are shuffled. */
+static float *apply_network(const struct network *n)
+{
+    float *first = apply_layer(n, 0, n->task.in.data, NULL), *value = first;
+    for (int l = 1; l < n->task.hidden + 2; l++) {
+        const bool skips = n->task.skip && l == n->task.hidden;
+        float *next = apply_layer(n, l, value, skips ? first : NULL);
+        if (value != first)
+            kz_free(value);
+        value = next;
+    }
+    kz_free(first);
+    return value;
+}
+
+static void check_network(const struct network *n)
+{
+    const kz_view *in = &n->task.in, *out = &n->task.out;
+    float *expect = apply_network(n);
+    for (int y = 0; y < out->height; y++)
+        for (int x = 0; x < out->width; x++) {
+            const int channel = y % 2 * 2 + x % 2;
+            const float detail = expect[(channel * in->height + y / 2) * in->width + x / 2];
+            CHECK_NEAR((double)get(out, x, y, 0), (double)detail + (double)get(in, x / 2, y / 2, 0),
+                       n->task.element == KZ_ELEMENT_FP16 ? 4e-3 : 4e-2);
+        }
+    kz_free(expect);
+}
+
+static void run_network(struct network *n, int columns)
+{
+    kz_gpu *gpu = open_gpu();
+    const size_t bytes = kz_cuda_small_bytes(&n->task);
+    void *packed = kz_alloc(bytes, 1);
+    CHECK(packed);
+    n->task.columns = columns;
+    kz_cuda_small_pack(&n->task, n->layers, packed);
+    kz_small_task t = n->task;
+    t.in = send_view(gpu, &n->task.in, 0);
+    t.out = send_view(gpu, &n->task.out, 0);
+    t.constants = send(gpu, packed, bytes);
+    kz_cuda_small(gpu, &t);
+    fetch_view(gpu, &t.out, &n->task.out, 0);
+    check_network(n);
+    kz_gpu_free(gpu, t.in.data);
+    kz_gpu_free(gpu, (void *)t.constants);
+    kz_free(packed);
+    kz_gpu_close(&gpu);
+    close_network(n);
+}
+
+/* Strips of a few columns of their own, so that there are several, and segments. */
+static void small_networks_agree(void)
+{
+    for (int i = 0; i < 16; i++) {
+        struct network n;
+        const int hidden = i % (MOST_HIDDEN + 1), columns = (2 * hidden + 2 + 15) / 16 * 16 + 16;
+        open_network(&n, 8 * random_int(1, 4), hidden, hidden && random_int(0, 3),
+                     random_int(1, 60), random_int(1, i % 4 ? 30 : 70));
+        run_network(&n, columns);
+    }
+}
+
+static void small_networks_of_every_width_agree(void)
+{
+    for (int channels = 8; channels <= 32; channels += 8)
+        for (int size = 1; size <= 2; size++) {
+            struct network n;
+            open_network(&n, channels, random_int(0, 4), false, size, 3 - size);
+            run_network(&n, 64);
+            open_network(&n, channels, 1, true, 130 + size, 2);
+            run_network(&n, 64);
+        }
+}
+
+/* What the devices have, and what strips they give. */
+static void strips_fit_the_device(void)
+{
+    static const struct {
+        int channels, hidden, kilobytes, columns;
+    } all[] = {{16, 5, 64, 80}, {16, 5, 99, 128}, {16, 5, 163, 112}, {16, 5, 227, 128},
+               {32, 5, 64, 0},  {32, 5, 99, 64},  {32, 5, 163, 112}, {32, 5, 227, 128},
+               {24, 5, 99, 80}, {8, 7, 64, 128},  {16, 20, 99, 0},   {8, 18, 64, 0},
+               {12, 5, 227, 0}, {40, 5, 227, 0},  {0, 5, 227, 0},    {16, 5, 0, 0}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        kz_small_task t = {.element = KZ_ELEMENT_FP16,
+                           .channels = all[i].channels,
+                           .hidden = all[i].hidden,
+                           .skip = true};
+        CHECK(kz_cuda_small_columns(&t, all[i].kilobytes << 10) == all[i].columns);
+        t.element = KZ_ELEMENT_FP32;
+        CHECK(kz_cuda_small_columns(&t, all[i].kilobytes << 10) == 0);
+    }
+}
+
 /* ---- planes ---- */
 
 static kz_surface random_surface(int width, int height, int bytes, int depth, int step)
@@ -515,6 +689,9 @@ static const struct check_case cases[] = {
     {"plain convolutions agree with the definition", plain_convolutions_agree},
     {"last convolutions agree with the definition", last_convolutions_agree},
     {"what doesn't fit a kernel is refused", what_doesnt_fit_is_refused},
+    {"small networks agree with the definition", small_networks_agree},
+    {"small networks of every width too", small_networks_of_every_width_agree},
+    {"strips fit the device", strips_fit_the_device},
     {"sums agree with the definition", sums_agree},
     {"loading gives the host's bits", loading_is_that_of_the_host},
     {"high bits are shifted down", high_bits_are_shifted_down},

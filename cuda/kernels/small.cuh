@@ -1,0 +1,439 @@
+/* A whole small network at once: nothing between its input and its output leaves the chip.
+ *
+ * A block marches down a strip of the picture, two rows a step. In a step each layer makes two rows
+ * of the strip, one row behind the layer before it, from that one's two newest rows and the two of
+ * the step before; a barrier lies between layers. So no row is computed twice but at a strip's and
+ * a segment's ends, where a layer reaches a pixel less far than the one before. With 16 channels
+ * and six layers before the last, of 128 columns 116 are the strip's own: 10 % more work. Tiles of
+ * two dimensions, whole in two buffers beside the skip's, would be 24×24 pixels in 100 KB, at 58 %.
+ *
+ * Shared memory holds pairs of rows. Hidden layers write theirs one after the other into a ring of
+ * `hidden` + 2 pairs: layer k's pair n is read last by layer k + 1 in step n + 1, after which the
+ * ring has come round. The first layer's have a ring of their own, as long as the skip reaches
+ * back. That is 22 rows with five hidden layers, where a ring of four rows a layer would take 28:
+ * 92 KB for 16 channels × 128 columns or for 32 × 64, so that these fit 8.6, 8.9 and 12.0 too.
+ * With 7.5's 64 KB 16 channels have strips of 80, and 24 or more run layer by layer.
+ *
+ * A warp makes 16 columns of both rows with all channels: for each product of 2048 it reads 170
+ * bytes of values and 128 of weights (16 channels), or 85 and 128 (32), which is 2.3 or 1.7 cycles
+ * of shared memory and L1 beside 4 to 8 of the tensor cores of such devices, 2 on 8.0. Weights lie
+ * in global memory as fragments, and a column of taps is on its way while the one before it is
+ * multiplied, the first one during the barrier. A pixel's eight channels are 16 bytes and
+ * neighbours lie side by side, so fragments are loaded and stored free of bank conflicts.
+ * Barriers: `hidden` + 2 a step, of 36 to 144 products a warp between two.
+ *
+ * Sums are in the order of conv_plain.cuh and conv_tensor.cuh, rounded where they round: with 16
+ * and 32 channels the result has the same bits as theirs. Channels that lack to 16 are zero weights
+ * to values that are there, so 8 channels cost the products of 16 and 24 those of 32.
+ *
+ * What lies outside the picture is zero in every layer. Columns that aren't the strip's own get
+ * less valid from layer to layer, rows of the first steps likewise; what they hold then is never
+ * read for a pixel that counts. */
+#ifndef KZ_CUDA_KERNELS_SMALL_CUH
+#define KZ_CUDA_KERNELS_SMALL_CUH
+
+#include <cstring>
+
+#include "cuda/kernels/element.cuh"
+#include "cuda/kernels/tensor.cuh"
+
+namespace small
+{
+enum {
+    ROWS = 2,   /* of a step */
+    GROUP = 16, /* columns of a warp */
+    MOST_COLUMNS = 128,
+    THREADS = 32 * MOST_COLUMNS / GROUP, /* at most */
+    INPUTS = 3, /* pairs of rows of the input: two are read while one is on its way */
+    OUTPUTS = 4
+};
+
+/* ---- what lies where ---- */
+
+/* Pairs of rows of the first layer's, and of the hidden ones'. */
+KZ_BOTH int first_pairs(const kz_small_task &p)
+{
+    const int back = p.skip ? (p.hidden + 1) / 2 : 1;
+    return (back > 1 ? back : 1) + 1;
+}
+
+KZ_BOTH int hidden_pairs(const kz_small_task &p)
+{
+    return p.hidden ? p.hidden + 2 : 0;
+}
+
+/* A pixel more on each side, which fragments of columns that don't count reach to. */
+KZ_BOTH int pitch_of(const kz_small_task &p)
+{
+    return p.columns + 2;
+}
+
+KZ_BOTH int row_bytes(const kz_small_task &p)
+{
+    return pitch_of(p) * p.channels * 2;
+}
+
+KZ_BOTH int values_bytes(const kz_small_task &p)
+{
+    return (first_pairs(p) + hidden_pairs(p)) * ROWS * row_bytes(p);
+}
+
+KZ_BOTH int shared_bytes(const kz_small_task &p)
+{
+    return values_bytes(p) + INPUTS * ROWS * pitch_of(p) * (int)sizeof(float);
+}
+
+/* Columns on each side that aren't a strip's own. */
+KZ_BOTH int halo_of(const kz_small_task &p)
+{
+    return p.hidden + 1;
+}
+
+/* Constants: floats, then fragments.
+ * the first layer's weights: [eight][tap][8]
+ * biases: [layer but the last][channel], and the last one's, filled up to 8
+ * slopes: [layer but the last][channel]
+ * fragments: [layer but the first][chunk of 16 inputs][column of taps][row of taps]
+ *            [eight outputs][lane][2], of two elements each */
+KZ_BOTH int biases_at(const kz_small_task &p)
+{
+    return 9 * p.channels;
+}
+
+KZ_BOTH int slopes_at(const kz_small_task &p)
+{
+    return biases_at(p) + (p.hidden + 1) * p.channels + 8;
+}
+
+KZ_BOTH int fragments_at(const kz_small_task &p)
+{
+    return slopes_at(p) + (p.hidden + 1) * p.channels;
+}
+
+/* Of 4 bytes, of a layer with so many eights of outputs. */
+KZ_BOTH int fragment_count(const kz_small_task &p, int eights)
+{
+    return (p.channels + 15) / 16 * 9 * eights * 64;
+}
+
+/* What is read at once. */
+struct alignas(16) four {
+    float each[4];
+};
+
+struct alignas(8) pair {
+    float each[2];
+};
+
+struct alignas(8) fragment {
+    unsigned each[2];
+};
+
+/* ---- where a block works ---- */
+
+struct strip {
+    int x, y;   /* in the picture: its first column, and the first layer's first row */
+    int x0, x1; /* its own columns */
+    int y0, y1;
+    unsigned char *first, *hidden; /* pairs of rows: [row][eight][pitch][8 elements] */
+    float *input;                  /* [pitch], the first of which is column -1 */
+};
+
+KZ_DEVICE strip find_strip(const kz_small_task &p, int rows, unsigned char *shared)
+{
+    const int halo = halo_of(p), own = p.columns - 2 * halo;
+    strip s;
+    s.x0 = (int)blockIdx.x * own;
+    s.x1 = s.x0 + own < p.in.width ? s.x0 + own : p.in.width;
+    s.y0 = (int)blockIdx.y * rows;
+    s.y1 = s.y0 + rows < p.in.height ? s.y0 + rows : p.in.height;
+    s.x = s.x0 - halo;
+    s.y = s.y0 - halo;
+    s.first = shared;
+    s.hidden = shared + first_pairs(p) * ROWS * row_bytes(p);
+    s.input = (float *)(shared + values_bytes(p));
+    return s;
+}
+
+/* The four rows that a layer reads to make two. */
+struct window {
+    const unsigned char *rows[ROWS + 2];
+};
+
+KZ_DEVICE window make_window(const unsigned char *from, int row, int before, int newest)
+{
+    window w;
+#pragma unroll
+    for (int i = 0; i < ROWS; i++) {
+        w.rows[i] = from + (ROWS * before + i) * row;
+        w.rows[ROWS + i] = from + (ROWS * newest + i) * row;
+    }
+    return w;
+}
+
+/* What the layer before layer k has made: `next` is the hidden layers' pair to be written next. */
+KZ_DEVICE window find_window(const kz_small_task &p, const strip &s, int step, int k, int next)
+{
+    const int pairs = k == 1 ? first_pairs(p) : hidden_pairs(p);
+    const int newest = k == 1 ? step : next + pairs - 1, before = k == 1 ? step - 1 : next + 1;
+    return make_window(k == 1 ? s.first : s.hidden, row_bytes(p), before % pairs, newest % pairs);
+}
+
+/* ---- products ---- */
+
+/* The weights of a column of taps. */
+template <int EIGHTS>
+KZ_DEVICE void load_weights(fragment b[3][EIGHTS], const fragment *from, int column)
+{
+    const int lane = (int)threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < 3 * EIGHTS; i++)
+        b[i / EIGHTS][i % EIGHTS] = from[(column * 3 * EIGHTS + i) * 32 + lane];
+}
+
+/* The products of one column of taps and 16 channels; `at` is the lane's pixel in a row. */
+template <class T, int EIGHTS>
+KZ_DEVICE void multiply_column(float c[ROWS][EIGHTS][4], const fragment b[3][EIGHTS],
+                               const window &from, int at)
+{
+#pragma unroll
+    for (int row = 0; row < ROWS + 2; row++) {
+        unsigned a[4];
+        kz_load_fragments(a, from.rows[row] + at);
+#pragma unroll
+        for (int to = 0; to < ROWS; to++) {
+            const int ky = row - to;
+            if (ky < 0 || ky > 2)
+                continue;
+#pragma unroll
+            for (int n = 0; n < EIGHTS; n++)
+                kz_multiply(c[to][n], a, b[ky][n].each, T());
+        }
+    }
+}
+
+/* Bytes from a row's start to what the lane loads of a pixel: the first eight of a chunk for lanes
+ * below 16, else the second one. Where there is no second one, it is the first one again. */
+template <int C> KZ_DEVICE int lane_offset(int pitch, int chunk, int pixel)
+{
+    const int lane = (int)threadIdx.x % 32, eight = 2 * chunk + lane / 16;
+    return ((eight < C / 8 ? eight : 2 * chunk) * pitch + pixel + lane % 16) * 16;
+}
+
+/* Begins with the barrier behind which `from` is there. */
+template <class T, int C, int EIGHTS>
+KZ_DEVICE void multiply(const kz_small_task &p, float c[ROWS][EIGHTS][4], const fragment *weights,
+                        const window &from, int column)
+{
+    enum { COLUMNS = (C + 15) / 16 * 3 };
+    const int pitch = pitch_of(p);
+    fragment b[2][3][EIGHTS];
+    load_weights<EIGHTS>(b[0], weights, 0);
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < COLUMNS; i++) {
+        if (i + 1 < COLUMNS)
+            load_weights<EIGHTS>(b[(i + 1) % 2], weights, i + 1);
+        multiply_column<T, EIGHTS>(c, b[i % 2], from, lane_offset<C>(pitch, i / 3, column + i % 3));
+    }
+}
+
+/* ---- layers ---- */
+
+/* The input's pair of rows `index`, of which the first is the one above s.y. */
+KZ_DEVICE void fetch(const kz_small_task &p, const strip &s, int index)
+{
+    const int pitch = pitch_of(p);
+    float *const to = s.input + index % INPUTS * ROWS * pitch;
+    for (int i = (int)threadIdx.x; i < ROWS * pitch; i += (int)blockDim.x) {
+        const int x = s.x - 1 + i % pitch, y = s.y - 1 + index * ROWS + i / pitch;
+        const bool there = x >= 0 && x < p.in.width && y >= 0 && y < p.in.height;
+        const float *in = (const float *)p.in.data;
+        kz_copy_4(to + i, there ? in + kz_element_at(p.in, x, y, 0) : in, there);
+    }
+}
+
+KZ_DEVICE bool is_inside(const kz_small_task &p, int x, int y)
+{
+    return x >= 0 && x < p.in.width && y >= 0 && y < p.in.height;
+}
+
+/* Eight channels of a column, both rows. */
+KZ_DEVICE void add_taps(const kz_small_task &p, const strip &s, int step, int column, int eight,
+                        float sums[ROWS][8])
+{
+    const four *weights = (const four *)p.constants + eight * 9 * 2;
+    const int pitch = pitch_of(p);
+    float in[ROWS + 2][3];
+#pragma unroll
+    for (int i = 0; i < (ROWS + 2) * 3; i++) {
+        const int pair = (step + i / 3 / ROWS) % INPUTS, row = i / 3 % ROWS;
+        in[i / 3][i % 3] = s.input[(pair * ROWS + row) * pitch + column + i % 3];
+    }
+#pragma unroll
+    for (int tap = 0; tap < 9; tap++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const four w = weights[tap * 2 + half];
+#pragma unroll
+            for (int i = 0; i < ROWS * 4; i++)
+                sums[i / 4][half * 4 + i % 4] += w.each[i % 4] * in[i / 4 + tap / 3][tap % 3];
+        }
+}
+
+template <class T, int C>
+KZ_DEVICE void make_first(const kz_small_task &p, const strip &s, int step)
+{
+    const float *constants = (const float *)p.constants;
+    const int pitch = pitch_of(p), row = row_bytes(p);
+    unsigned char *const to = s.first + step % first_pairs(p) * ROWS * row;
+    for (int i = (int)threadIdx.x; i < p.columns * (C / 8); i += (int)blockDim.x) {
+        const int column = i % p.columns, eight = i / p.columns;
+        const float *bias = constants + biases_at(p) + eight * 8;
+        const float *slopes = constants + slopes_at(p) + eight * 8;
+        float sums[ROWS][8] = {};
+        add_taps(p, s, step, column, eight, sums);
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            const bool inside = is_inside(p, s.x + column, s.y + ROWS * step + r);
+            union {
+                uint4 all;
+                T each[8];
+            } u;
+#pragma unroll
+            for (int c = 0; c < 8; c++)
+                kz_set(&u.each[c], inside ? kz_activate(slopes, c, sums[r][c] + bias[c]) : 0);
+            *(uint4 *)(to + r * row + (eight * pitch + 1 + column) * 16) = u.all;
+        }
+    }
+}
+
+/* What the skip adds to the pair of rows that the last hidden layer makes. */
+KZ_DEVICE const unsigned char *skipped_row(const kz_small_task &p, const strip &s, int step,
+                                           int row)
+{
+    const int at = ROWS * step - p.hidden + row;
+    return s.first + (at / ROWS % first_pairs(p) * ROWS + at % ROWS) * row_bytes(p);
+}
+
+/* Two channels of a pixel, of value k. */
+template <class T>
+KZ_DEVICE void store_pair(const float sums[2], const pair &bias, const pair &slope,
+                          const unsigned char *skipped, bool inside, unsigned char *to)
+{
+    T values[2], more[2];
+    unsigned bits;
+    if (skipped)
+        memcpy(more, skipped, sizeof(more));
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float value = sums[i] + bias.each[i];
+        if (value < 0)
+            value *= slope.each[i];
+        if (skipped)
+            value += kz_float(more[i]);
+        kz_set(&values[i], inside ? value : 0);
+    }
+    memcpy(&bits, values, sizeof(bits));
+    *(unsigned *)to = bits;
+}
+
+template <class T, int C>
+KZ_DEVICE void make_hidden(const kz_small_task &p, const strip &s, int step, int k, int next)
+{
+    const float *constants = (const float *)p.constants;
+    const fragment *weights =
+        (const fragment *)(constants + fragments_at(p) + (k - 1) * fragment_count(p, C / 8));
+    const int lane = (int)threadIdx.x % 32, row = row_bytes(p);
+    const int column = (int)threadIdx.x / 32 * GROUP;
+    unsigned char *const to = s.hidden + next * ROWS * row;
+    float c[ROWS][C / 8][4] = {};
+    multiply<T, C, C / 8>(p, c, weights, find_window(p, s, step, k, next), column);
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        const unsigned char *skipped =
+            p.skip && k == p.hidden ? skipped_row(p, s, step, r) : nullptr;
+        const int y = s.y + ROWS * step - k + r;
+#pragma unroll
+        for (int n = 0; n < C / 8; n++) {
+            const int channel = k * C + n * 8 + lane % 4 * 2;
+            const pair bias = *(const pair *)(constants + biases_at(p) + channel);
+            const pair slope = *(const pair *)(constants + slopes_at(p) + channel);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                const int pixel = column + lane / 4 + 8 * half;
+                const int at = (n * pitch_of(p) + 1 + pixel) * 16 + lane % 4 * 4;
+                store_pair<T>(c[r][n] + 2 * half, bias, slope, skipped ? skipped + at : nullptr,
+                              is_inside(p, s.x + pixel, y), to + r * row + at);
+            }
+        }
+    }
+}
+
+/* Two pixels of the output beside each other: channels 0 and 1 of the last layer are above 2 and
+ * 3, which are another lane's. */
+KZ_DEVICE void store_output(const kz_small_task &p, const strip &s, const float sums[2], int x,
+                            int y, float source)
+{
+    const int below = (int)threadIdx.x % 4;
+    const float *bias = (const float *)p.constants + biases_at(p) + halo_of(p) * p.channels;
+    pair two;
+    for (int i = 0; i < 2; i++)
+        two.each[i] = sums[i] + bias[2 * below + i] + source;
+    if (x >= s.x0 && x < s.x1 && y >= s.y0 && y < s.y1)
+        *(pair *)((float *)p.out.data + kz_element_at(p.out, 2 * x, 2 * y + below, 0)) = two;
+}
+
+template <class T, int C>
+KZ_DEVICE void make_last(const kz_small_task &p, const strip &s, int step, int next)
+{
+    const int lane = (int)threadIdx.x % 32, column = (int)threadIdx.x / 32 * GROUP;
+    const fragment *weights = (const fragment *)((const float *)p.constants + fragments_at(p) +
+                                                 p.hidden * fragment_count(p, C / 8));
+    const int x = s.x + column + lane / 4, y = s.y + ROWS * step - halo_of(p);
+    float c[ROWS][1][4] = {}, source[ROWS][2];
+#pragma unroll
+    for (int i = 0; i < ROWS * 2; i++) {
+        const int from_x = x + 8 * (i % 2), from_y = y + i / 2;
+        source[i / 2][i % 2] =
+            is_inside(p, from_x, from_y)
+                ? ((const float *)p.in.data)[kz_element_at(p.in, from_x, from_y, 0)]
+                : 0;
+    }
+    multiply<T, C, 1>(p, c, weights, find_window(p, s, step, halo_of(p), next), column);
+    if (lane % 4 * 2 >= OUTPUTS)
+        return;
+#pragma unroll
+    for (int i = 0; i < ROWS * 2; i++)
+        store_output(p, s, c[i / 2][0] + 2 * (i % 2), x + 8 * (i % 2), y + i / 2,
+                     source[i / 2][i % 2]);
+}
+
+/* Segments of `rows` rows. */
+template <class T, int C>
+KZ_KERNEL void __launch_bounds__(THREADS) run(const kz_small_task p, int rows)
+{
+    KZ_SHARED(shared);
+    const strip s = find_strip(p, rows, shared);
+    const int halo = halo_of(p), steps = (s.y1 - s.y0 + ROWS - 1) / ROWS + halo;
+    int next = 0;
+    for (int pair = 0; pair < INPUTS - 1; pair++)
+        fetch(p, s, pair);
+    for (int step = 0; step < steps; step++) {
+        kz_copies_wait();
+        __syncthreads();
+        fetch(p, s, step + INPUTS - 1);
+        make_first<T, C>(p, s, step);
+        /* Before step k there is nothing that layer k could make of. */
+        for (int k = 1; k <= p.hidden; k++) {
+            if (step >= k)
+                make_hidden<T, C>(p, s, step, k, next);
+            next = next + 1 < hidden_pairs(p) ? next + 1 : 0;
+        }
+        if (step >= halo)
+            make_last<T, C>(p, s, step, next);
+    }
+}
+} // namespace small
+
+#endif
