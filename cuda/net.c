@@ -140,12 +140,22 @@ static void run_sum(const struct tile_run *t, const kz_step *s)
     kz_cuda_sum(t->net->gpu, &task);
 }
 
+static void run_small(const struct tile_run *t, const kz_step *s)
+{
+    const kz_small_task task = kz_step_small(s, t->net->arena, t->net->constants, t->input);
+    kz_cuda_small(t->net->gpu, &task);
+}
+
 static void run_step(const struct tile_run *t, const kz_step *s)
 {
-    if (s->kind == KZ_STEP_CONV)
-        run_conv(t, s);
-    else
-        run_sum(t, s);
+    switch (s->kind) {
+    case KZ_STEP_CONV:
+        return run_conv(t, s);
+    case KZ_STEP_SMALL:
+        return run_small(t, s);
+    default:
+        return run_sum(t, s);
+    }
 }
 
 kz_view kz_net_output(kz_net *n, const kz_view *input)

@@ -4,6 +4,7 @@
 
 #include "backend/schedule.h"
 #include "base/mem.h"
+#include "cuda/small_net.h"
 
 /* Slices begin where 16 bytes of 16-bit elements do. */
 enum { SLICE = 8 };
@@ -13,11 +14,15 @@ enum { GROUP = 64 };
 
 #define NONE ((size_t)-1)
 
+/* What becomes of a node. */
+enum fate { STEP, SMALL /* the end of a small network */, INSIDE /* of one: no value in memory */ };
+
 struct builder {
     kz_program *program;
     const kz_graph *graph;
     const kz_program_params *params;
     kz_schedule schedule;
+    char *fates; /* [nodes] */
     kz_log *log;
 };
 
@@ -84,9 +89,10 @@ static void pack_values(struct builder *b)
     kz_schedule *s = &b->schedule;
     for (int i = 0; i < b->graph->n_nodes; i++) {
         kz_buffer *buffer = &s->buffers[s->slots[i].buffer];
-        buffer->bytes = i == 0 ? 0
-                               : pixels_of(b, buffer->scale) * (size_t)buffer->channels *
-                                     kz_element_bytes(element_of(b, i));
+        buffer->bytes = i == 0 || b->fates[i] == INSIDE
+                            ? 0
+                            : pixels_of(b, buffer->scale) * (size_t)buffer->channels *
+                                  kz_element_bytes(element_of(b, i));
     }
     b->program->arena_bytes = kz_schedule_pack(s);
 }
@@ -116,6 +122,45 @@ kz_conv_task kz_step_task(const kz_step *s, char *arena, const char *constants,
     return task;
 }
 
+kz_small_task kz_step_small(const kz_step *s, char *arena, const char *constants,
+                            const kz_view *input)
+{
+    kz_small_task task = s->small;
+    task.in = kz_place_view(&s->in, arena, input, input->width, input->height);
+    task.out = kz_place_view(&s->out, arena, input, input->width, input->height);
+    task.constants = constants + s->weights;
+    return task;
+}
+
+/* ---- small networks ---- */
+
+/* Its columns are 0 where it doesn't fit the device. */
+static kz_small_task small_task(const struct builder *b, const kz_small_net *small)
+{
+    kz_small_task task = kz_small_net_task(small, wide_element(b->params->precision));
+    task.columns = kz_cuda_small_columns(&task, b->params->shared_bytes);
+    return task;
+}
+
+/* It is run where its end is, and reads its source there. */
+static void mark_small(struct builder *b, const kz_small_net *small)
+{
+    kz_buffer *source = &b->schedule.buffers[b->schedule.slots[small->source].buffer];
+    for (int i = 0; i < small->n_layers; i++)
+        b->fates[small->layers[i]] = INSIDE;
+    b->fates[small->shuffle] = b->fates[small->nearest] = INSIDE;
+    b->fates[small->end] = SMALL;
+    source->last = source->last > small->end ? source->last : small->end;
+}
+
+static void find_small(struct builder *b)
+{
+    kz_small_net small;
+    for (int i = 0; i < b->graph->n_nodes; i++)
+        if (kz_small_net_find(&small, b->graph, i) && small_task(b, &small).columns)
+            mark_small(b, &small);
+}
+
 /* ---- constants ---- */
 
 static size_t take(kz_program *p, size_t bytes)
@@ -140,6 +185,10 @@ static size_t weight_bytes(const kz_step *s)
 static void take_constants(kz_program *p, kz_step *s, const kz_node *node)
 {
     s->slopes = NONE;
+    if (s->kind == KZ_STEP_SMALL) {
+        s->weights = take(p, kz_cuda_small_bytes(&s->small));
+        return;
+    }
     if (s->kind == KZ_STEP_CONV) {
         s->weights = take(p, weight_bytes(s));
         s->bias = take(p, group_bytes(node->channels));
@@ -154,8 +203,18 @@ static void pack_slopes(const kz_node *node, float *slopes)
         slopes[c] = node->act == KZ_ACT_PRELU ? node->slopes[c] : node->slope;
 }
 
-static void pack_step(const kz_step *s, const kz_node *node, char *constants)
+static void pack_small(const kz_step *s, const kz_graph *graph, char *constants)
 {
+    kz_small_net small;
+    kz_small_net_find(&small, graph, s->node);
+    kz_small_net_pack(&small, graph, &s->small, constants + s->weights);
+}
+
+static void pack_step(const kz_step *s, const kz_graph *graph, char *constants)
+{
+    const kz_node *node = &graph->nodes[s->node];
+    if (s->kind == KZ_STEP_SMALL)
+        return pack_small(s, graph, constants);
     if (s->slopes != NONE)
         pack_slopes(node, (float *)(constants + s->slopes));
     if (s->kind != KZ_STEP_CONV)
@@ -172,7 +231,7 @@ void kz_program_pack(const kz_program *program, const kz_graph *graph, void *con
 {
     memset(constants, 0, program->constant_bytes);
     for (int i = 0; i < program->n_steps; i++)
-        pack_step(&program->steps[i], &graph->nodes[program->steps[i].node], constants);
+        pack_step(&program->steps[i], graph, constants);
 }
 
 /* ---- steps ---- */
@@ -275,8 +334,26 @@ static void add_copies(struct builder *b, int index)
     }
 }
 
+static void add_small(struct builder *b, int index)
+{
+    kz_small_net small;
+    kz_small_net_find(&small, b->graph, index);
+    kz_step *s = add_step(b, KZ_STEP_SMALL, index);
+    s->kernel = "all layers at once";
+    s->in = place_of(b, small.source);
+    s->small = small_task(b, &small);
+    for (int i = 0; i < small.n_layers; i++)
+        s->macs += 9.0 * kz_graph_in_channels(b->graph, &b->graph->nodes[small.layers[i]]) *
+                   b->graph->nodes[small.layers[i]].channels * s->in.scale * s->in.scale;
+    take_constants(b->program, s, &b->graph->nodes[index]);
+}
+
 static int add_node(struct builder *b, int index)
 {
+    if (b->fates[index] == SMALL)
+        add_small(b, index);
+    if (b->fates[index] != STEP)
+        return 0;
     switch (b->graph->nodes[index].op) {
     case KZ_OP_INPUT:
         return 0;
@@ -294,15 +371,20 @@ static int add_node(struct builder *b, int index)
 
 static int build(struct builder *b)
 {
-    int error = kz_schedule_open(&b->schedule, b->graph, SLICE);
-    if (error)
+    b->fates = kz_alloc((size_t)b->graph->n_nodes, 1);
+    int error = b->fates ? kz_schedule_open(&b->schedule, b->graph, SLICE) : KZ_ERROR_MEMORY;
+    if (error) {
+        kz_free(b->fates);
         return kz_fail_memory(b->log, "the network");
+    }
+    find_small(b);
     pack_values(b);
     for (int i = 0; i < b->graph->n_nodes && !error; i++)
         error = add_node(b, i);
     b->program->input = place_of(b, 0);
     b->program->output = place_of(b, b->graph->output);
     kz_schedule_close(&b->schedule);
+    kz_free(b->fates);
     return error;
 }
 

@@ -1,7 +1,8 @@
 /* A graph as a list of kernel calls over laid-out device memory: what net.c runs. Values are NHWC;
  * wide ones (a multiple of 8 channels) have the precision's element, thin ones, and what is only
  * copied on its way out of the network, are fp32: that keeps the layers that touch the picture as
- * exact as the reference's. Concatenations are slices of one buffer. */
+ * exact as the reference's. Concatenations are slices of one buffer. A small network is one call,
+ * and its values between are nowhere in memory. */
 #ifndef KZ_CUDA_PROGRAM_H
 #define KZ_CUDA_PROGRAM_H
 
@@ -17,7 +18,7 @@ typedef struct kz_place {
     int scale;           /* its width and height are the tile's times this */
 } kz_place;
 
-enum kz_step_kind { KZ_STEP_CONV, KZ_STEP_SUM };
+enum kz_step_kind { KZ_STEP_CONV, KZ_STEP_SUM, KZ_STEP_SMALL };
 
 typedef struct kz_step {
     enum kz_step_kind kind;
@@ -28,11 +29,12 @@ typedef struct kz_step {
     /* CONV: the task but for its views; SUM: the slopes. */
     kz_conv_task conv;
     void (*run)(kz_gpu *gpu, const kz_conv_task *task);
+    kz_small_task small; /* SMALL: but for its views and constants; `node` is the network's end */
     kz_place in, out, others[KZ_SUM_MOST]; /* CONV: residuals; SUM: terms, `in` isn't used */
     kz_term terms[KZ_SUM_MOST];            /* SUM: but for their views */
     int n_others;
     /* Into the device's block of constants, once it is there: */
-    size_t weights, bias, slopes; /* bytes; slopes (size_t)-1: none */
+    size_t weights, bias, slopes; /* bytes; slopes (size_t)-1: none; SMALL: all in `weights` */
 } kz_step;
 
 typedef struct kz_program {
@@ -65,6 +67,9 @@ kz_view kz_place_view(const kz_place *place, char *arena, const kz_view *input, 
 /* A CONV's task on the tile that `input` is. */
 kz_conv_task kz_step_task(const kz_step *step, char *arena, const char *constants,
                           const kz_view *input);
+
+kz_small_task kz_step_small(const kz_step *step, char *arena, const char *constants,
+                            const kz_view *input);
 
 /* Constants of the device; NULL where the offset is (size_t)-1. */
 static inline const float *kz_floats_at(const char *constants, size_t offset)

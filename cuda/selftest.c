@@ -30,7 +30,7 @@ static float *random_floats(int count, float scale, uint64_t *state)
 
 /* A convolution that keeps the size of the numbers, whatever its inputs. */
 static int add_conv(kz_graph *g, enum kz_op op, int input, int inputs, int outputs, int residual,
-                    uint64_t *state)
+                    bool activated, uint64_t *state)
 {
     const bool phases = op == KZ_OP_PHASE_CONV;
     const int taps = phases ? 16 : 9, summed = inputs * (phases ? 4 : 9);
@@ -45,7 +45,7 @@ static int add_conv(kz_graph *g, enum kz_op op, int input, int inputs, int outpu
                     .pad_bottom = 1,
                     .pad_right = 1,
                     .factor = phases ? 2 : 0,
-                    .act = outputs > 1 ? KZ_ACT_LEAKY : KZ_ACT_NONE,
+                    .act = activated ? KZ_ACT_LEAKY : KZ_ACT_NONE,
                     .slope = 0.2f};
     snprintf(node.name, sizeof(node.name), "test");
     node.weights = random_floats(taps * inputs * outputs, sqrtf(3.0f / (float)summed), state);
@@ -64,15 +64,37 @@ static int fill_network(kz_graph *g)
     uint64_t state = 1;
     kz_node input = {.op = KZ_OP_INPUT, .name = "in", .channels = 1, .scale = 1};
     int at = kz_graph_add(g, &input);
-    const int wide = at < 0 ? at : add_conv(g, KZ_OP_CONV, at, 1, 64, -1, &state);
-    const int thin = wide < 0 ? wide : add_conv(g, KZ_OP_CONV, wide, 64, 16, -1, &state);
+    const int wide = at < 0 ? at : add_conv(g, KZ_OP_CONV, at, 1, 64, -1, true, &state);
+    const int thin = wide < 0 ? wide : add_conv(g, KZ_OP_CONV, wide, 64, 16, -1, true, &state);
     kz_node both = {.op = KZ_OP_CONCAT, .name = "both", .inputs = {wide, thin}, .n_inputs = 2};
     at = thin < 0 ? thin : kz_graph_add(g, &both);
-    at = at < 0 ? at : add_conv(g, KZ_OP_CONV, at, 80, 64, wide, &state);
-    at = at < 0 ? at : add_conv(g, KZ_OP_PHASE_CONV, at, 64, 16, -1, &state);
-    at = at < 0 ? at : add_conv(g, KZ_OP_CONV, at, 16, 1, -1, &state);
+    at = at < 0 ? at : add_conv(g, KZ_OP_CONV, at, 80, 64, wide, true, &state);
+    at = at < 0 ? at : add_conv(g, KZ_OP_PHASE_CONV, at, 64, 16, -1, true, &state);
+    at = at < 0 ? at : add_conv(g, KZ_OP_CONV, at, 16, 1, -1, false, &state);
     g->output = at;
     return at < 0 ? at : kz_graph_check(g, "the test's network", NULL);
+}
+
+/* What one kernel computes whole: 1 → 16 → 16 → 4, shuffled, and the input added. */
+static int fill_small_network(kz_graph *g)
+{
+    uint64_t state = 3;
+    kz_node input = {.op = KZ_OP_INPUT, .name = "in", .channels = 1, .scale = 1};
+    kz_node shuffle = {.op = KZ_OP_PIXEL_SHUFFLE, .name = "test", .n_inputs = 1, .factor = SCALE};
+    kz_node nearest = {.op = KZ_OP_UPSAMPLE, .name = "test", .n_inputs = 1, .factor = SCALE};
+    kz_node sum = {.op = KZ_OP_ADD, .name = "test", .n_inputs = 2, .coefs = {1, 1}};
+    const int in = kz_graph_add(g, &input);
+    int at = in < 0 ? in : add_conv(g, KZ_OP_CONV, in, 1, 16, -1, true, &state);
+    at = at < 0 ? at : add_conv(g, KZ_OP_CONV, at, 16, 16, -1, true, &state);
+    at = at < 0 ? at : add_conv(g, KZ_OP_CONV, at, 16, SCALE * SCALE, -1, false, &state);
+    shuffle.inputs[0] = at;
+    at = at < 0 ? at : kz_graph_add(g, &shuffle);
+    sum.inputs[0] = at;
+    at = at < 0 ? at : kz_graph_add(g, &nearest);
+    sum.inputs[1] = at;
+    at = at < 0 ? at : kz_graph_add(g, &sum);
+    g->output = at;
+    return at < 0 ? at : kz_graph_check(g, "the test's small network", NULL);
 }
 
 /* ---- running it ---- */
@@ -129,14 +151,14 @@ static double worst_of(const float *a, const float *b)
     return most;
 }
 
-int kz_cuda_selftest(const kz_backend *backend, int index, char *why, size_t size)
+static int test_network(const kz_backend *backend, int index, int (*fill)(kz_graph *), char *why,
+                        size_t size)
 {
     uint64_t state = 2;
     kz_graph *graph = NULL;
     float *in = random_floats(WIDTH * HEIGHT, 1, &state);
     float *made = kz_alloc(OUT, sizeof(*made)), *right = kz_alloc(OUT, sizeof(*right));
-    int error =
-        in && made && right && !kz_graph_open(&graph) ? fill_network(graph) : KZ_ERROR_MEMORY;
+    int error = in && made && right && !kz_graph_open(&graph) ? fill(graph) : KZ_ERROR_MEMORY;
     if (!error)
         error = compute(&kz_backend_reference, 0, graph, in, right);
     if (!error)
@@ -151,4 +173,10 @@ int kz_cuda_selftest(const kz_backend *backend, int index, char *why, size_t siz
     kz_free(made);
     kz_free(right);
     return error || worst > BOUND ? KZ_ERROR_FAILED : 0;
+}
+
+int kz_cuda_selftest(const kz_backend *backend, int index, char *why, size_t size)
+{
+    const int error = test_network(backend, index, fill_network, why, size);
+    return error ? error : test_network(backend, index, fill_small_network, why, size);
 }

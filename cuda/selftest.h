@@ -1,5 +1,6 @@
-/* Does a device compute what it should? A small network with every kind of layer is compared with
- * the reference, before a film is given to it: a driver, a card or a kernel may be wrong. */
+/* Does a device compute what it should? A network with every kind of layer, and one that runs in
+ * one kernel, are compared with the reference, before a film is given to it: a driver, a card or a
+ * kernel may be wrong. */
 #ifndef KZ_CUDA_SELFTEST_H
 #define KZ_CUDA_SELFTEST_H
 

@@ -2,7 +2,7 @@
 # The CUDA engine on this machine's GPU: builds it, compares every op and the whole networks with the
 # reference, and measures it beside other engines. One Markdown file tells all: build/gpu-check/report.md.
 #   scripts/gpu-check.sh [--twin] [PART…]
-# Parts: tests compare identity memory peak speed stages cudnn peers sanitize; all of them where none is
+# Parts: tests compare identity memory peak speed stages small cudnn peers sanitize; all of them where none is
 # named. Needs gcc, g++, nvcc, python3 and models/weights; what else is missing is a line in the report.
 # --twin: on the host, tiny, in the place of a GPU: for testing this script. Exit code 1: a part failed.
 set -uo pipefail
@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 twin=0
 [[ ${1:-} != --twin ]] || { twin=1 && shift; }
-all=(tests compare identity memory peak speed stages cudnn peers sanitize)
+all=(tests compare identity memory peak speed stages small cudnn peers sanitize)
 parts=("${@:-${all[@]}}")
 for part in "${parts[@]}"; do
   [[ " ${all[*]} " == *" $part "* ]] || die "no part is called '$part': there are ${all[*]}"
@@ -151,6 +151,14 @@ run_stages() {
     part "stages-$model" 100 "$work/gpu_check" stages "models/weights/${stems[$model]}" fp16 "$rounds" "${sizes[-1]}"
   done
   ((twin)) || part stages-anime-6b-small 100 "$work/gpu_check" stages "models/weights/${stems[anime-6b]}" fp16 "$rounds" 640x360
+}
+
+# One kernel for a whole network against one for each layer.
+run_small() {
+  local channels
+  for channels in 16 32; do
+    part "small-$channels" 100 "$work/gpu_check" small "$channels" "$runs" "${sizes[-1]}"
+  done
 }
 
 # cuDNN may be the system's or one of Python's packages, as may the compiler that it loads.

@@ -108,8 +108,9 @@ typedef struct kz_small_task {
 
 /* One of its layers, first to last; in host memory. */
 typedef struct kz_small_layer {
-    const float *weights, *bias,
-        *slopes; /* as kz_node's; bias NULL: zeros; the last has no slopes */
+    const float *weights, *bias; /* as kz_node's; bias NULL: zeros */
+    const float *slopes;         /* but the last one's; NULL: all are `slope` */
+    float slope;
 } kz_small_layer;
 
 /* As wide as strips should be on a device with so much shared memory for a block; 0: the network

@@ -67,6 +67,11 @@ size_t kz_cuda_small_bytes(const kz_small_task *t)
            4;
 }
 
+static int outputs_of(const kz_small_task *t, int layer)
+{
+    return layer <= t->hidden ? t->channels : (int)OUTPUTS;
+}
+
 static void pack_first(const kz_small_task *t, const float *weights, float *to)
 {
     for (int eight = 0; eight < t->channels / 8; eight++)
@@ -99,31 +104,34 @@ static T *pack_fragments(const kz_small_task *t, const float *weights, int outpu
     return to;
 }
 
-template <class T>
-static void pack_layers(const kz_small_task *t, const kz_small_layer *layers, void *packed)
+static void pack_floats(const kz_small_task *t, const kz_small_layer *layers, float *to)
 {
-    float *const floats = (float *)packed;
-    T *to = (T *)(floats + fragments_at(*t));
-    pack_first(t, layers[0].weights, floats);
-    for (int l = 0; l <= t->hidden + 1; l++) {
-        const int outputs = l <= t->hidden ? t->channels : (int)OUTPUTS;
-        for (int i = 0; i < outputs; i++) {
-            floats[biases_at(*t) + l * t->channels + i] = layers[l].bias ? layers[l].bias[i] : 0;
+    pack_first(t, layers[0].weights, to);
+    for (int l = 0; l <= t->hidden + 1; l++)
+        for (int i = 0; i < outputs_of(t, l); i++) {
+            const int at = l * t->channels + i;
+            to[biases_at(*t) + at] = layers[l].bias ? layers[l].bias[i] : 0;
             if (l <= t->hidden)
-                floats[slopes_at(*t) + l * t->channels + i] = layers[l].slopes[i];
+                to[slopes_at(*t) + at] = layers[l].slopes ? layers[l].slopes[i] : layers[l].slope;
         }
-        if (l > 0)
-            to = pack_fragments(t, layers[l].weights, outputs, to);
-    }
+}
+
+template <class T>
+static void pack_layers(const kz_small_task *t, const kz_small_layer *layers, T *to)
+{
+    for (int l = 1; l <= t->hidden + 1; l++)
+        to = pack_fragments(t, layers[l].weights, outputs_of(t, l), to);
 }
 
 void kz_cuda_small_pack(const kz_small_task *t, const kz_small_layer *layers, void *packed)
 {
+    float *const floats = (float *)packed, *const fragments = floats + fragments_at(*t);
     memset(packed, 0, kz_cuda_small_bytes(t));
+    pack_floats(t, layers, floats);
     if (t->element == KZ_ELEMENT_FP16)
-        pack_layers<kz_fp16>(t, layers, packed);
+        pack_layers(t, layers, (kz_fp16 *)fragments);
     else
-        pack_layers<kz_bf16>(t, layers, packed);
+        pack_layers(t, layers, (kz_bf16 *)fragments);
 }
 
 /* ---- run ---- */

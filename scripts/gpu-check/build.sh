@@ -107,7 +107,7 @@ program_commands() {
   compile_c backend_no_lineup tests/cuda/gpu_no_lineup.c
   compile_c banded_no_lineup tests/cuda/gpu_no_lineup.c
   for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda.c tests/cuda/test_cuda_kernels.c \
-    tests/cuda/gpu_{check,setup,speed}.c; do
+    tests/cuda/gpu_{check,setup,small,speed}.c; do
     compile_c "tests_$(basename "${source%.c}")" "$source"
   done
 }
@@ -145,7 +145,7 @@ build_all() {
   tr '\n' '\0' <"$work/commands" | xargs -0 -P "$(nproc)" -I{} bash -c '{} || { echo "failed: {}"; exit 255; }' || return 1
   mapfile -t objects < <(cd "$work/objects" && printf '%s\n' backend_*.o)
   mapfile -t banded < <(cd "$work/objects" && printf '%s\n' banded_*.o)
-  link_program gpu_check tests_gpu_{check,setup,speed}.o "${objects[@]}" &&
+  link_program gpu_check tests_gpu_{check,setup,small,speed}.o tests_random_graph.o tests_graph_eval.o "${objects[@]}" &&
     link_program test_cuda tests_test_cuda.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_kernels tests_test_cuda_kernels.o tests_random_graph.o tests_graph_eval.o && link_cudnn &&
     printf '%s\n' "$digest" >"$work/digest"

@@ -151,6 +151,13 @@ class Report:
         return ["### Where the time goes", "", "Each stage alone, the median of a few; layers one by one, between events.", "",
                 *lines] if lines else []
 
+    def small(self):
+        rows = [(s["channels"], s["size"], "one kernel" if s["fits"] else "doesn't fit: by layers", ms(s["one"]), ms(s["layers"]),
+                 f"{s['memory'] / 1e6:.0f}", f"{s['layers_memory'] / 1e6:.0f}", verdict(s)) for s in self.of("small")]
+        return ["### Small networks in one kernel", "", "Five hidden layers, random weights, fp16; the network alone. Both ways must "
+                "give the same bits.", ""] + table(("channels", "size", "", "ms", "ms by layers", "MB", "MB by layers", ""),
+                                                   rows) if rows else []
+
     @staticmethod
     def rate(stage):
         return f"{stage['bytes'] / stage['seconds'] / 1e9:.0f}" if stage["bytes"] and stage["seconds"] else ""
@@ -206,8 +213,8 @@ class Report:
 
     def text(self):
         rest = ["### NVENC, NVDEC", "", "Not tested by this script yet.", ""]
-        return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.speed() + self.stages() + self.engines() +
-                         self.peers() + rest)
+        return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.speed() + self.stages() + self.small() +
+                         self.engines() + self.peers() + rest)
 
 
 def main():

@@ -47,8 +47,12 @@ int upscale(const kz_backend *backend, kz_device *device, const struct model *m,
             const kz_tiling *tiling, enum kz_precision precision, const kz_plane *in,
             const kz_plane *out, kz_log *log);
 
+/* Sorts them. */
+double median(double *values, int count);
+
 /* Parts: exit codes. */
 int part_peak(char **arguments, kz_log *log);
+int part_small(char **arguments, kz_log *log);
 int part_speed(char **arguments, kz_log *log);
 int part_stages(char **arguments, kz_log *log);
 

@@ -27,6 +27,18 @@ void *taken(size_t count, size_t size)
     return block;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof(*values), by_value);
+    return count ? values[count / 2] : 0;
+}
+
 /* ---- what is computed ---- */
 
 struct size size_of(const char *text)

@@ -12,19 +12,6 @@ enum { MOST_LAYERS = 2048, MOST_RUNS = 1000, WARM_UP = 2 };
 /* A shape's runs end after so many seconds, when there are a few. */
 enum { LONGEST = 12 };
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Sorts them. */
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof(*values), by_value);
-    return count ? values[count / 2] : 0;
-}
-
 /* ---- part: peak ---- */
 
 /* Whether all products are done: twice the steps are twice the sums. */

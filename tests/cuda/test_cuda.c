@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "cuda/device.h"
+#include "cuda/net.h"
 #include "cuda/selftest.h"
 #include "model/rewrite.h"
 #include "random_graph.h"
@@ -148,12 +149,15 @@ static void fp16_is_near_the_reference(void)
     compare(folded(random_srvgg(2, 64, 4, 13)), 33, 17, KZ_PRECISION_FP16, 60);
     compare(folded(random_srvgg(2, 20, 3, 14)), 7, 9, KZ_PRECISION_FP16, 60);
     compare(folded(random_luma_net_twice(3, 32, true, 16)), 19, 14, KZ_PRECISION_FP16, 60);
+    compare(folded(random_luma_net(6, 24, true, 17)), 75, 20, KZ_PRECISION_FP16, 60);
+    compare(folded(random_luma_net_twice(2, 8, false, 18)), 31, 35, KZ_PRECISION_FP16, 60);
 }
 
 static void bf16_is_near_the_reference(void)
 {
     compare(folded(random_rrdb(1, 32, 16, 11)), 21, 13, KZ_PRECISION_BF16, 44);
     compare(folded(random_srvgg(4, 64, 4, 13)), 33, 5, KZ_PRECISION_BF16, 44);
+    compare(folded(random_luma_net(6, 16, true, 17)), 33, 5, KZ_PRECISION_BF16, 44);
 }
 
 /* Tiles with a halo as wide as the network sees make the same picture, to the bit. */
@@ -219,6 +223,161 @@ static void bands_make_the_whole_picture(void)
     kz_free(out.data);
     kz_free(whole.data);
     kz_graph_close(&graph);
+}
+
+/* ---- small networks ---- */
+
+enum { A_LOT = 99 << 10 };
+
+/* What the network makes of the picture; without shared memory to plan with, layer by layer. */
+static struct picture run_net(const kz_graph *graph, const struct picture *in,
+                              enum kz_precision precision, bool shared)
+{
+    const int scale = graph->nodes[graph->output].scale;
+    struct picture out = random_picture(in->width * scale, in->height * scale, 9);
+    const size_t row = (size_t)in->width * sizeof(float), out_row = row * (size_t)scale;
+    kz_gpu *gpu;
+    kz_net *net;
+    CHECK(kz_gpu_open(&gpu, 0, NULL) == 0);
+    const kz_program_params params = {in->width, in->height, precision,
+                                      shared ? kz_gpu_get_info(gpu)->shared_bytes : 0};
+    CHECK(kz_net_open(&net, gpu, graph, &params, NULL) == 0);
+    kz_view there = {NULL, KZ_ELEMENT_FP32, 1, 1, in->width, in->height};
+    there.data = kz_gpu_alloc(gpu, row * (size_t)in->height);
+    CHECK(there.data);
+    kz_gpu_copy_in(gpu, there.data, row, in->data, (ptrdiff_t)row, row, in->height);
+    const kz_view result = kz_net_run(net, &there);
+    kz_gpu_copy_out(gpu, out.data, (ptrdiff_t)out_row, result.data, out_row, out_row, out.height);
+    CHECK(kz_gpu_wait(gpu) == 0);
+    kz_gpu_free(gpu, there.data);
+    kz_net_close(&net);
+    kz_gpu_close(&gpu);
+    return out;
+}
+
+static int small_steps(const kz_graph *graph, enum kz_precision precision, int shared_bytes)
+{
+    const kz_program_params params = {16, 16, precision, shared_bytes};
+    kz_program program;
+    int count = 0;
+    CHECK(kz_program_open(&program, graph, &params, NULL) == 0);
+    for (int i = 0; i < program.n_steps; i++)
+        count += program.steps[i].kind == KZ_STEP_SMALL;
+    CHECK(count == 0 || count == program.n_steps);
+    kz_program_close(&program);
+    return count;
+}
+
+static void check_bits(kz_graph *graph, int width, int height, enum kz_precision precision)
+{
+    struct picture in = random_picture(width, height, 5);
+    CHECK(small_steps(graph, precision, A_LOT) > 0 && small_steps(graph, precision, 0) == 0);
+    struct picture a = run_net(graph, &in, precision, true);
+    struct picture b = run_net(graph, &in, precision, false);
+    CHECK(worst(&a, &b) == 0);
+    kz_free(in.data);
+    kz_free(a.data);
+    kz_free(b.data);
+    kz_graph_close(&graph);
+}
+
+static void small_networks_have_the_layers_bits(void)
+{
+    check_bits(folded(random_luma_net(6, 16, true, 1)), 141, 37, KZ_PRECISION_FP16);
+    check_bits(folded(random_luma_net(6, 32, true, 2)), 61, 23, KZ_PRECISION_FP16);
+    check_bits(folded(random_luma_net(5, 32, true, 3)), 7, 70, KZ_PRECISION_BF16);
+    check_bits(folded(random_luma_net(2, 16, true, 4)), 33, 9, KZ_PRECISION_BF16);
+    check_bits(folded(random_luma_net(1, 16, false, 5)), 10, 11, KZ_PRECISION_FP16);
+    check_bits(folded(random_luma_net_twice(3, 16, true, 6)), 35, 29, KZ_PRECISION_FP16);
+    check_bits(folded(random_srvgg(4, 32, 2, 7)), 35, 29, KZ_PRECISION_FP16);
+}
+
+/* Only pictures are: the input's, which is the caller's, aside. */
+static void values_between_are_nowhere_in_memory(void)
+{
+    kz_graph *graph = folded(random_luma_net_twice(6, 16, true, 1));
+    const kz_program_params small = {640, 360, KZ_PRECISION_FP16, A_LOT};
+    const kz_program_params layers = {640, 360, KZ_PRECISION_FP16, 0};
+    const size_t pictures = (size_t)640 * 360 * (4 + 16) * sizeof(float);
+    kz_program program;
+    CHECK(kz_program_open(&program, graph, &small, NULL) == 0);
+    CHECK(program.arena_bytes == pictures);
+    CHECK(kz_net_need(graph, &small) == pictures + program.constant_bytes);
+    CHECK(kz_net_need(graph, &layers) > 4 * pictures);
+    kz_program_close(&program);
+    kz_graph_close(&graph);
+}
+
+/* The index of the `count`-th node of a kind. */
+static int find_node(const kz_graph *graph, enum kz_op op, int count)
+{
+    int i = 0;
+    while (graph->nodes[i].op != op || count-- > 0)
+        i++;
+    return i;
+}
+
+static void other_networks_run_layer_by_layer(void)
+{
+    const struct {
+        kz_graph *graph;
+        enum kz_precision precision;
+    } all[] = {{random_luma_net(4, 16, true, 1), KZ_PRECISION_FP32},
+               {random_luma_net(4, 12, true, 1), KZ_PRECISION_FP16},
+               {random_luma_net(4, 64, true, 1), KZ_PRECISION_FP16},
+               {random_luma_net(40, 16, true, 1), KZ_PRECISION_FP16},
+               {random_srvgg(4, 16, 4, 1), KZ_PRECISION_FP16},
+               {random_rrdb(1, 16, 8, 1), KZ_PRECISION_FP16}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        kz_graph *graph = folded(all[i].graph);
+        CHECK(small_steps(graph, all[i].precision, A_LOT) == 0);
+        kz_graph_close(&graph);
+    }
+}
+
+/* What one kernel doesn't do, or what another node wants to read. */
+static void networks_that_differ_run_layer_by_layer(void)
+{
+    for (int i = 0; i < 9; i++) {
+        kz_graph *graph = folded(random_luma_net(4, 16, true, 1));
+        kz_node *first = &graph->nodes[find_node(graph, KZ_OP_CONV, 0)];
+        kz_node *second = &graph->nodes[find_node(graph, KZ_OP_CONV, 1)];
+        kz_node *skip = &graph->nodes[find_node(graph, KZ_OP_CONV, 3)];
+        kz_node *last = &graph->nodes[find_node(graph, KZ_OP_CONV, 4)];
+        kz_node *sum = &graph->nodes[find_node(graph, KZ_OP_ADD, 0)];
+        CHECK(small_steps(graph, KZ_PRECISION_FP16, A_LOT) == 1);
+        switch (i) {
+        case 0:
+            first->pad_left = 0;
+            break;
+        case 1:
+            second->act = KZ_ACT_NONE;
+            break;
+        case 2:
+            skip->coefs[1] = 0.5f;
+            break;
+        case 3:
+            skip->inputs[1] = (int)(second - graph->nodes);
+            break;
+        case 4:
+            last->act = KZ_ACT_LEAKY;
+            break;
+        case 5:
+            sum->coefs[1] = 0.5f;
+            break;
+        case 6:
+            sum->inputs[sum->n_inputs++] = 0;
+            break;
+        case 7:
+            second->kernel = 1;
+            break;
+        case 8:
+            graph->output = (int)(second - graph->nodes);
+            break;
+        }
+        CHECK(small_steps(graph, KZ_PRECISION_FP16, A_LOT) == 0);
+        kz_graph_close(&graph);
+    }
 }
 
 /* ---- planes ---- */
@@ -482,7 +641,7 @@ static void too_large_tiles_are_told(void)
 
 static void layers_are_named(void)
 {
-    kz_graph *graph = folded(random_srvgg(2, 16, 2, 3));
+    kz_graph *graph = folded(random_srvgg(2, 16, 4, 3));
     struct opened o = open_plan(&kz_backend_cuda, graph, 8, 8, KZ_PRECISION_FP16);
     kz_layer layers[16];
     double macs = 0;
@@ -492,6 +651,19 @@ static void layers_are_named(void)
     CHECK(count >= 4 && strcmp(layers[0].kernel, "fp32") == 0);
     CHECK(strcmp(layers[1].kernel, "tensor cores") == 0);
     CHECK_NEAR(macs, kz_graph_macs(graph) * 64, 1);
+    close_plan(&o);
+    kz_graph_close(&graph);
+}
+
+static void a_small_network_is_one_layer(void)
+{
+    kz_graph *graph = folded(random_luma_net_twice(4, 16, true, 3));
+    struct opened o = open_plan(&kz_backend_cuda, graph, 8, 8, KZ_PRECISION_FP16);
+    kz_layer layers[16];
+    CHECK(kz_backend_cuda.layers(o.plan, layers, 16) == 2);
+    CHECK(strcmp(layers[0].kernel, "all layers at once") == 0);
+    CHECK_NEAR(layers[0].macs + layers[1].macs, kz_graph_macs(graph) * 64, 1);
+    CHECK_NEAR(layers[1].macs, 4 * layers[0].macs, 1);
     close_plan(&o);
     kz_graph_close(&graph);
 }
@@ -511,6 +683,14 @@ static int run_and_spoil(kz_plan *plan, const kz_run *run)
     return error;
 }
 
+/* Only what one kernel computes whole. */
+static int run_and_spoil_small(kz_plan *plan, const kz_run *run)
+{
+    kz_layer layers[16];
+    return kz_backend_cuda.layers(plan, layers, 16) == 1 ? run_and_spoil(plan, run)
+                                                         : kz_backend_cuda.run(plan, run);
+}
+
 static int run_to_nothing(kz_plan *plan, const kz_run *run)
 {
     const int error = kz_backend_cuda.run(plan, run);
@@ -526,6 +706,8 @@ static void a_wrong_device_is_found(void)
     wrong.run = run_and_spoil;
     CHECK(kz_cuda_selftest(&wrong, 0, why, sizeof(why)) == KZ_ERROR_FAILED);
     CHECK(strstr(why, "wrongly"));
+    wrong.run = run_and_spoil_small;
+    CHECK(kz_cuda_selftest(&wrong, 0, why, sizeof(why)) == KZ_ERROR_FAILED);
     wrong.run = run_to_nothing;
     CHECK(kz_cuda_selftest(&wrong, 0, why, sizeof(why)) == KZ_ERROR_FAILED);
     CHECK(kz_cuda_selftest(&kz_backend_cuda, 1, why, sizeof(why)) == KZ_ERROR_FAILED);
@@ -555,6 +737,10 @@ static const struct check_case cases[] = {
     {"tiles make the whole picture", tiles_make_the_whole_picture},
     {"smaller tiles run too", smaller_tiles_run_too},
     {"bands make the whole picture", bands_make_the_whole_picture},
+    {"small networks have the layers' bits", small_networks_have_the_layers_bits},
+    {"values between are nowhere in memory", values_between_are_nowhere_in_memory},
+    {"other networks run layer by layer", other_networks_run_layer_by_layer},
+    {"networks that differ run layer by layer", networks_that_differ_run_layer_by_layer},
     {"scaling is that of the host", scaling_is_that_of_the_host},
     {"surfaces are scaled where they lie", surfaces_are_scaled_where_they_lie},
     {"surfaces are run where they lie", surfaces_are_run_where_they_lie},
@@ -562,6 +748,7 @@ static const struct check_case cases[] = {
     {"need is what compile takes", need_is_what_compile_takes},
     {"too large tiles are told", too_large_tiles_are_told},
     {"layers are named", layers_are_named},
+    {"a small network is one layer", a_small_network_is_one_layer},
     {"a second device is refused", a_second_device_is_refused},
     {"a wrong device is found", a_wrong_device_is_found},
     {"cancel ends a run", cancel_ends_a_run},

@@ -258,10 +258,10 @@ static kz_graph *dense(void)
     return folded(random_rrdb(1, 16, 8, 3));
 }
 
-/* Two convolutions that are one layer with other weights. */
+/* Two convolutions that are one layer with other weights; ×2 would be one kernel. */
 static kz_graph *small(void)
 {
-    return folded(random_srvgg(2, 16, 2, 5));
+    return folded(random_srvgg(2, 16, 4, 5));
 }
 
 static void compile(struct opened *o, kz_graph *graph, enum kz_precision precision)
