@@ -7,9 +7,13 @@ using namespace small;
 /* Narrower strips leave tensor cores idle (a warp makes 16 columns) and make too much twice. */
 enum { LEAST_COLUMNS = 64 };
 
-/* From here on a strip that leaves half of the shared memory to another block, which works while
- * this one is at a barrier, is worth more than a wider one. */
+/* From here on strips that share the shared memory with another block, which works while this one
+ * is at a barrier, are worth more than wider ones. */
 enum { SHARING_COLUMNS = 96 };
+
+/* What CUDA itself takes of a multiprocessor's shared memory for each block; one block may have all
+ * but this. */
+enum { RESERVED = 1 << 10 };
 
 /* ---- shapes ---- */
 
@@ -26,7 +30,7 @@ int kz_cuda_small_columns(const kz_small_task *t, int bytes)
 {
     if (t->element == KZ_ELEMENT_FP32 || t->channels % 8 || t->channels < 8 || t->channels > 32)
         return 0;
-    const int shared = widest(t, bytes / 2);
+    const int shared = widest(t, (bytes + RESERVED) / blocks_of(t->channels) - RESERVED);
     return shared >= SHARING_COLUMNS ? shared : widest(t, bytes);
 }
 
@@ -45,7 +49,9 @@ static int strips_of(kz_small_task *t)
 static int segment_rows(const kz_gpu_info *info, const kz_small_task *t, int strips)
 {
     enum { LEAST = 16 };
-    const int blocks = info->processors * (info->shared_bytes / shared_bytes(*t));
+    const int most = blocks_of(t->channels);
+    const int fit = (info->shared_bytes + RESERVED) / (shared_bytes(*t) + RESERVED);
+    const int blocks = info->processors * (fit < most ? fit : most);
     int best = t->in.height;
     double least = HUGE_VAL;
     for (int segments = 1; segments == 1 || t->in.height / segments >= LEAST; segments++) {

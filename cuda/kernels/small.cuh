@@ -129,6 +129,12 @@ struct alignas(8) fragment {
     unsigned each[2];
 };
 
+/* Blocks for which a multiprocessor has registers: weights on their way take them. */
+constexpr int blocks_of(int channels)
+{
+    return channels <= 16 ? 2 : 1;
+}
+
 /* ---- where a block works ---- */
 
 struct strip {
@@ -281,17 +287,34 @@ KZ_DEVICE void add_taps(const kz_small_task &p, const strip &s, int step, int co
         }
 }
 
+/* Eight channels of a pixel; `at` counts floats from the constants' start. */
+KZ_DEVICE void load_eight(const kz_small_task &p, int at, float to[8])
+{
+    const four *from = (const four *)((const float *)p.constants + at);
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const four values = from[half];
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            to[half * 4 + i] = values.each[i];
+    }
+}
+
+KZ_DEVICE float activated(float value, float slope)
+{
+    return value < 0 ? value * slope : value;
+}
+
 template <class T, int C>
 KZ_DEVICE void make_first(const kz_small_task &p, const strip &s, int step)
 {
-    const float *constants = (const float *)p.constants;
     const int pitch = pitch_of(p), row = row_bytes(p);
     unsigned char *const to = s.first + step % first_pairs(p) * ROWS * row;
     for (int i = (int)threadIdx.x; i < p.columns * (C / 8); i += (int)blockDim.x) {
         const int column = i % p.columns, eight = i / p.columns;
-        const float *bias = constants + biases_at(p) + eight * 8;
-        const float *slopes = constants + slopes_at(p) + eight * 8;
-        float sums[ROWS][8] = {};
+        float sums[ROWS][8] = {}, bias[8], slopes[8];
+        load_eight(p, biases_at(p) + eight * 8, bias);
+        load_eight(p, slopes_at(p) + eight * 8, slopes);
         add_taps(p, s, step, column, eight, sums);
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
@@ -302,7 +325,7 @@ KZ_DEVICE void make_first(const kz_small_task &p, const strip &s, int step)
             } u;
 #pragma unroll
             for (int c = 0; c < 8; c++)
-                kz_set(&u.each[c], inside ? kz_activate(slopes, c, sums[r][c] + bias[c]) : 0);
+                kz_set(&u.each[c], inside ? activated(sums[r][c] + bias[c], slopes[c]) : 0);
             *(uint4 *)(to + r * row + (eight * pitch + 1 + column) * 16) = u.all;
         }
     }
@@ -316,24 +339,38 @@ KZ_DEVICE const unsigned char *skipped_row(const kz_small_task &p, const strip &
     return s.first + (at / ROWS % first_pairs(p) * ROWS + at % ROWS) * row_bytes(p);
 }
 
-/* Two channels of a pixel, of value k. */
-template <class T>
-KZ_DEVICE void store_pair(const float sums[2], const pair &bias, const pair &slope,
-                          const unsigned char *skipped, bool inside, unsigned char *to)
+/* The lane's channels of each eight. */
+template <int EIGHTS> struct lane_floats {
+    pair bias[EIGHTS], slopes[EIGHTS];
+};
+
+template <int EIGHTS> KZ_DEVICE lane_floats<EIGHTS> load_floats(const kz_small_task &p, int k)
 {
-    T values[2], more[2];
-    unsigned bits;
-    if (skipped)
-        memcpy(more, skipped, sizeof(more));
+    const float *from = (const float *)p.constants + k * EIGHTS * 8 + threadIdx.x % 4 * 2;
+    lane_floats<EIGHTS> f;
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-        float value = sums[i] + bias.each[i];
-        if (value < 0)
-            value *= slope.each[i];
-        if (skipped)
-            value += kz_float(more[i]);
-        kz_set(&values[i], inside ? value : 0);
+    for (int n = 0; n < EIGHTS; n++) {
+        f.bias[n] = *(const pair *)(from + biases_at(p) + n * 8);
+        f.slopes[n] = *(const pair *)(from + slopes_at(p) + n * 8);
     }
+    return f;
+}
+
+template <class T> KZ_DEVICE void add_pair(float sums[2], const unsigned char *from)
+{
+    const unsigned bits = *(const unsigned *)from;
+    T values[2];
+    memcpy(values, &bits, sizeof(bits));
+    for (int i = 0; i < 2; i++)
+        sums[i] += kz_float(values[i]);
+}
+
+template <class T> KZ_DEVICE void store_pair(const float sums[2], bool inside, unsigned char *to)
+{
+    T values[2];
+    unsigned bits;
+    for (int i = 0; i < 2; i++)
+        kz_set(&values[i], inside ? sums[i] : 0);
     memcpy(&bits, values, sizeof(bits));
     *(unsigned *)to = bits;
 }
@@ -341,31 +378,30 @@ KZ_DEVICE void store_pair(const float sums[2], const pair &bias, const pair &slo
 template <class T, int C>
 KZ_DEVICE void make_hidden(const kz_small_task &p, const strip &s, int step, int k, int next)
 {
-    const float *constants = (const float *)p.constants;
-    const fragment *weights =
-        (const fragment *)(constants + fragments_at(p) + (k - 1) * fragment_count(p, C / 8));
+    const fragment *weights = (const fragment *)((const float *)p.constants + fragments_at(p) +
+                                                 (k - 1) * fragment_count(p, C / 8));
     const int lane = (int)threadIdx.x % 32, row = row_bytes(p);
     const int column = (int)threadIdx.x / 32 * GROUP;
     unsigned char *const to = s.hidden + next * ROWS * row;
+    const lane_floats<C / 8> floats = load_floats<C / 8>(p, k);
     float c[ROWS][C / 8][4] = {};
     multiply<T, C, C / 8>(p, c, weights, find_window(p, s, step, k, next), column);
 #pragma unroll
-    for (int r = 0; r < ROWS; r++) {
-        const unsigned char *skipped =
-            p.skip && k == p.hidden ? skipped_row(p, s, step, r) : nullptr;
-        const int y = s.y + ROWS * step - k + r;
+    for (int i = 0; i < ROWS * 2; i++) {
+        const int r = i / 2, half = i % 2, pixel = column + lane / 4 + 8 * half;
+        const unsigned char *skipped = skipped_row(p, s, step, r);
+        const bool inside = is_inside(p, s.x + pixel, s.y + ROWS * step - k + r);
 #pragma unroll
         for (int n = 0; n < C / 8; n++) {
-            const int channel = k * C + n * 8 + lane % 4 * 2;
-            const pair bias = *(const pair *)(constants + biases_at(p) + channel);
-            const pair slope = *(const pair *)(constants + slopes_at(p) + channel);
+            const int at = (n * pitch_of(p) + 1 + pixel) * 16 + lane % 4 * 4;
+            float sums[2];
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                const int pixel = column + lane / 4 + 8 * half;
-                const int at = (n * pitch_of(p) + 1 + pixel) * 16 + lane % 4 * 4;
-                store_pair<T>(c[r][n] + 2 * half, bias, slope, skipped ? skipped + at : nullptr,
-                              is_inside(p, s.x + pixel, y), to + r * row + at);
-            }
+            for (int j = 0; j < 2; j++)
+                sums[j] = activated(c[r][n][2 * half + j] + floats.bias[n].each[j],
+                                    floats.slopes[n].each[j]);
+            if (p.skip && k == p.hidden)
+                add_pair<T>(sums, skipped + at);
+            store_pair<T>(sums, inside, to + r * row + at);
         }
     }
 }
@@ -411,7 +447,7 @@ KZ_DEVICE void make_last(const kz_small_task &p, const strip &s, int step, int n
 
 /* Segments of `rows` rows. */
 template <class T, int C>
-KZ_KERNEL void __launch_bounds__(THREADS) run(const kz_small_task p, int rows)
+KZ_KERNEL void __launch_bounds__(THREADS, blocks_of(C)) run(const kz_small_task p, int rows)
 {
     KZ_SHARED(shared);
     const strip s = find_strip(p, rows, shared);
