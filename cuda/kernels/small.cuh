@@ -11,7 +11,7 @@
  * `hidden` + 2 pairs: layer k's pair n is read last by layer k + 1 in step n + 1, after which the
  * ring has come round. The first layer's have a ring of their own, as long as the skip reaches
  * back. That is 22 rows with five hidden layers, where a ring of four rows a layer would take 28:
- * 92 KB for 16 channels × 128 columns or for 32 × 64, so that these fit 8.6, 8.9 and 12.0 too.
+ * 95 KB for 16 channels × 128 columns or for 32 × 64, so that these fit 8.6, 8.9 and 12.0 too.
  * With 7.5's 64 KB 16 channels have strips of 80, and 24 or more run layer by layer.
  *
  * A warp makes 16 columns of both rows with all channels: for each product of 2048 it reads 170
@@ -20,11 +20,12 @@
  * in global memory as fragments, and a column of taps is on its way while the one before it is
  * multiplied, the first one during the barrier. A pixel's eight channels are 16 bytes and
  * neighbours lie side by side, so fragments are loaded and stored free of bank conflicts.
- * Barriers: `hidden` + 2 a step, of 36 to 144 products a warp between two.
+ * Barriers: `hidden` + 2 a step; between two a warp has 36 products (16 channels) or 144 (32).
  *
  * Sums are in the order of conv_plain.cuh and conv_tensor.cuh, rounded where they round: with 16
- * and 32 channels the result has the same bits as theirs. Channels that lack to 16 are zero weights
- * to values that are there, so 8 channels cost the products of 16 and 24 those of 32.
+ * and 32 channels the result has the same bits as theirs. Inputs that lack to 16 or 32 are zero
+ * weights to values that are there: of 8 channels' products half are for nothing, of 24's a
+ * quarter.
  *
  * What lies outside the picture is zero in every layer. Columns that aren't the strip's own get
  * less valid from layer to layer, rows of the first steps likewise; what they hold then is never
