@@ -385,12 +385,13 @@ KZ_DEVICE void make_hidden(const kz_small_task &p, const strip &s, int step, int
     const int column = (int)threadIdx.x / 32 * GROUP;
     unsigned char *const to = s.hidden + next * ROWS * row;
     const lane_floats<C / 8> floats = load_floats<C / 8>(p, k);
+    const bool skips = p.skip && k == p.hidden;
     float c[ROWS][C / 8][4] = {};
     multiply<T, C, C / 8>(p, c, weights, find_window(p, s, step, k, next), column);
 #pragma unroll
     for (int i = 0; i < ROWS * 2; i++) {
         const int r = i / 2, half = i % 2, pixel = column + lane / 4 + 8 * half;
-        const unsigned char *skipped = skipped_row(p, s, step, r);
+        const unsigned char *skipped = skips ? skipped_row(p, s, step, r) : nullptr;
         const bool inside = is_inside(p, s.x + pixel, s.y + ROWS * step - k + r);
 #pragma unroll
         for (int n = 0; n < C / 8; n++) {
@@ -400,7 +401,7 @@ KZ_DEVICE void make_hidden(const kz_small_task &p, const strip &s, int step, int
             for (int j = 0; j < 2; j++)
                 sums[j] = activated(c[r][n][2 * half + j] + floats.bias[n].each[j],
                                     floats.slopes[n].each[j]);
-            if (p.skip && k == p.hidden)
+            if (skips)
                 add_pair<T>(sums, skipped + at);
             store_pair<T>(sums, inside, to + r * row + at);
         }

@@ -525,6 +525,16 @@ static void small_networks_of_every_width_agree(void)
         }
 }
 
+/* The twin has four multiprocessors: it makes several segments of a high picture. */
+static void small_networks_in_segments_agree(void)
+{
+    for (int i = 0; i < 4; i++) {
+        struct network n;
+        open_network(&n, 8 + 8 * i, i + 1, true, 9, 75 + i);
+        run_network(&n, 64);
+    }
+}
+
 /* What the devices have, and what strips they give. */
 static void strips_fit_the_device(void)
 {
@@ -692,6 +702,7 @@ static const struct check_case cases[] = {
     {"what doesn't fit a kernel is refused", what_doesnt_fit_is_refused},
     {"small networks agree with the definition", small_networks_agree},
     {"small networks of every width too", small_networks_of_every_width_agree},
+    {"small networks in segments too", small_networks_in_segments_agree},
     {"strips fit the device", strips_fit_the_device},
     {"sums agree with the definition", sums_agree},
     {"loading gives the host's bits", loading_is_that_of_the_host},
