@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 # name: channels, hidden layers after the first one
-SHAPES = {"kizuna-s": (16, 5), "kizuna-m": (32, 5), "kizuna-l": (64, 6)}
+SHAPES = {"kizuna-s": (16, 4), "kizuna-m": (32, 4), "kizuna-l": (64, 6)}
 SLOPE = 0.1
 SCALE = 2
 

@@ -127,6 +127,12 @@ class Training:
         self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
 
+    def begin_with(self, file):
+        """The weights of another network of this shape, at step 0."""
+        mean = torch.load(file, weights_only=True)["mean"]
+        self.net.load_state_dict(mean)
+        self.mean.load_state_dict(mean)
+
 
 @torch.no_grad()
 def psnr(net, pairs):
@@ -147,6 +153,8 @@ def arguments():
     parser.add_argument("--steps", type=int, default=150000)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, to go on later")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--from", dest="other", type=pathlib.Path, metavar="CHECKPOINT",
+                        help="begin with the weights of another network of the same shape")
     parser.add_argument("--checkpoint", type=pathlib.Path, help="default: checkpoints/NAME.pt")
     return parser.parse_args()
 
@@ -163,6 +171,8 @@ def main():
     training = Training(args.name, args.steps)
     if file.exists():
         training.load(file)
+    elif args.other:
+        training.begin_with(args.other)
     end, losses, began = time.monotonic() + 60 * args.minutes, [], time.monotonic()
     while training.step < args.steps and time.monotonic() < end:
         losses.append(training.advance(pairs))
