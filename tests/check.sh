@@ -3,6 +3,7 @@
 # and the program's in $kizuna.
 count=0
 failures=0
+export XDG_CACHE_HOME=/dev/null # nothing is known of the machine, and nothing kept
 
 # check NAME COMMAND…: the command must succeed.
 check() {

@@ -128,6 +128,45 @@ auto_elsewhere() {
     "$kizuna" bench -d cpu -m auto --reuse near -s 2 --frames 1 slow.mkv && "$kizuna" bench -d cpu -m auto --stages slow.mkv -s 2 --encoder ffv1
 }
 check "plans and benchmarks choose the same" auto_elsewhere
+# pace SECONDS: what is known of the machine.
+paces=$work/cache/kizuna/paces
+pace() { sed -i "s/^[^ ]*/$1/" "$paces"; }
+known() {
+  local XDG_CACHE_HOME=$work/cache
+  chooses 'kizuna-m-clean: .* fps of 2 without reuse\)' -d cpu slow.mkv && cat "$paces" || return 1
+  pace 1e-12 && chooses 'kizuna-m-clean: .* fps of [0-9.e+]+ without reuse\)' -d cpu fast.nut || return 1
+  pace 0.5 && chooses 'kizuna-s-clean: .* \(auto: kizuna-m-clean would make 0.000651 fps of 2\)' -d cpu slow.mkv || return 1
+  "$kizuna" plan --json -d cpu -m auto -s 2 slow.mkv "${quick[@]}" | grep '"model":"kizuna-s-clean"' || return 1
+  [[ $(wc -l <"$paces") == 1 ]] || { cat "$paces"; return 1; }
+  # By less than twice too slow.
+  pace 2.5e-4 && chooses 'kizuna-m-clean: .*' -d cpu slow.mkv && [[ $(wc -l <"$paces") == 2 ]] || return 1
+  chooses 'kizuna-m-clean: .*' -d cpu --threads 1 slow.mkv && [[ $(wc -l <"$paces") == 3 ]]
+}
+check "a machine is measured once" known
+anything() {
+  local XDG_CACHE_HOME=$work/cache
+  head -c 3000 /dev/urandom >"$paces" && chooses 'kizuna-m-clean: .*' -d cpu slow.mkv || return 1
+  head -c 70000 /dev/zero >>"$paces" && chooses 'kizuna-m-clean: .*' -d cpu slow.mkv && [[ $(wc -l <"$paces") == 1 ]] || return 1
+  rm "$paces" && mkfifo "$paces" && chooses 'kizuna-m-clean: .*' -d cpu slow.mkv && rm "$paces"
+}
+check "whatever lies where that is kept" anything
+jobs_done() { "$kizuna" jobs --store jobs.db --json | grep -c '"state":"done"'; }
+watched() {
+  local XDG_CACHE_HOME=$work/cache run found
+  chooses '.*' -d cpu slow.mkv && pace 0.5 && mkdir films && cp slow.mkv films/a.mkv && cp in.mkv films/b.mkv || return 1
+  "$kizuna" watch films --output made --store jobs.db --settle 0 -d cpu -m auto -s 2 --encoder-preset ultrafast 2>watch.log &
+  run=$!
+  for _ in {1..300}; do
+    found=$(jobs_done)
+    [[ $found == 2 ]] && break
+    sleep 0.1
+  done
+  kill $run
+  wait $run
+  cat watch.log "$paces"
+  [[ $found == 2 && $(wc -l <"$paces") == 1 ]]
+}
+check "nor again for each film of a folder" watched
 
 # ---- a run that goes on ----
 film() {
@@ -158,7 +197,15 @@ goes_on() {
 }
 check "a run goes on, once" goes_on -m kizuna-s -s 2
 check "a run goes on, twice" goes_on -m kizuna-s -s 4
-check "a run goes on with the network that it chose" goes_on -d cpu -m auto -s 2 --fps 2
-check "it isn't chosen again" grep -qE '^model +kizuna-m-clean: kizuna ×2, MIT$' run.log
+# On a machine that became another.
+keeps_its_network() {
+  local XDG_CACHE_HOME=$work/cache film=(film.mkv "${quick[@]}" -d cpu -m auto -s 2)
+  pace 1e-12 && begun "${film[@]:3}" && grep ' fact engine.model kizuna-m-clean$' .gone.mkv.kizuna/journal || return 1
+  pace 0.5 && "$kizuna" upscale "${film[@]}" -o gone.mkv 2>run.log
+  cat run.log
+  grep -q '^resume  [1-9]' run.log && grep -qE '^model +kizuna-m-clean: kizuna ×2, MIT$' run.log || return 1
+  pace 1e-12 && "$kizuna" upscale "${film[@]}" -y -o whole.mkv --quiet && cmp gone.mkv whole.mkv
+}
+check "a run goes on with the network that it chose" keeps_its_network
 
 finish
