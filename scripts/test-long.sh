@@ -66,7 +66,7 @@ interrupted() {
   local work i pid
   work=$(mktemp -d)
   for ((i = 0; i < ${KILLS:-100}; i++)); do
-    "$kizuna" upscale "$root/media/sample.mkv" -s 2 --encoder-preset fast -o "$work/out.mkv" --no-resume --progress off \
+    "$kizuna" upscale "$root/media/sample.mkv" -m animevideov3 -s 2 --encoder-preset fast -o "$work/out.mkv" --no-resume --progress off \
       2>"$work/log" &
     pid=$!
     sleep "$((RANDOM % 3)).$((RANDOM % 10))"

@@ -42,7 +42,7 @@ check "all frames, their times and the sound are kept" sound_kept
 same_bytes() {
   local i
   for i in 1 2; do
-    "$kizuna" upscale episode.mkv --frames 3 -o "$i.nut" -e ffv1 --threads "$i" --progress off || return 1
+    "$kizuna" upscale episode.mkv -m animevideov3 --frames 3 -o "$i.nut" -e ffv1 --threads "$i" --progress off || return 1
     ffmpeg -v error -i "$i.nut" -map 0:v -f framemd5 "$i.md5" || return 1
   done
   cmp 1.md5 2.md5
@@ -53,7 +53,7 @@ check "the number of threads doesn't change a bit" same_bytes
 size_of() {
   local size=$1 scale=$2 expected=$3
   tiny "$size" 2 yuv444p size.mkv || return 1
-  "$kizuna" upscale size.mkv -y -s "$scale" -o size.out.mkv "${fast[@]}" || return 1
+  "$kizuna" upscale size.mkv -y -m animevideov3 -s "$scale" -o size.out.mkv "${fast[@]}" || return 1
   [[ $(probe stream=width,height size.out.mkv) == "$expected" ]] || { probe stream=width,height size.out.mkv; return 1; }
 }
 check "480p becomes 4x by default" size_of 160x90 4k 640,360
@@ -231,8 +231,9 @@ reuse_bytes() {
   local off exact one two
   off=$(digest -m ./copy.param --reuse off) && exact=$(digest -m ./copy.param --reuse exact) || return 1
   [[ $off == "$exact" ]] || { echo "exact differs"; return 1; }
-  off=$(digest --frames 6 --reuse off) || return 1
-  one=$(digest --frames 6 --reuse near --threads 1) && two=$(digest --frames 6 --reuse near --threads 3) || return 1
+  off=$(digest -m animevideov3 --frames 6 --reuse off) || return 1
+  one=$(digest -m animevideov3 --frames 6 --reuse near --threads 1) &&
+    two=$(digest -m animevideov3 --frames 6 --reuse near --threads 3) || return 1
   [[ $one == "$two" && $one != "$off" ]] || { echo "threads differ"; return 1; }
 }
 check "exact is off to the bit, near the same for any threads" reuse_bytes
@@ -386,7 +387,7 @@ check "weights that are too long" refuses 1 "m.bin" episode.mkv -m bad/m.param -
 flipped() {
   mkdir -p flip/models/weights && cp "$root"/models/*.json flip/models && cp "$root"/models/weights/* flip/models/weights && cp -r "$root/presets" flip || return 1
   printf '\x7f' | dd of=flip/models/weights/realesr-animevideov3-x4.bin bs=1 seek=500001 conv=notrunc 2>/dev/null
-  KIZUNA_DATA_DIR=$work/flip refuses 1 "sha256" episode.mkv -o x.mkv
+  KIZUNA_DATA_DIR=$work/flip refuses 1 "sha256" episode.mkv -m animevideov3 -o x.mkv
 }
 check "weights with a flipped bit" flipped
 
@@ -475,7 +476,7 @@ check "a plan as JSON" plan_json "
   and 1e8 < p['memory'] < 1e10 and p['bottleneck'] in ('network', 'encode') and p['processors'] == $(nproc)
   and [s['stage'] for s in p['stages']] == ['decode', 'network', 'encode', 'check']
   and all(0 < s['cpu_seconds_per_frame'] and 0 < s['seconds_per_frame'] < 1.01 * p['seconds_per_frame'] for s in p['stages'])
-  and p['sampled_frames'] >= 8 and 0 < p['sampled_share'] <= 1 and p['probe_seconds'] > 0" episode.mkv --encoder-preset ultrafast
+  and p['sampled_frames'] >= 8 and 0 < p['sampled_share'] <= 1 and p['probe_seconds'] > 0" episode.mkv -m animevideov3 --encoder-preset ultrafast
 plan_reuse() {
   cp held.mkv planned/
   plan_json "p['computed'] == 1" held.mkv -s 2 -m ./copy.param "${fast[@]}" --reuse off &&
@@ -494,8 +495,8 @@ check "a plan without a length is one of a frame" plan_json "
 # With room for whatever else the machine does meanwhile.
 plan_holds() {
   local TIMEFORMAT="%R %U %S" taken
-  plan --json small.mkv || return 1
-  taken=$( { time "$kizuna" upscale planned/small.mkv -o small.out.mkv --quiet --progress off >&2; } 2>&1) || return 1
+  plan --json small.mkv -m animevideov3 || return 1
+  taken=$( { time "$kizuna" upscale planned/small.mkv -m animevideov3 -o small.out.mkv --quiet --progress off >&2; } 2>&1) || return 1
   python3 -c '
 import json, sys
 p, (wall, user, system), size = json.load(open("plan.log")), map(float, sys.argv[1].split()), int(sys.argv[2])

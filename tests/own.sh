@@ -128,6 +128,11 @@ auto_elsewhere() {
     "$kizuna" bench -d cpu -m auto --reuse near -s 2 --frames 1 slow.mkv && "$kizuna" bench -d cpu -m auto --stages slow.mkv -s 2 --encoder ffv1
 }
 check "plans and benchmarks choose the same" auto_elsewhere
+told() { "$kizuna" "${@:2}" >told.log && cat told.log && grep -qE "^$1" told.log; }
+check "a plan says why" told 'model +kizuna-m-clean, [a-z0-9]+ \(auto: [0-9.e+]+ fps of 2 without reuse\)$' \
+  plan -d cpu -s 2 slow.mkv "${quick[@]}"
+check "a benchmark, too" told 'kizuna-m-clean \(auto: .* without reuse\), 32x32, ' bench -d cpu --size 32x32 --frames 1
+check "and that of reuse" told 'model +kizuna-m-clean \(auto: ' bench -d cpu --reuse near -s 2 --frames 1 slow.mkv
 # pace SECONDS: what is known of the machine.
 paces=$work/cache/kizuna/paces
 pace() { sed -i "s/^[^ ]*/$1/" "$paces"; }
@@ -143,6 +148,16 @@ known() {
   chooses 'kizuna-m-clean: .*' -d cpu --threads 1 slow.mkv && [[ $(wc -l <"$paces") == 3 ]]
 }
 check "a machine is measured once" known
+# One is fast enough in fp32 alone.
+same_network() {
+  local XDG_CACHE_HOME=$work/cache
+  rm "$paces" && "$kizuna" bench -d cpu --size 32x32 --frames 1 --precision fp32 || return 1
+  "$kizuna" bench -d cpu --size 32x32 --frames 1 --precision bf16
+  pace 0.5 && sed -i '1s/^[^ ]*/1e-12/' "$paces" && "$kizuna" bench -d cpu --size 32x32 --frames 1 --precisions >precisions.txt
+  cat "$paces" precisions.txt
+  grep -q '^kizuna-m-clean' precisions.txt && ! grep '^kizuna-s' precisions.txt
+}
+check "precisions of one network are compared" same_network
 anything() {
   local XDG_CACHE_HOME=$work/cache
   head -c 3000 /dev/urandom >"$paces" && chooses 'kizuna-m-clean: .*' -d cpu slow.mkv || return 1

@@ -10,6 +10,7 @@
 #include "base/thread.h"
 #include "cmd/bench_layers.h"
 #include "cmd/commands.h"
+#include "job/auto.h"
 #include "job/describe.h"
 #include "job/size.h"
 #include "model/registry.h"
@@ -22,8 +23,8 @@
 
 /* clang-format off */
 static const kz_option rows[] = {
-    ROW("model", 'm', STRING, model, .metavar = "NAME|FILE", .initial = "animevideov3",
-        .help = "network to time"),
+    ROW("model", 'm', STRING, model, .metavar = "NAME|FILE", .initial = KZ_AUTO,
+        .help = "network to time; auto: as in kizuna upscale"),
     ROW("size", 0, STRING, size, .metavar = "WxH", .initial = "854x480",
         .help = "size of the picture"),
     ROW("frames", 0, INT, frames, .least = 1, .most = 10000, .metavar = "N", .initial = "5",
@@ -87,10 +88,12 @@ void kz_bench_job_options(kz_job_options *job, const kz_bench_options *o)
                             .crf = -1};
 }
 
-void kz_bench_print_device(const kz_bench_options *options, const kz_engine *engine)
+void kz_bench_print_engine(const kz_bench_options *options, const kz_engine *engine)
 {
-    if (!options->json)
-        printf("device   %s%s\n", engine->backend->describe(engine->device), engine->note);
+    if (options->json)
+        return;
+    printf("model    %s%s\n", engine->model->info.name, engine->model_note);
+    printf("device   %s%s\n", engine->backend->describe(engine->device), engine->note);
 }
 
 /* ---- the picture ---- */
@@ -305,8 +308,9 @@ static int report(const struct bench *b)
     const kz_tiling *tiling = &f.upscaler.tiling;
     if (b->options->json)
         return report_json(b);
-    printf("%s, %dx%d, %s, %s%s\n", b->engine.model->info.name, b->in.width, b->in.height,
-           f.precision, b->engine.backend->describe(b->engine.device), b->engine.note);
+    printf("%s%s, %dx%d, %s, %s%s\n", b->engine.model->info.name, b->engine.model_note, b->in.width,
+           b->in.height, f.precision, b->engine.backend->describe(b->engine.device),
+           b->engine.note);
     printf("%.4f s/frame (%.4f to %.4f, %d runs), %.1f GFLOP/s (%.1f with halos), %.0f MiB, "
            "%d tiles of %dx%d\n",
            f.median, f.least, f.most, b->options->frames, f.gflops, f.gflops_with_halos,
@@ -340,13 +344,16 @@ static int report_against(struct bench *b, const struct bench *exact)
     return error;
 }
 
-/* Of a precision that the device lacks nothing is said: what it has was asked for. */
+/* Of a precision that the device lacks nothing is said: what it has was asked for. `auto` could be
+ * another network in another precision. */
 static int bench_against(const kz_bench_options *options, enum kz_precision precision,
                          const struct bench *exact, const kz_dirs *dirs)
 {
     kz_bench_options one = *options;
     struct bench b = {.options = &one};
     one.precision = (int)precision;
+    if (strcmp(one.model, KZ_AUTO) == 0)
+        one.model = exact->engine.model->info.name;
     int error = open_bench(&b, dirs);
     const bool lacks = error == KZ_ERROR_USAGE;
     b.log = exact->log;

@@ -18,8 +18,8 @@ typedef struct kz_bench_options {
 /* A job's options with what the benchmark was told. The strings stay the benchmark's. */
 void kz_bench_job_options(kz_job_options *job, const kz_bench_options *options);
 
-/* A line about where the network runs; none where JSON is asked for. */
-void kz_bench_print_device(const kz_bench_options *options, const kz_engine *engine);
+/* Lines about the network and where it runs; none where JSON is asked for. */
+void kz_bench_print_engine(const kz_bench_options *options, const kz_engine *engine);
 
 /* Runs decoder, network and encoder over a clip one after the other, each alone, with the frames of
  * the stage before kept in memory; prints a line each. 0 or an error code. */

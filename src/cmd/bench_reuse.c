@@ -186,7 +186,7 @@ int kz_bench_reuse(const kz_bench_options *options, const char *clip, const kz_d
     kz_bench_job_options(&b.job, options);
     int error = open_bench(&b, dirs);
     if (!error)
-        kz_bench_print_device(options, &b.engine);
+        kz_bench_print_engine(options, &b.engine);
     if (!error)
         error = run_frames(&b);
     if (!error)

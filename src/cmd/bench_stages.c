@@ -115,7 +115,7 @@ int kz_bench_stages(const kz_bench_options *options, const kz_dirs *dirs, kz_log
     s.job.from_user_encoder_preset = options->encoder_preset != NULL;
     int error = open_stages(&s, dirs);
     if (!error)
-        kz_bench_print_device(options, &s.engine);
+        kz_bench_print_engine(options, &s.engine);
     if (!error)
         error = decode(&s);
     if (!error)

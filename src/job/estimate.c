@@ -90,6 +90,7 @@ static int open_engine(struct work *w)
     e->memory = kz_job_memory(o, w->upscaler, &e->in, &e->out, &e->encoder);
     e->precision = kz_upscaler_get_info(w->upscaler).precision;
     e->model = kz_strdup(w->engine.model->info.name);
+    memcpy(e->model_note, w->engine.model_note, sizeof(e->model_note));
     e->device = kz_asprintf("%s%s", w->engine.backend->describe(w->engine.device), w->engine.note);
     return e->model && e->device ? 0 : kz_fail_memory(w->log, "a description");
 }

@@ -21,7 +21,8 @@ typedef struct kz_estimate {
     kz_video_format in, out;
     kz_encoder_params encoder; /* its strings are the options', or static */
     char *model;
-    char *device; /* for people */
+    char model_note[KZ_MODEL_NOTE_SIZE]; /* as in kz_engine */
+    char *device;                        /* for people */
     enum kz_precision precision;
     kz_stage_cost stage[KZ_STAGES];
     enum kz_stage bottleneck; /* what the others wait for, or what takes most of the processors */

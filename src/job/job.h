@@ -32,13 +32,16 @@ typedef struct kz_job_result {
  * failure's code, reported. */
 int kz_job_run(const kz_job_params *params, kz_job_result *result, kz_log *log);
 
+enum { KZ_MODEL_NOTE_SIZE = 96 };
+
 /* The engine alone, as jobs and benchmarks use it. */
 typedef struct kz_engine {
     const kz_backend *backend;
     kz_device *device;
     struct kz_model *model;
     char note[KZ_NOTE_SIZE]; /* as in kz_found_device */
-    char model_note[96]; /* why --model auto is this one, to follow a line; "": it was asked for */
+    /* Why --model auto is this one, to follow a line; "": it was asked for. */
+    char model_note[KZ_MODEL_NOTE_SIZE];
 } kz_engine;
 
 /* Loads the model and opens the device that the options name, for pictures of format `in`, on which

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 
+#include "job/auto.h"
 #include "job/device.h"
 #include "job/preset.h"
 
@@ -18,9 +19,10 @@ static const kz_option rows[] = {
                 "the input; .mp4, .mov, .ts for an input of that kind]"),
     ROW("scale", 's', STRING, scale, .metavar = "SIZE", .initial = "4k",
         .help = "2, 3, 4, WxH, 720p, 1080p, 1440p, 4k or 8k: what fits inside"),
-    ROW("model", 'm', STRING, model, .metavar = "NAME|FILE", .initial = "animevideov3",
-        .help = "network: see 'kizuna models', or a .param or .safetensors file; auto: what\n"
-                "this machine runs in real time"),
+    ROW("model", 'm', STRING, model, .metavar = "NAME|FILE", .initial = KZ_AUTO,
+        .help = "network: see 'kizuna models', or a .param or .safetensors file; auto: the\n"
+                "larger of kizuna's own where this machine runs it in real time, else the\n"
+                "small one; on a GPU anime-6b"),
     ROW("preset", 'p', STRING, preset, .metavar = "NAME|FILE", .initial = "anime",
         .help = "anime, fast, best, archive, or a JSON file"),
     ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = "libx265",
