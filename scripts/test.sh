@@ -83,7 +83,6 @@ cpu_levels() {
 "$root/scripts/setup.sh" test
 build_release
 "$root/scripts/fetch-models.sh"
-"$root/scripts/fetch-clip.sh" --sample
 tap_stage "checks" checks
 tap_stage "clang" tap_check "build with clang" clang_build
 tap_stage "sanitizers" sanitized

@@ -19,8 +19,14 @@ digest() {
   "$kizuna" upscale in.mkv -y -o digest.mkv -e ffv1 --progress off "$@" && ffmpeg -v error -i digest.mkv -f md5 -
 }
 
-# ---- the program alone: no data directory anywhere ----
-alone() { env -u KIZUNA_DATA_DIR -u XDG_DATA_HOME HOME=/nonexistent "$kizuna" "$@"; }
+# ---- the program alone: no data directory anywhere, and no network where that can be taken away ----
+offline=()
+for way in "unshare -n" "unshare -rn"; do
+  [[ ${#offline[@]} -gt 0 ]] || ! $way true 2>/dev/null || read -ra offline <<<"$way"
+done
+alone() {
+  "${offline[@]}" env -u KIZUNA_DATA_DIR -u XDG_DATA_HOME -u XDG_CACHE_HOME HOME=/nonexistent "$kizuna" "$@"
+}
 listed() {
   local model
   alone models >models.txt || return 1
@@ -36,7 +42,16 @@ runs_alone() {
 for model in kizuna-s kizuna-s-clean kizuna-m kizuna-m-clean; do
   check "$model needs nothing but the program" runs_alone "$model" anime
 done
-check "presets need nothing but the program" runs_alone kizuna-s fast
+# by_default LINE ARGUMENTS…: the model's line where none is named.
+by_default() {
+  alone upscale "$root/sample/clip.mkv" -y --frames 6 "${quick[@]}" -o alone.mkv "${@:2}" 2>run.log || { cat run.log; return 1; }
+  grep '^model' run.log
+  [[ $(size_of alone.mkv) == 2560,1440 ]] && grep -qE "^model +$1\$" run.log
+}
+check "nor does a run without options" by_default 'kizuna-[ms]-clean: kizuna ×2 twice, MIT \(auto: .*\)'
+check "nor the fast one" by_default 'kizuna-s-clean: kizuna ×2 twice, MIT' -p fast
+check "nor a plan" alone plan in.mkv "${quick[@]}"
+check "nor a benchmark" alone bench --size 32x32 --frames 1
 in_a_folder() {
   local KIZUNA_DATA_DIR=$work/data
   mkdir -p data/models && cp "$root"/models/kizuna-s.* data/models || return 1
@@ -182,6 +197,38 @@ watched() {
   [[ $found == 2 && $(wc -l <"$paces") == 1 ]]
 }
 check "nor again for each film of a folder" watched
+
+# ---- scripts/run.sh fetches only what is asked for, here in a tree without anything else ----
+tree() {
+  mkdir -p tree/scripts tree/models tree/sample bin &&
+    cp "$root"/scripts/{run,lib}.sh tree/scripts && cp "$root"/models/*.json tree/models && cp -r "$root/presets" tree || return 1
+  echo '{"options": {"crf": 30, "model": "x4plus"}}' >own.json
+  printf '#!/bin/sh\nexit 0\n' | tee bin/ninja >tree/scripts/setup.sh
+  printf '#!/bin/sh\necho fetched\n' >tree/scripts/fetch-models.sh
+  printf '#!/bin/sh\nmkdir -p "$2" && cp "$0.kizuna" "$2/kizuna"\n' >bin/meson
+  printf '#!/bin/sh\necho kizuna "$@"\n' >bin/meson.kizuna
+  chmod +x bin/* tree/scripts/*
+}
+check "a tree for run.sh" tree
+# fetches yes|no ARGUMENTS…
+fetches() {
+  local found
+  PATH=$work/bin:$PATH tree/scripts/run.sh "${@:2}" >run.out || { cat run.out; return 1; }
+  cat run.out
+  found=$(grep -cx fetched run.out)
+  grep -q '^kizuna upscale ' run.out && [[ $found == "$([[ $1 == yes ]] && echo 1 || echo 0)" ]]
+}
+check "run.sh alone fetches nothing" fetches no
+for arguments in in.mkv "-m auto in.mkv" "--model=kizuna-m in.mkv" "-p fast in.mkv" "-p best -m kizuna-s in.mkv" "-m ./copy.param in.mkv" \
+  "-p anime in.mkv -o best" "in.mkv -- -m anime-6b"; do
+  read -ra words <<<"$arguments"
+  check "run.sh $arguments fetches nothing" fetches no "${words[@]}"
+done
+for arguments in "-m anime-6b in.mkv" "in.mkv --model=animevideov3" "-p best in.mkv" "-y --preset=archive in.mkv" "-p ./own.json in.mkv" \
+  "-p fast -model x4plus in.mkv"; do
+  read -ra words <<<"$arguments"
+  check "run.sh $arguments fetches weights" fetches yes "${words[@]}"
+done
 
 # ---- a run that goes on ----
 film() {
