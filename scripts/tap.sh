@@ -2,7 +2,7 @@
 # Runs test programs that print TAP (testanything.org), counts, and ends with one line of totals.
 # Source lib.sh first; logs stay in build/logs.
 
-tap_passed=0 tap_failed=0 tap_skipped=0
+tap_passed=0 tap_failed=0 tap_skipped=0 tap_beside_group=
 tap_logs=${root:?source lib.sh first}/build/logs
 mkdir -p "$tap_logs"
 
@@ -80,8 +80,33 @@ tap_stage() {
   printf '   %d s\n' $((SECONDS - began))
 }
 
+# tap_beside COMMAND…: stages that run in the background, at a lower priority, until tap_join prints and
+# counts them. One at a time.
+tap_beside() {
+  rm -f "$tap_logs/beside.counts"
+  set -m # a process group of its own, so that tap_end can end all of it
+  (
+    tap_passed=0 tap_failed=0 tap_skipped=0
+    renice -n 5 -p "$BASHPID" >/dev/null
+    "$@"
+    echo "$tap_passed $tap_failed $tap_skipped" >"$tap_logs/beside.counts"
+  ) >"$tap_logs/beside.log" 2>&1 </dev/null &
+  tap_beside_group=$!
+  set +m
+}
+
+tap_join() {
+  local passed=0 failed=1 skipped=0
+  wait "$tap_beside_group" || true
+  tap_beside_group=
+  cat "$tap_logs/beside.log"
+  [[ ! -e $tap_logs/beside.counts ]] || read -r passed failed skipped <"$tap_logs/beside.counts"
+  ((tap_passed += passed, tap_failed += failed, tap_skipped += skipped)) || true
+}
+
 # For `trap 'tap_end $?' EXIT`: an early end of the script counts as a failure.
 tap_end() {
+  [[ -z $tap_beside_group ]] || kill -- "-$tap_beside_group" || true
   (($1 == 0)) || ((tap_failed += 1))
   printf '%d passed, %d failed, %d skipped\n' "$tap_passed" "$tap_failed" "$tap_skipped"
   exit $((tap_failed > 0))

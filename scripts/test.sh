@@ -21,8 +21,8 @@ checks() {
 # Address and undefined-behaviour sanitizers, on everything.
 sanitized() {
   local program
-  tap_check "build with ASan and UBSan" build asan --buildtype=debugoptimized -Dcuda=disabled \
-    -Db_sanitize=address,undefined -Db_lundef=false || return 0
+  tap_check "build with ASan and UBSan" build asan "${programs[*]/#/tests/}" --buildtype=debugoptimized \
+    -Dcuda=disabled -Db_sanitize=address,undefined -Db_lundef=false || return 0
   for program in "${programs[@]}"; do
     tap_run "asan $program" "$root/build/asan/tests/$program"
   done
@@ -30,15 +30,20 @@ sanitized() {
 
 # Threads, where the sanitizer sees all of them.
 threads() {
-  tap_check "build with TSan" build tsan --buildtype=debugoptimized -Dcuda=disabled -Db_sanitize=thread \
-    -Db_lundef=false || return 0
-  tap_run "tsan test_base" "$root/build/tsan/tests/test_base"
-  tap_run "tsan test_reuse" "$root/build/tsan/tests/test_reuse"
-  tap_run "tsan test_pipeline" "$root/build/tsan/tests/test_pipeline"
+  local program programs=(test_base test_reuse test_pipeline)
+  tap_check "build with TSan" build tsan "${programs[*]/#/tests/}" --buildtype=debugoptimized -Dcuda=disabled \
+    -Db_sanitize=thread -Db_lundef=false || return 0
+  for program in "${programs[@]}"; do
+    tap_run "tsan $program" "$root/build/tsan/tests/$program"
+  done
 }
 
+# build NAME 'target…' [meson option…]
 build() {
-  configure "$@" && compile "$1"
+  local name=$1 targets
+  read -ra targets <<<"$2"
+  shift 2
+  configure "$name" "$@" && compile "$name" "${targets[@]}"
 }
 
 # The CUDA back end without a GPU: its kernels and networks on the host, cuDNN's graphs with a driver
@@ -65,7 +70,7 @@ module_alone() {
 }
 
 clang_build() {
-  CC=clang build clang --buildtype=debugoptimized -Dcuda=disabled
+  CC=clang build clang all --buildtype=debugoptimized -Dcuda=disabled
 }
 
 cpu_levels() {
@@ -80,27 +85,38 @@ cpu_levels() {
   done
 }
 
+# What only computes.
+engine() {
+  tap_stage "clang" tap_check "build with clang" clang_build
+  tap_stage "sanitizers" sanitized
+  tap_stage "threads" threads
+  tap_stage "CPU levels" cpu_levels
+  tap_stage "CUDA" cuda
+}
+
+# What runs the program, and at times waits.
+program() {
+  tap_stage "checks" checks
+  tap_stage "the program" tap_run "end to end" "$root/tests/e2e.sh" "$root/build/release/kizuna"
+  tap_stage "our own networks" tap_run "own networks" "$root/tests/own.sh" "$root/build/release/kizuna"
+  tap_stage "devices" tap_run "devices" "$root/tests/device.sh" "$root/build/release/kizuna" \
+    "$root/build/release/tests"
+  tap_stage "NVDEC" tap_run "nvdec" "$root/tests/nvdec.sh" "$root/build/release/kizuna" \
+    "$root/build/release/tests"
+  tap_stage "nothing is lost" tap_run "fidelity" "$root/tests/fidelity/run.py" "$root/build/release/kizuna"
+  tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$root/build/release/kizuna" \
+    "$root/build/release/tests/libfault.so"
+  tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$root/build/release/kizuna"
+  tap_stage "other engines" tap_run "against ncnn and OpenVINO" "$root/scripts/compare-engines" \
+    "$root/build/release/kizuna" cuts
+  tap_stage "allocations" tap_run "allocations fail" "$root/tests/fail_alloc.sh" \
+    "$root/build/release/kizuna" "$root/build/release/tests/libfail_alloc.so" 7
+  tap_stage "valgrind" tap_run "valgrind" "$root/tests/valgrind.sh" "$root/build/release/kizuna"
+}
+
 "$root/scripts/setup.sh" test
 build_release
 "$root/scripts/fetch-models.sh"
-tap_stage "checks" checks
-tap_stage "clang" tap_check "build with clang" clang_build
-tap_stage "sanitizers" sanitized
-tap_stage "threads" threads
-tap_stage "CPU levels" cpu_levels
-tap_stage "CUDA" cuda
-tap_stage "the program" tap_run "end to end" "$root/tests/e2e.sh" "$root/build/release/kizuna"
-tap_stage "our own networks" tap_run "own networks" "$root/tests/own.sh" "$root/build/release/kizuna"
-tap_stage "devices" tap_run "devices" "$root/tests/device.sh" "$root/build/release/kizuna" \
-  "$root/build/release/tests"
-tap_stage "NVDEC" tap_run "nvdec" "$root/tests/nvdec.sh" "$root/build/release/kizuna" \
-  "$root/build/release/tests"
-tap_stage "nothing is lost" tap_run "fidelity" "$root/tests/fidelity/run.py" "$root/build/release/kizuna"
-tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$root/build/release/kizuna" \
-  "$root/build/release/tests/libfault.so"
-tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$root/build/release/kizuna"
-tap_stage "other engines" tap_run "against ncnn and OpenVINO" "$root/scripts/compare-engines" \
-  "$root/build/release/kizuna" cuts
-tap_stage "allocations" tap_run "allocations fail" "$root/tests/fail_alloc.sh" \
-  "$root/build/release/kizuna" "$root/build/release/tests/libfail_alloc.so" 7
-tap_stage "valgrind" tap_run "valgrind" "$root/tests/valgrind.sh" "$root/build/release/kizuna"
+tap_beside engine
+program
+tap_join
