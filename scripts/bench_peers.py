@@ -160,4 +160,5 @@ def main():
                                                   arguments.only, arguments.cpu_level, work))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,9 @@ import costs
 
 torch.set_num_threads(1)
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-WEIGHTS, KIZUNA = ROOT / "models/weights", ROOT / "build/release/kizuna"
+KIZUNA = ROOT / "build/release/kizuna"
+REALESRGAN = {"animevideov3": ROOT / "models/weights/realesr-animevideov3-x4",
+              "anime-6b": ROOT / "models/weights/realesrgan-x4plus-anime"}
 
 
 class Network:
@@ -171,9 +173,9 @@ def named(name, peers, threads=1):
     if name.startswith("realcugan-"):
         return realcugan(peers, name, threads)
     if name == "animevideov3":
-        return ncnn(name, WEIGHTS / "realesr-animevideov3-x4", "data", "output", threads, scale=4)
+        return ncnn(name, REALESRGAN[name], "data", "output", threads, scale=4)
     if name == "anime-6b":
-        return through_kizuna(name, WEIGHTS / "realesrgan-x4plus-anime")
+        return through_kizuna(name, REALESRGAN[name])
     if name.startswith(("acnet", "arnet")):
         return pyanime4k(name)
     return onnx(name) if name.endswith(".onnx") else own(name)
