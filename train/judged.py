@@ -46,7 +46,7 @@ def resized(filter):
 
 def read_safetensors(path):
     """(tensors by name, metadata)."""
-    data = open(path, "rb").read()
+    data = pathlib.Path(path).read_bytes()
     length, = struct.unpack_from("<Q", data)
     header = json.loads(data[8:8 + length])
     metadata, tensors = header.pop("__metadata__"), {}
