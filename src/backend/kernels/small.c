@@ -99,11 +99,11 @@ INLINE void load_column(vec d[TILE][TILE], int to, const char *const *rows, int 
         d[y][to] = column[y];
 }
 
-/* One vector of channels of all the chunk's tiles: [position][tile][channel]. */
-INLINE void forward_vector(element *out, int channels, const char *const *rows, int blocks,
-                           size_t at, int tiles)
+/* One vector of channels of all the chunk's tiles: [position][tile][lane]. */
+INLINE void forward_vector(element *out, int lanes, const char *const *rows, size_t at, int tiles)
 {
-    size_t position = (size_t)CHUNK * (size_t)channels;
+    const size_t position = (size_t)CHUNK * (size_t)lanes;
+    const int blocks = lanes / 16;
     vec d[TILE][TILE];
     load_column(d, 0, rows, blocks, at);
     load_column(d, 1, rows, blocks, at + KZ_PIXEL_BYTES);
@@ -121,7 +121,7 @@ INLINE void forward_vector(element *out, int channels, const char *const *rows, 
             d[y][0] = line[4];
             d[y][1] = line[5];
             forward(line);
-            element *p = out + (size_t)(y * TILE) * position + (size_t)t * (size_t)channels;
+            element *p = out + (size_t)(y * TILE) * position + (size_t)t * (size_t)lanes;
 #pragma GCC unroll 6
             for (int x = 0; x < TILE; x++)
                 store_element(p + (size_t)x * position, line[x]);
@@ -129,15 +129,12 @@ INLINE void forward_vector(element *out, int channels, const char *const *rows, 
     }
 }
 
-static void forward_tiles(element *out, const kz_kernel *k, const kz_kernel_run *run, int first,
-                          int tiles)
+INLINE void forward_tiles(element *out, int lanes, const kz_kernel_run *run, int first, int tiles)
 {
-    for (int v = 0; v < k->in_lanes / LANES; v++) {
-        int block = v * LANES / 16, lane = v * LANES % 16;
-        forward_vector(
-            out + v * LANES, k->in_lanes, (const char *const *)run->src + block, k->in_blocks,
-            (size_t)(first * OUT) * KZ_PIXEL_BYTES + (size_t)lane * sizeof(float), tiles);
-    }
+    const size_t at = (size_t)(first * OUT) * KZ_PIXEL_BYTES;
+    for (int lane = 0; lane < lanes; lane += LANES)
+        forward_vector(out + lane, lanes, (const char *const *)run->src + lane / 16,
+                       at + (size_t)(lane % 16) * sizeof(float), tiles);
 }
 
 /* ---- products ---- */
@@ -154,10 +151,10 @@ INLINE vec multiply_add(const element *weights, const element *value, vec sum)
 #endif
 }
 
-/* sums[tile][0 … vectors × LANES - 1] = values[tile][·] weights. What lies beyond the chunk's last
- * tile is multiplied too, and not looked at. */
-INLINE void multiply(float *sums, int outputs, const element *values, int channels,
-                     const element *weights, int tiles, int vectors)
+/* sums[tile][0 … vectors × LANES - 1] = values[tile][0 … in - 1] weights. What lies beyond the
+ * chunk's last tile is multiplied too, and not looked at. */
+INLINE void multiply(float *sums, int out, const element *values, int in, const element *weights,
+                     int tiles, int vectors)
 {
     vec sum[CHUNK][2];
 #pragma GCC unroll 14
@@ -165,64 +162,35 @@ INLINE void multiply(float *sums, int outputs, const element *values, int channe
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
             sum[t][v] = vec_set(0);
-#pragma GCC unroll 2
-    for (int c = 0; c < channels; c += STEP) {
+#pragma GCC unroll 8
+    for (int c = 0; c < in; c += STEP) {
 #pragma GCC unroll 14
         for (int t = 0; t < tiles; t++)
 #pragma GCC unroll 2
             for (int v = 0; v < vectors; v++)
-                sum[t][v] = multiply_add(weights + v * LANES * STEP,
-                                         values + (size_t)t * (size_t)channels + c, sum[t][v]);
+                sum[t][v] =
+                    multiply_add(weights + v * LANES * STEP, values + t * in + c, sum[t][v]);
         weights += vectors * LANES * STEP;
     }
 #pragma GCC unroll 14
     for (int t = 0; t < tiles; t++)
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
-            vec_store(sums + (size_t)t * (size_t)outputs + v * LANES, sum[t][v]);
+            vec_store(sums + t * out + v * LANES, sum[t][v]);
 }
 
-#define PRODUCT(tiles_, vectors_)                                                               \
-    static void multiply_##tiles_##_##vectors_(float *sums, int outputs, const element *values, \
-                                               int channels, const element *weights)            \
-    {                                                                                           \
-        multiply(sums, outputs, values, channels, weights, tiles_, vectors_);                   \
-    }
-typedef void product(float *, int, const element *, int, const element *);
-
-#define PRODUCTS(tiles) PRODUCT(tiles, 1) PRODUCT(tiles, 2)
-#define ENTRY(tiles)                               \
-    {                                              \
-        multiply_##tiles##_1, multiply_##tiles##_2 \
-    }
-
-#if defined(__AVX512F__)
-PRODUCTS(4)
-PRODUCTS(8)
-PRODUCTS(12)
-
-static product *const products[][2] = {ENTRY(4), ENTRY(8), ENTRY(12)};
-#else
-PRODUCTS(2)
-PRODUCTS(4)
-PRODUCTS(6)
-
-static product *const products[][2] = {ENTRY(2), ENTRY(4), ENTRY(6)};
-#endif
-
-static void multiply_tiles(float *sums, const kz_kernel *k, const element *values, int tiles)
+/* In every position. */
+INLINE void multiply_tiles(float *sums, int out, const element *values, int in,
+                           const element *weights, int tiles)
 {
-    const element *weights = k->weights;
+    const int vectors = out >= 2 * LANES ? 2 : 1;
     for (int p = 0; p < POSITIONS; p++) {
-        for (int n = 0; n < k->out_lanes;) {
-            int vectors = k->out_lanes - n >= 2 * LANES ? 2 : 1;
-            products[(tiles - 1) / TILE_STEP][vectors - 1](sums + n, k->out_lanes, values,
-                                                           k->in_lanes, weights);
-            weights += vectors * LANES * k->in_lanes;
-            n += vectors * LANES;
+        for (int n = 0; n < out; n += vectors * LANES) {
+            multiply(sums + n, out, values, in, weights, tiles, vectors);
+            weights += vectors * LANES * in;
         }
-        sums += CHUNK * k->out_lanes;
-        values += CHUNK * k->in_lanes;
+        sums += CHUNK * out;
+        values += CHUNK * in;
     }
 }
 
@@ -273,20 +241,61 @@ INLINE void inverse_tile(const kz_kernel *k, const kz_kernel_run *run, const flo
     }
 }
 
-static void inverse_tiles(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
+INLINE void inverse_tiles(const kz_kernel *k, const kz_kernel_run *run, const float *sums, int out,
                           int first, int tiles)
 {
-    size_t position = (size_t)CHUNK * (size_t)k->out_lanes;
-    for (int n = 0; n < k->out_lanes; n += LANES)
+    const size_t position = (size_t)(CHUNK * out);
+    for (int n = 0; n < out; n += LANES)
         for (int t = 0; t < tiles; t++) {
             int column = (first + t) * OUT, left = run->columns - column;
-            const float *from = sums + (size_t)t * (size_t)k->out_lanes + n;
+            const float *from = sums + t * out + n;
             if (run->rows == OUT && left >= OUT)
                 inverse_tile(k, run, from, position, column, n, OUT, OUT);
             else
                 inverse_tile(k, run, from, position, column, n, run->rows, left < OUT ? left : OUT);
         }
 }
+
+/* ---- one number of lanes ---- */
+
+/* All of it is compiled for each pair of lanes, so that what lies where is known: otherwise
+ * addresses of six rows and 36 positions take more registers and loads than there are. */
+#define FORWARD(in)                                                                        \
+    static void forward_##in(element *out, const kz_kernel_run *run, int first, int tiles) \
+    {                                                                                      \
+        forward_tiles(out, in, run, first, tiles);                                         \
+    }
+#define INVERSE(out)                                                                           \
+    static void inverse_##out(const kz_kernel *k, const kz_kernel_run *run, const float *sums, \
+                              int first, int tiles)                                            \
+    {                                                                                          \
+        inverse_tiles(k, run, sums, out, first, tiles);                                        \
+    }
+#define PRODUCT(in, out, steps)                                                     \
+    static void multiply_##in##_##out##_##steps(float *sums, const element *values, \
+                                                const element *weights)             \
+    {                                                                               \
+        multiply_tiles(sums, out, values, in, weights, (steps)*TILE_STEP);          \
+    }
+#define PRODUCTS(in, out) PRODUCT(in, out, 1) PRODUCT(in, out, 2) PRODUCT(in, out, 3)
+#define ENTRY(in, out)                                                                  \
+    {                                                                                   \
+        multiply_##in##_##out##_1, multiply_##in##_##out##_2, multiply_##in##_##out##_3 \
+    }
+
+FORWARD(16)
+FORWARD(32)
+INVERSE(16)
+INVERSE(32)
+PRODUCTS(16, 16)
+PRODUCTS(16, 32)
+PRODUCTS(32, 16)
+PRODUCTS(32, 32)
+
+typedef void product(float *sums, const element *values, const element *weights);
+
+static product *const products[2][2][3] = {{ENTRY(16, 16), ENTRY(16, 32)},
+                                           {ENTRY(32, 16), ENTRY(32, 32)}};
 
 /* ---- calls ---- */
 
@@ -302,14 +311,16 @@ static size_t scratch(const kz_kernel *k)
 
 static void run_small(const kz_kernel *k, const kz_kernel_run *run)
 {
+    const bool wide_in = k->in_lanes == 32, wide_out = k->out_lanes == 32;
+    product *const *multiply_by = products[wide_in][wide_out];
     element *values = run->scratch;
     float *sums = (float *)(void *)((char *)run->scratch + value_bytes(k));
     int tiles = (run->columns + OUT - 1) / OUT;
     for (int first = 0; first < tiles; first += CHUNK) {
         int count = tiles - first < CHUNK ? tiles - first : CHUNK;
-        forward_tiles(values, k, run, first, count);
-        multiply_tiles(sums, k, values, count);
-        inverse_tiles(k, run, sums, first, count);
+        (wide_in ? forward_32 : forward_16)(values, run, first, count);
+        multiply_by[(count - 1) / TILE_STEP](sums, values, k->weights);
+        (wide_out ? inverse_32 : inverse_16)(k, run, sums, first, count);
     }
 }
 
