@@ -608,14 +608,17 @@ static void tone_agrees(void)
 static void run_columns(const struct trial *t, int first, int count)
 {
     const kz_kernel *k = &t->k;
+    const bool end = t->p.params.kind == KZ_KERNEL_END;
     struct pointers to = t->to;
     kz_kernel_run run = t->run;
-    size_t out = (size_t)first * KZ_PIXEL_BYTES, in = out;
-    if (t->p.params.kind == KZ_KERNEL_PHASE)
+    size_t out = (size_t)first * pixel_bytes(&t->out), in = (size_t)first * KZ_PIXEL_BYTES;
+    if (end || t->p.params.kind == KZ_KERNEL_PHASE)
         in /= 2;
-    for (int i = 0; i < k->ops->in_rows * k->in_blocks; i++)
-        to.src[i] = (const char *)to.src[i] + in;
-    for (int i = 0; i < k->ops->out_rows * k->out_blocks; i++)
+    for (int i = 0; i < k->ops->in_rows * k->in_blocks; i++) {
+        bool planar = end && t->p.params.n_inputs > 1 && i % k->in_blocks == k->in_blocks - 1;
+        to.src[i] = (const char *)to.src[i] + (planar ? in / KZ_PIXEL_BYTES * sizeof(float) : in);
+    }
+    for (int i = 0; i < k->ops->out_rows * k->factor * k->out_blocks; i++)
         to.dst[i] = (char *)to.dst[i] + out;
     for (int i = 0; i < k->n_residuals * k->ops->out_rows * k->out_blocks; i++)
         to.residuals[i] = (const char *)to.residuals[i] + out;
@@ -641,7 +644,7 @@ static void cut(table kernels, kz_kernel_params params)
     CHECK(memcmp(whole, t.out.data, bytes) == 0);
     memset(t.out.data, SENTINEL, bytes);
     for (int first = 0, count; first < t.out.columns; first += count) {
-        count = random_int(1, 20) * t.k.ops->grain;
+        count = random_int(1, 20) * t.k.ops->grain * t.k.factor;
         count = count < t.out.columns - first ? count : t.out.columns - first;
         run_columns(&t, first, count);
     }
@@ -669,7 +672,7 @@ static void small_cuts_do_not_matter(void)
     struct small_table small;
     for (int bf16 = 0; bf16 < 2; bf16++)
         for (int i = 0; i < 12 && find_small(&small, bf16); i++)
-            cut(small.kernels, small_convolution());
+            cut(small.kernels, i % 2 ? small_convolution() : small_end());
 }
 
 static void emulated_cuts_do_not_matter(void)

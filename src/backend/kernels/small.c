@@ -24,118 +24,10 @@
 
 #include "backend/kernels/kernel.h"
 #include "backend/kernels/small.h"
+#include "backend/kernels/small_tiles.h"
 #include "backend/kernels/table.h"
 #include "backend/kernels/vector.h"
 #include "base/mem.h"
-
-enum { TILE = KZ_SMALL_TILE, OUT = KZ_SMALL_OUT, POSITIONS = TILE * TILE };
-
-#if defined(__AVX512F__)
-enum { CHUNK = 12, TILE_STEP = 4 }; /* tiles; products come for multiples of TILE_STEP */
-#else
-enum { CHUNK = 6, TILE_STEP = 2 };
-#endif
-
-#if defined(KZ_BF16)
-typedef uint16_t element;
-enum { STEP = 2 };
-#else
-typedef float element;
-enum { STEP = 1 };
-#endif
-
-#define A KZ_SMALL_A
-#define B KZ_SMALL_B
-
-/* ---- transforms of one line ---- */
-
-/* Bᵀ d, in place. */
-INLINE void forward(vec *d)
-{
-    vec even_a = vec_fma(vec_set(-B * B), d[2], d[4]),
-        even_b = vec_fma(vec_set(-A * A), d[2], d[4]);
-    vec odd_a = vec_fma(vec_set(-A * B * B), d[1], vec_set(A) * d[3]);
-    vec odd_b = vec_fma(vec_set(-B * A * A), d[1], vec_set(B) * d[3]);
-    vec sum = vec_set(A * A + B * B), product = vec_set(A * A * B * B);
-    d[0] = vec_fma(product, d[0], vec_fma(-sum, d[2], d[4]));
-    d[5] = vec_fma(product, d[1], vec_fma(-sum, d[3], d[5]));
-    d[1] = even_a + odd_a;
-    d[2] = even_a - odd_a;
-    d[3] = even_b + odd_b;
-    d[4] = even_b - odd_b;
-}
-
-/* Aᵀ m. */
-INLINE void inverse(vec *y, const vec *m)
-{
-    vec a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
-    y[0] = m[0] + a + c;
-    y[1] = vec_fma(vec_set(B), d, vec_set(A) * b);
-    y[2] = vec_fma(vec_set(B * B), c, vec_set(A * A) * a);
-    y[3] = vec_fma(vec_set(B * B * B), d, vec_fma(vec_set(A * A * A), b, m[5]));
-}
-
-/* ---- input ---- */
-
-INLINE void store_element(element *p, vec v)
-{
-#if defined(KZ_BF16)
-    store_half(p, v);
-#else
-    vec_store(p, v);
-#endif
-}
-
-/* Column `at` of the tile, transformed downwards, as column `to` of `d`. */
-INLINE void load_column(vec d[TILE][TILE], int to, const char *const *rows, int blocks, size_t at)
-{
-    vec column[TILE];
-#pragma GCC unroll 6
-    for (int y = 0; y < TILE; y++)
-        column[y] = vec_load((const float *)(const void *)(rows[y * blocks] + at));
-    forward(column);
-#pragma GCC unroll 6
-    for (int y = 0; y < TILE; y++)
-        d[y][to] = column[y];
-}
-
-/* One vector of channels of all the chunk's tiles: [position][tile][lane]. */
-INLINE void forward_vector(element *out, int lanes, const char *const *rows, size_t at, int tiles)
-{
-    const size_t position = (size_t)CHUNK * (size_t)lanes;
-    const int blocks = lanes / 16;
-    vec d[TILE][TILE];
-    load_column(d, 0, rows, blocks, at);
-    load_column(d, 1, rows, blocks, at + KZ_PIXEL_BYTES);
-    for (int t = 0; t < tiles; t++) {
-        size_t left = at + (size_t)(t * OUT) * KZ_PIXEL_BYTES;
-#pragma GCC unroll 6
-        for (int x = 2; x < TILE; x++)
-            load_column(d, x, rows, blocks, left + (size_t)x * KZ_PIXEL_BYTES);
-#pragma GCC unroll 6
-        for (int y = 0; y < TILE; y++) {
-            vec line[TILE];
-#pragma GCC unroll 6
-            for (int x = 0; x < TILE; x++)
-                line[x] = d[y][x];
-            d[y][0] = line[4];
-            d[y][1] = line[5];
-            forward(line);
-            element *p = out + (size_t)(y * TILE) * position + (size_t)t * (size_t)lanes;
-#pragma GCC unroll 6
-            for (int x = 0; x < TILE; x++)
-                store_element(p + (size_t)x * position, line[x]);
-        }
-    }
-}
-
-INLINE void forward_tiles(element *out, int lanes, const kz_kernel_run *run, int first, int tiles)
-{
-    const size_t at = (size_t)(first * OUT) * KZ_PIXEL_BYTES;
-    for (int lane = 0; lane < lanes; lane += LANES)
-        forward_vector(out + lane, lanes, (const char *const *)run->src + lane / 16,
-                       at + (size_t)(lane % 16) * sizeof(float), tiles);
-}
 
 /* ---- products ---- */
 
@@ -258,12 +150,11 @@ INLINE void inverse_tiles(const kz_kernel *k, const kz_kernel_run *run, const fl
 
 /* ---- one number of lanes ---- */
 
-/* All of it is compiled for each pair of lanes, so that what lies where is known: otherwise
- * addresses of six rows and 36 positions take more registers and loads than there are. */
-#define FORWARD(in)                                                                        \
-    static void forward_##in(element *out, const kz_kernel_run *run, int first, int tiles) \
-    {                                                                                      \
-        forward_tiles(out, in, run, first, tiles);                                         \
+#define FORWARD(in)                                                                      \
+    static void forward_##in(element *out, const kz_kernel *k, const kz_kernel_run *run, \
+                             int first, int tiles)                                       \
+    {                                                                                    \
+        forward_tiles(out, in, k, run, first, tiles);                                    \
     }
 #define INVERSE(out)                                                                           \
     static void inverse_##out(const kz_kernel *k, const kz_kernel_run *run, const float *sums, \
@@ -299,11 +190,6 @@ static product *const products[2][2][3] = {{ENTRY(16, 16), ENTRY(16, 32)},
 
 /* ---- calls ---- */
 
-static size_t value_bytes(const kz_kernel *k)
-{
-    return (size_t)(POSITIONS * CHUNK * k->in_lanes) * sizeof(element);
-}
-
 static size_t scratch(const kz_kernel *k)
 {
     return value_bytes(k) + (size_t)(POSITIONS * CHUNK * k->out_lanes) * sizeof(float);
@@ -318,7 +204,7 @@ static void run_small(const kz_kernel *k, const kz_kernel_run *run)
     int tiles = (run->columns + OUT - 1) / OUT;
     for (int first = 0; first < tiles; first += CHUNK) {
         int count = tiles - first < CHUNK ? tiles - first : CHUNK;
-        (wide_in ? forward_32 : forward_16)(values, run, first, count);
+        (wide_in ? forward_32 : forward_16)(values, k, run, first, count);
         multiply_by[(count - 1) / TILE_STEP](sums, values, k->weights);
         (wide_out ? inverse_32 : inverse_16)(k, run, sums, first, count);
     }

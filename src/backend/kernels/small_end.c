@@ -1,37 +1,20 @@
 /* The end of a small network: 3×3 convolution to four channels, which are the pixels of a plane
- * twice as large, and the picture enlarged added to them. Direct: four outputs of sixteen would
- * waste three quarters of a product by Winograd's scheme.
+ * twice as large, and the picture enlarged added to them. By Winograd's F(4×4, 3×3) as in small.c,
+ * but four outputs of sixteen would waste three quarters of its products, so they are laid out
+ * otherwise:
  *
- * A vector has parts of 128 bits. Each holds four outputs, and a step multiplies them by one
- * channel (bf16: a pair) out of a part of a pixel's channels, spread over the part: as many
- * channels at a time as a vector has parts. At the end a pixel's parts are summed.
- *
- *   fp32            a part is 4 channels, a vector 16 or 8 of one pixel
- *   bf16            a part is 8 channels, a vector 32 of one pixel, or 16 of two neighbours
- *
- * So vectors are 64 bytes apart in any case. A call makes four rows; a step holds their sums for a
- * few vectors while the six rows of the input pass, each with the three weights of a column of
- * taps. In bf16 the values are first narrowed, a chunk of columns at a time. */
+ * A vector has parts of 128 bits. In a product each holds some of a tile's channels, and a step
+ * multiplies one of these (bf16: a pair), spread over the part, by the weights of four outputs: as
+ * many channels at a time as a vector has parts. Then a tile's parts are summed, and from there on
+ * a part is a tile's four outputs, of which the transform makes pixels. */
 #include "backend/kernels/kernel.h"
 #include "backend/kernels/small.h"
+#include "backend/kernels/small_tiles.h"
 #include "backend/kernels/table.h"
 #include "backend/kernels/vector.h"
 
-enum { ROWS = 4, IN_ROWS = ROWS + 2, APART = 64 };
-
-#if defined(__AVX512F__)
-enum { AT_ONCE = 4 }; /* vectors of a row */
-#else
-enum { AT_ONCE = 2 };
-#endif
-
-#if defined(KZ_BF16)
-enum { STEP = 2 };
-#else
-enum { STEP = 1 };
-#endif
-
-enum { PARTS = LANES / 4, VECTOR_CHANNELS = LANES * STEP, VECTOR_BYTES = LANES * 4 };
+/* Tiles of a vector of sums. */
+enum { GROUP = LANES / 4 };
 
 /* ---- vectors by parts ---- */
 
@@ -58,24 +41,39 @@ INLINE vec fold(vec a, vec b)
     return _mm512_shuffle_f32x4(a, b, 0x88) + _mm512_shuffle_f32x4(a, b, 0xdd);
 }
 
-/* p[i] over part i. */
-INLINE vec over_parts(const float *p)
+/* The first half of each part, a's and b's in turn, and the second ones. */
+INLINE vec first_halves(vec a, vec b)
 {
-    const __m512i index = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    return _mm512_permutexvar_ps(index, _mm512_castps128_ps512(_mm_loadu_ps(p)));
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
 }
 
-/* The parts' first halves to `top`, the second ones to `bottom`, `count` values of each; NULL:
- * nowhere. */
-INLINE void store_halves(float *top, float *bottom, vec v, int count)
+INLINE vec second_halves(vec a, vec b)
 {
-    const __m512i index = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-    const __mmask8 mask = (__mmask8)(count >= 8 ? 0xff : (1 << count) - 1);
-    v = _mm512_permutexvar_ps(index, v);
-    if (top)
-        _mm256_mask_storeu_ps(top, mask, _mm512_castps512_ps256(v));
-    if (bottom)
-        _mm256_mask_storeu_ps(bottom, mask, _mm512_extractf32x8_ps(v, 1));
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+
+/* Parts of a and b in turn, to two vectors. */
+INLINE void interleave(vec to[2], vec a, vec b)
+{
+    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const __m512i high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
+    to[0] = _mm512_castpd_ps(_mm512_permutex2var_pd(x, low, y));
+    to[1] = _mm512_castpd_ps(_mm512_permutex2var_pd(x, high, y));
+}
+
+/* Half a vector of values, each twice. */
+INLINE vec load_twice(const float *p)
+{
+    const __m512i index = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    return _mm512_permutexvar_ps(index, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+}
+
+/* The first `count` values; none where that is negative. */
+INLINE void store_some(float *p, vec v, int count)
+{
+    if (count > 0)
+        _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), v);
 }
 
 #else
@@ -99,142 +97,159 @@ INLINE vec fold(vec a, vec b)
     return _mm256_permute2f128_ps(a, b, 0x20) + _mm256_permute2f128_ps(a, b, 0x31);
 }
 
-INLINE vec over_parts(const float *p)
+INLINE vec first_halves(vec a, vec b)
 {
-    return _mm256_setr_m128(_mm_set1_ps(p[0]), _mm_set1_ps(p[1]));
+    return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
 }
 
-INLINE void store_halves(float *top, float *bottom, vec v, int count)
+INLINE vec second_halves(vec a, vec b)
 {
-    const __m128i mask = _mm_cmplt_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32(count));
-    v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8));
-    if (top)
-        _mm_maskstore_ps(top, mask, _mm256_castps256_ps128(v));
-    if (bottom)
-        _mm_maskstore_ps(bottom, mask, _mm256_extractf128_ps(v, 1));
+    return _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)));
+}
+
+INLINE void interleave(vec to[2], vec a, vec b)
+{
+    to[0] = _mm256_permute2f128_ps(a, b, 0x20);
+    to[1] = _mm256_permute2f128_ps(a, b, 0x31);
+}
+
+INLINE vec load_twice(const float *p)
+{
+    const __m256i index = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), index);
+}
+
+INLINE void store_some(float *p, vec v, int count)
+{
+    const __m256i places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), places), v);
 }
 
 #endif
 
-INLINE vec multiply_add(vec values, vec weights, vec sum)
+/* ---- products ---- */
+
+INLINE vec multiply_add(const element *values, int c, vec weights, vec sum)
 {
+    vec v = spread(vec_load((const float *)(const void *)values), c);
 #if defined(KZ_BF16)
-    return _mm512_dpbf16_ps(sum, (__m512bh)values, (__m512bh)weights);
+    return _mm512_dpbf16_ps(sum, (__m512bh)v, (__m512bh)weights);
 #else
-    return vec_fma(values, weights, sum);
+    return vec_fma(v, weights, sum);
 #endif
 }
 
-/* ---- sums ---- */
-
-/* Adds what one segment of the channels gives: `pixel` bytes from one pixel to the next. */
-INLINE void add_segment(vec sums[ROWS][AT_ONCE], const char *const *rows, size_t at, size_t pixel,
-                        const float *weights)
+/* The four outputs of each of a group's tiles in one position. */
+INLINE vec multiply(const element *values, int lanes, const float *weights)
 {
-    for (int tap = 0; tap < 3; tap++, at += pixel)
+    const int wide = LANES * STEP, vectors = lanes > wide ? lanes / wide : 1;
+    const int apart = lanes > wide ? lanes : wide, count = GROUP * lanes / apart;
+    vec sums[4];
 #pragma GCC unroll 4
-        for (int c = 0; c < 4; c++, weights += 3 * LANES) {
-            vec w[3] = {vec_load(weights), vec_load(weights + LANES),
-                        vec_load(weights + 2 * LANES)};
-#pragma GCC unroll 6
-            for (int y = 0; y < IN_ROWS; y++) {
-                vec values[AT_ONCE];
+    for (int i = 0; i < count; i++)
+        sums[i] = vec_set(0);
 #pragma GCC unroll 4
-                for (int i = 0; i < AT_ONCE; i++) {
-                    values[i] = spread(
-                        vec_load((const float *)(const void *)(rows[y] + at + i * APART)), c);
-#pragma GCC unroll 3
-                    for (int k = 0; k < 3; k++)
-                        if (y >= k && y - k < ROWS)
-                            sums[y - k][i] = multiply_add(values[i], w[k], sums[y - k][i]);
-                }
-            }
+    for (int v = 0; v < vectors; v++)
+#pragma GCC unroll 4
+        for (int c = 0; c < 4; c++, weights += LANES) {
+            vec w = vec_load(weights);
+#pragma GCC unroll 4
+            for (int i = 0; i < count; i++)
+                sums[i] = multiply_add(values + i * apart + v * wide, c, w, sums[i]);
         }
+    vec first = fold(sums[0], sums[1]);
+    return count == 4 ? fold(first, fold(sums[2], sums[3])) : first;
 }
 
-struct place {
-    int x;       /* first pixel of the input */
-    int columns; /* of the output, from there to the end */
-};
+INLINE void multiply_group(float *sums, const element *values, int lanes, const float *weights)
+{
+    const int bytes = lanes * (int)sizeof(element), vector = LANES * 4;
+    for (int p = 0; p < POSITIONS; p++, sums += LANES, values += CHUNK * lanes) {
+        vec_store(sums, multiply(values, lanes, weights));
+        weights += (bytes > vector ? bytes / vector : 1) * 4 * LANES;
+    }
+}
 
-/* Pixels to planes: those of one vector, one pixel a part. */
-INLINE void emit(const kz_kernel *k, const kz_kernel_run *run, vec v, int row, struct place at)
+/* ---- output ---- */
+
+/* A row of the plane: columns x … of it, from the halves of the row's four pixels of each tile, and
+ * the picture's pixels below them. */
+INLINE void emit_row(float *row, int x, int columns, vec left, vec right, const float *base,
+                     vec coef)
+{
+    vec v[2];
+    interleave(v, left, right);
+    for (int i = 0; i < 2; i++, x += LANES) {
+        if (base)
+            v[i] = vec_fma(coef, load_twice(base + x / 2), v[i]);
+        if (x + LANES <= columns)
+            vec_store(row + x, v[i]);
+        else
+            store_some(row + x, v[i], columns - x);
+    }
+}
+
+/* Row `y` of a group's tiles, of which the first is at column x of the plane. */
+INLINE void emit(const kz_kernel *k, const kz_kernel_run *run, const vec *pixels, int y, int x)
 {
     const int blocks = k->in_lanes / 16;
-    v = v + vec_load(k->bias);
-    if (k->in_blocks > blocks) {
-        const float *base = run->src[(row + 1) * k->in_blocks + blocks];
-        v = vec_fma(vec_set(k->coefs[0]), over_parts(base + 1 + at.x), v);
-    }
-    float *top = 2 * row < run->rows ? (float *)run->dst[2 * row] + 2 * at.x : NULL;
-    float *bottom = 2 * row + 1 < run->rows ? (float *)run->dst[2 * row + 1] + 2 * at.x : NULL;
-    store_halves(top, bottom, v, at.columns);
+    const float *base = NULL;
+    const vec bias = vec_load(k->bias), coef = vec_set(k->coefs[0]);
+    vec v[OUT];
+    if (k->in_blocks > blocks)
+        base = (const float *)run->src[(y + 1) * k->in_blocks + blocks] + 1;
+    for (int i = 0; i < OUT; i++)
+        v[i] = pixels[i] + bias;
+    if (2 * y < run->rows)
+        emit_row(run->dst[2 * y], x, run->columns, first_halves(v[0], v[1]),
+                 first_halves(v[2], v[3]), base, coef);
+    if (2 * y + 1 < run->rows)
+        emit_row(run->dst[2 * y + 1], x, run->columns, second_halves(v[0], v[1]),
+                 second_halves(v[2], v[3]), base, coef);
 }
 
-/* A pixel lies on `parts` neighbouring parts of the vectors. */
-INLINE void emit_row(const kz_kernel *k, const kz_kernel_run *run, const vec *sums, int row,
-                     struct place at, int parts)
+static void inverse_group(const kz_kernel *k, const kz_kernel_run *run, const float *sums, int x)
 {
-#if defined(__AVX512F__)
-    vec left = fold(sums[0], sums[1]), right = fold(sums[2], sums[3]);
-    if (parts == 4) {
-        emit(k, run, fold(left, right), row, at);
-        return;
+    vec down[TILE][OUT];
+#pragma GCC unroll 6
+    for (int i = 0; i < TILE; i++) {
+        vec m[TILE];
+#pragma GCC unroll 6
+        for (int y = 0; y < TILE; y++)
+            m[y] = vec_load(sums + (y * TILE + i) * LANES);
+        inverse(down[i], m);
     }
-    emit(k, run, left, row, at);
-    if (at.columns > 2 * PARTS)
-        emit(k, run, right, row, (struct place){at.x + PARTS, at.columns - 2 * PARTS});
-#else
-    (void)parts;
-    emit(k, run, fold(sums[0], sums[1]), row, at);
-#endif
+#pragma GCC unroll 4
+    for (int y = 0; y < OUT; y++) {
+        vec line[TILE], pixels[OUT];
+#pragma GCC unroll 6
+        for (int i = 0; i < TILE; i++)
+            line[i] = down[i][y];
+        inverse(pixels, line);
+        emit(k, run, pixels, y, x);
+    }
 }
 
 /* ---- calls ---- */
 
-#if defined(KZ_BF16)
-
-enum { CHUNK = 32 }; /* pixels */
-
 static size_t scratch(const kz_kernel *k)
 {
-    return (size_t)(IN_ROWS * (CHUNK + 2 + 6) * k->in_lanes) * sizeof(uint16_t);
+    return value_bytes(k) + POSITIONS * LANES * sizeof(float);
 }
 
-/* `pixels` of a row, and one more where they are odd. */
-INLINE void narrow_row(uint16_t *to, const void *const *blocks, int x, int pixels, int lanes)
-{
-    const float *a = (const float *)blocks[0] + x * 16;
-    if (lanes == 16) {
-        for (int i = 0; i < pixels; i += 2)
-            store_pair(to + i * 16, vec_load(a + i * 16), vec_load(a + i * 16 + 16));
-        return;
-    }
-    const float *b = (const float *)blocks[1] + x * 16;
-    for (int i = 0; i < pixels; i++)
-        store_pair(to + i * 32, vec_load(a + i * 16), vec_load(b + i * 16));
-}
-
-/* `lanes` channels: 16 or 32. */
+/* `lanes` channels: 16 or 32. What lies beyond the chunk's last tile is multiplied too, and not
+ * stored. */
 INLINE void run_lanes(const kz_kernel *k, const kz_kernel_run *run, int lanes)
 {
-    const int width = (run->columns + 1) / 2, group = AT_ONCE * VECTOR_CHANNELS / lanes;
-    const size_t pixel = (size_t)lanes * sizeof(uint16_t), row_pixels = CHUNK + 2 + 6;
-    const char *rows[IN_ROWS];
-    for (int y = 0; y < IN_ROWS; y++)
-        rows[y] = (char *)run->scratch + (size_t)y * row_pixels * pixel;
-    for (int chunk = 0; chunk < width; chunk += CHUNK) {
-        const int pixels = width - chunk < CHUNK ? width - chunk : CHUNK;
-        for (int y = 0; y < IN_ROWS; y++)
-            narrow_row((uint16_t *)run->scratch + (size_t)y * row_pixels * (size_t)lanes,
-                       run->src + y * k->in_blocks, chunk, pixels + 2, lanes);
-        for (int x = 0; x < pixels; x += group) {
-            vec sums[ROWS][AT_ONCE] = {{vec_set(0)}};
-            add_segment(sums, rows, (size_t)x * pixel, pixel, k->weights);
-            for (int y = 0; y < ROWS; y++)
-                emit_row(k, run, sums[y], y,
-                         (struct place){chunk + x, run->columns - 2 * (chunk + x)},
-                         lanes * PARTS / VECTOR_CHANNELS);
+    const int tiles = (run->columns + 2 * OUT - 1) / (2 * OUT);
+    element *values = run->scratch;
+    float *sums = (float *)(void *)((char *)run->scratch + value_bytes(k));
+    for (int first = 0; first < tiles; first += CHUNK) {
+        const int count = tiles - first < CHUNK ? tiles - first : CHUNK;
+        forward_tiles(values, lanes, k, run, first, count);
+        for (int t = 0; t < count; t += GROUP) {
+            multiply_group(sums, values + t * lanes, lanes, k->weights);
+            inverse_group(k, run, sums, (first + t) * 2 * OUT);
         }
     }
 }
@@ -247,39 +262,14 @@ static void run_end(const kz_kernel *k, const kz_kernel_run *run)
         run_lanes(k, run, 32);
 }
 
-#else
-
-static size_t scratch(const kz_kernel *k)
-{
-    (void)k;
-    return 0;
-}
-
-static void run_end(const kz_kernel *k, const kz_kernel_run *run)
-{
-    for (int x = 0; 2 * x < run->columns; x += AT_ONCE) {
-        vec sums[ROWS][AT_ONCE] = {{vec_set(0)}};
-        const float *weights = k->weights;
-        for (int c = 0; c < k->in_lanes; c += VECTOR_CHANNELS, weights += 36 * LANES) {
-            const char *rows[IN_ROWS];
-            for (int y = 0; y < IN_ROWS; y++)
-                rows[y] = (const char *)run->src[y * k->in_blocks + c / 16] + c % 16 * 4;
-            add_segment(sums, rows, (size_t)x * KZ_PIXEL_BYTES, KZ_PIXEL_BYTES, weights);
-        }
-        for (int y = 0; y < ROWS; y++)
-            emit_row(k, run, sums[y], y, (struct place){x, run->columns - 2 * x}, PARTS);
-    }
-}
-
-#endif
-
-const kz_kernel_ops KZ_KERNEL(small_end) = {.name = "last and pixel shuffle, direct",
-                                            .in_rows = IN_ROWS,
-                                            .in_step = ROWS,
-                                            .out_rows = ROWS,
-                                            .grain = 1,
-                                            .overread = 8,
+const kz_kernel_ops KZ_KERNEL(small_end) = {.name = "F(4×4, 3×3) and pixel shuffle",
+                                            .in_rows = TILE,
+                                            .in_step = OUT,
+                                            .out_rows = OUT,
+                                            .grain = OUT,
+                                            .overread = 16,
                                             .scratch = scratch,
+                                            .positions = TILE,
                                             .panel = LANES,
                                             .bf16 = STEP == 2,
                                             .weight_bytes = kz_small_end_bytes,

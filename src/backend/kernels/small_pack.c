@@ -26,6 +26,15 @@ size_t kz_small_bytes(const kz_kernel *k)
     return (size_t)(TILE * TILE * k->in_lanes * k->out_lanes) * element;
 }
 
+/* Filter g in position i. */
+static double transformed(double G[TILE][3], const float *g, int i)
+{
+    double u = 0;
+    for (int tap = 0; tap < 9; tap++)
+        u += G[i / TILE][tap / 3] * G[i % TILE][tap % 3] * (double)g[tap];
+    return u;
+}
+
 /* [position][panel of outputs][channels / step][outputs of the panel][step]. */
 void kz_small_pack(kz_kernel *k, const kz_kernel_params *p)
 {
@@ -37,12 +46,9 @@ void kz_small_pack(kz_kernel *k, const kz_kernel_params *p)
         for (int c = 0; c < inputs; c++) {
             const float *g = p->weights + ((size_t)n * (size_t)inputs + (size_t)c) * 9;
             const size_t at = kz_panel_place(k, n, c);
-            for (int i = 0; i < TILE * TILE; i++) {
-                double u = 0;
-                for (int tap = 0; tap < 9; tap++)
-                    u += G[i / TILE][tap / 3] * G[i % TILE][tap % 3] * (double)g[tap];
-                kz_put_weight(k->weights, k->ops->bf16, at + (size_t)i * position, u);
-            }
+            for (int i = 0; i < TILE * TILE; i++)
+                kz_put_weight(k->weights, k->ops->bf16, at + (size_t)i * position,
+                              transformed(G, g, i));
         }
 }
 
@@ -57,25 +63,27 @@ static int vector_channels(const kz_kernel *k)
 size_t kz_small_end_bytes(const kz_kernel *k)
 {
     int vectors = (k->in_lanes + vector_channels(k) - 1) / vector_channels(k);
-    return (size_t)(vectors * 36 * k->ops->panel) * sizeof(float);
+    return (size_t)(TILE * TILE * vectors * 4 * k->ops->panel) * sizeof(float);
 }
 
-/* [vector of channels][column of taps][element of a part][row of taps][part][output][step]; a
- * vector wider than a pixel holds several, with the same weights. */
+/* [position][vector of channels][element of a part][part][output][step]; a vector wider than a tile
+ * holds several, with the same weights. */
 void kz_small_end_pack(kz_kernel *k, const kz_kernel_params *p)
 {
     const int step = k->ops->bf16 ? 2 : 1, channels = vector_channels(k);
     const int inputs = p->in_channels[0];
+    double G[TILE][3];
     size_t at = 0;
-    for (int first = 0; first < k->in_lanes; first += channels)
-        for (int i = 0; i < 36; i++)
-            for (int lane = 0; lane < k->ops->panel * step; lane++, at++) {
-                int x = i / 12, element = i / 3 % 4, y = i % 3;
-                int part = lane / (4 * step), n = lane / step % 4;
-                int c = (first + (part * 4 + element) * step + lane % step) % k->in_lanes;
+    filter_transform(G);
+    for (int i = 0; i < TILE * TILE; i++)
+        for (int first = 0; first < k->in_lanes; first += channels)
+            for (int lane = 0; lane < 4 * k->ops->panel * step; lane++, at++) {
+                int element = lane / (k->ops->panel * step), rest = lane % (k->ops->panel * step);
+                int part = rest / (4 * step), n = rest / step % 4;
+                int c = (first + (part * 4 + element) * step + rest % step) % k->in_lanes;
                 if (c < inputs)
                     kz_put_weight(k->weights, step == 2, at,
-                                  (double)p->weights[(n * inputs + c) * 9 + y * 3 + x]);
+                                  transformed(G, p->weights + (n * inputs + c) * 9, i));
             }
     for (int lane = 4; lane < k->out_lanes; lane++)
         k->bias[lane] = k->bias[lane % 4];

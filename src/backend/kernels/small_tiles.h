@@ -1,0 +1,133 @@
+/* What small networks' convolutions begin with: tiles of 6×6 pixels, transformed.
+ *
+ * All of it is compiled for a number of lanes, so that what lies where is known: otherwise
+ * addresses of six rows and 36 positions take more registers and loads than there are. */
+#ifndef KZ_BACKEND_KERNELS_SMALL_TILES_H
+#define KZ_BACKEND_KERNELS_SMALL_TILES_H
+
+#include "backend/kernels/kernel.h"
+#include "backend/kernels/small.h"
+#include "backend/kernels/vector.h"
+
+#if defined(__AVX2__) /* else the header is read for its own sake */
+
+enum { TILE = KZ_SMALL_TILE, OUT = KZ_SMALL_OUT, POSITIONS = TILE * TILE };
+
+/* Tiles that are worked on together, and of which a rest is a multiple. */
+#if defined(__AVX512F__)
+enum { CHUNK = 12, TILE_STEP = 4 };
+#else
+enum { CHUNK = 6, TILE_STEP = 2 };
+#endif
+
+#if defined(KZ_BF16)
+typedef uint16_t element;
+enum { STEP = 2 };
+#else
+typedef float element;
+enum { STEP = 1 };
+#endif
+
+/* ---- transforms of one line ---- */
+
+/* Bᵀ d, in place. */
+INLINE void forward(vec *d)
+{
+    const float a = KZ_SMALL_A, b = KZ_SMALL_B;
+    vec even_a = vec_fma(vec_set(-b * b), d[2], d[4]),
+        even_b = vec_fma(vec_set(-a * a), d[2], d[4]);
+    vec odd_a = vec_fma(vec_set(-a * b * b), d[1], vec_set(a) * d[3]);
+    vec odd_b = vec_fma(vec_set(-b * a * a), d[1], vec_set(b) * d[3]);
+    vec sum = vec_set(a * a + b * b), product = vec_set(a * a * b * b);
+    d[0] = vec_fma(product, d[0], vec_fma(-sum, d[2], d[4]));
+    d[5] = vec_fma(product, d[1], vec_fma(-sum, d[3], d[5]));
+    d[1] = even_a + odd_a;
+    d[2] = even_a - odd_a;
+    d[3] = even_b + odd_b;
+    d[4] = even_b - odd_b;
+}
+
+/* Aᵀ m. */
+INLINE void inverse(vec *y, const vec *m)
+{
+    const float p = KZ_SMALL_A, q = KZ_SMALL_B;
+    vec a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
+    y[0] = m[0] + a + c;
+    y[1] = vec_fma(vec_set(q), d, vec_set(p) * b);
+    y[2] = vec_fma(vec_set(q * q), c, vec_set(p * p) * a);
+    y[3] = vec_fma(vec_set(q * q * q), d, vec_fma(vec_set(p * p * p), b, m[5]));
+}
+
+/* ---- input ---- */
+
+INLINE void store_element(element *p, vec v)
+{
+#if defined(KZ_BF16)
+    store_half(p, v);
+#else
+    vec_store(p, v);
+#endif
+}
+
+/* Column `at` of the tile, transformed downwards, as column `to` of `d`. */
+INLINE void load_column(vec d[TILE][TILE], int to, const char *const *rows, size_t at)
+{
+    vec column[TILE];
+#pragma GCC unroll 6
+    for (int y = 0; y < TILE; y++)
+        column[y] = vec_load((const float *)(const void *)(rows[y] + at));
+    forward(column);
+#pragma GCC unroll 6
+    for (int y = 0; y < TILE; y++)
+        d[y][to] = column[y];
+}
+
+/* One vector of channels of all the chunk's tiles: [position][tile][lane]. */
+INLINE void forward_vector(element *out, int lanes, const char *const *rows, size_t at, int tiles)
+{
+    const size_t position = (size_t)CHUNK * (size_t)lanes;
+    vec d[TILE][TILE];
+    load_column(d, 0, rows, at);
+    load_column(d, 1, rows, at + KZ_PIXEL_BYTES);
+    for (int t = 0; t < tiles; t++) {
+        size_t left = at + (size_t)(t * OUT) * KZ_PIXEL_BYTES;
+#pragma GCC unroll 6
+        for (int x = 2; x < TILE; x++)
+            load_column(d, x, rows, left + (size_t)x * KZ_PIXEL_BYTES);
+#pragma GCC unroll 6
+        for (int y = 0; y < TILE; y++) {
+            vec line[TILE];
+#pragma GCC unroll 6
+            for (int x = 0; x < TILE; x++)
+                line[x] = d[y][x];
+            d[y][0] = line[4];
+            d[y][1] = line[5];
+            forward(line);
+            element *p = out + (size_t)(y * TILE) * position + (size_t)t * (size_t)lanes;
+#pragma GCC unroll 6
+            for (int x = 0; x < TILE; x++)
+                store_element(p + (size_t)x * position, line[x]);
+        }
+    }
+}
+
+/* Tiles `first` …, `tiles` of them, at most CHUNK: [position][CHUNK][lanes]. */
+INLINE void forward_tiles(element *out, int lanes, const kz_kernel *k, const kz_kernel_run *run,
+                          int first, int tiles)
+{
+    const size_t at = (size_t)(first * OUT) * KZ_PIXEL_BYTES;
+    for (int lane = 0; lane < lanes; lane += LANES) {
+        const char *rows[TILE];
+        for (int y = 0; y < TILE; y++)
+            rows[y] = run->src[y * k->in_blocks + lane / 16];
+        forward_vector(out + lane, lanes, rows, at + (size_t)(lane % 16) * sizeof(float), tiles);
+    }
+}
+
+static inline size_t value_bytes(const kz_kernel *k)
+{
+    return (size_t)(POSITIONS * CHUNK * k->in_lanes) * sizeof(element);
+}
+
+#endif
+#endif
