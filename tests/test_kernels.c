@@ -45,7 +45,9 @@ static bool find_small(struct small_table *to, bool bf16)
 {
     const kz_small_kernels *small = kz_kernel_small_for(level(), bf16);
     if (small)
-        *to = (struct small_table){{[KZ_KERNEL_CONV] = small->conv, [KZ_KERNEL_END] = small->end}};
+        *to = (struct small_table){{[KZ_KERNEL_FIRST] = small->first,
+                                    [KZ_KERNEL_CONV] = small->conv,
+                                    [KZ_KERNEL_END] = small->end}};
     return small != NULL;
 }
 
@@ -549,6 +551,22 @@ static void shuffle_agrees(void)
                 random_int(1, 70));
 }
 
+static kz_kernel_params small_first(void)
+{
+    return (kz_kernel_params){.kind = KZ_KERNEL_FIRST,
+                              .n_inputs = 1,
+                              .in_channels = {1},
+                              .out_channels = random_int(1, KZ_SMALL_CHANNELS)};
+}
+
+static void small_first_agrees(void)
+{
+    struct small_table small;
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (int i = 0; i < 24 && find_small(&small, bf16); i++)
+            try(small.kernels, small_first(), i < 8 ? i + 1 : random_int(9, 150));
+}
+
 static kz_kernel_params small_convolution(void)
 {
     return (kz_kernel_params){.kind = KZ_KERNEL_CONV,
@@ -746,6 +764,7 @@ static const struct check_case cases[] = {
     {"shuffle agrees", shuffle_agrees},
     {"cuts don't matter", cuts_do_not_matter},
     {"tone agrees", tone_agrees},
+    {"small: first agrees", small_first_agrees},
     {"small: convolution agrees", small_convolution_agrees},
     {"small: end agrees", small_end_agrees},
     {"small: cuts don't matter", small_cuts_do_not_matter},

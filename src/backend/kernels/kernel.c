@@ -297,9 +297,9 @@ const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf
     return level >= KZ_CPU_AVX2 ? avx2 : NULL;
 }
 
-#define SMALL(level)                                           \
-    {                                                          \
-        &kz_kernel_small_##level, &kz_kernel_small_end_##level \
+#define SMALL(level)                                                                           \
+    {                                                                                          \
+        &kz_kernel_small_first_##level, &kz_kernel_small_##level, &kz_kernel_small_end_##level \
     }
 
 static const kz_small_kernels small_avx2 = SMALL(avx2);

@@ -109,11 +109,11 @@ typedef const kz_kernel_ops *const kz_kernel_table[KZ_KERNEL_KINDS];
 const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16);
 
 /* Kernels for convolutions of at most KZ_SMALL_CHANNELS channels, one value in: values are fp32
- * blocks, products are in bf16 or fp32. */
+ * blocks, products of `conv` and `end` are in bf16 or fp32. */
 enum { KZ_SMALL_CHANNELS = 32 };
 
 typedef struct kz_small_kernels {
-    const kz_kernel_ops *conv, *end;
+    const kz_kernel_ops *first, *conv, *end;
 } kz_small_kernels;
 
 /* NULL: this level has none, or better ones. */

@@ -14,7 +14,7 @@ extern kz_kernel_tone kz_kernel_tone_avx2, kz_kernel_tone_avx512, kz_kernel_tone
 #define KZ_KERNELS_OF(level)                                                        \
     extern const kz_kernel_ops kz_kernel_conv_##level, kz_kernel_phase_##level,     \
         kz_kernel_first_##level, kz_kernel_last_##level, kz_kernel_shuffle_##level, \
-        kz_kernel_small_##level, kz_kernel_small_end_##level
+        kz_kernel_small_##level, kz_kernel_small_end_##level, kz_kernel_small_first_##level
 
 KZ_KERNELS_OF(avx2);
 KZ_KERNELS_OF(avx512);

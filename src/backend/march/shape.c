@@ -331,6 +331,8 @@ static const kz_kernel_ops *ops_of(const kz_march_shape *s, enum kz_kernel_kind 
 {
     if (kind == KZ_KERNEL_END)
         return s->small->end;
+    if (kind == KZ_KERNEL_FIRST && s->small)
+        return s->small->first;
     if (kind == KZ_KERNEL_CONV && s->small)
         return s->small->conv;
     return kz_kernel_table_for(s->params.level, is_bf16(s))[kind];
