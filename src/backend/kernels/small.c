@@ -43,7 +43,7 @@ INLINE vec multiply_add(const element *weights, const element *value, vec sum)
 #endif
 }
 
-/* sums[tile][0 … vectors × LANES - 1] = values[tile][0 … in - 1] weights. What lies beyond the
+/* sums[tile][0 … vectors × LANES - 1] = values[·][tile][·] weights. What lies beyond the
  * chunk's last tile is multiplied too, and not looked at. */
 INLINE void multiply(float *sums, int out, const element *values, int in, const element *weights,
                      int tiles, int vectors)
@@ -54,16 +54,15 @@ INLINE void multiply(float *sums, int out, const element *values, int in, const 
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
             sum[t][v] = vec_set(0);
+    for (int lane = 0; lane < in; lane += LANES, values += VALUES)
 #pragma GCC unroll 8
-    for (int c = 0; c < in; c += STEP) {
+        for (int c = 0; c < LANES; c += STEP, weights += vectors * LANES * STEP)
 #pragma GCC unroll 14
-        for (int t = 0; t < tiles; t++)
+            for (int t = 0; t < tiles; t++)
 #pragma GCC unroll 2
-            for (int v = 0; v < vectors; v++)
-                sum[t][v] =
-                    multiply_add(weights + v * LANES * STEP, values + t * in + c, sum[t][v]);
-        weights += vectors * LANES * STEP;
-    }
+                for (int v = 0; v < vectors; v++)
+                    sum[t][v] =
+                        multiply_add(weights + v * LANES * STEP, values + t * LANES + c, sum[t][v]);
 #pragma GCC unroll 14
     for (int t = 0; t < tiles; t++)
 #pragma GCC unroll 2
@@ -82,7 +81,7 @@ INLINE void multiply_tiles(float *sums, int out, const element *values, int in,
             weights += vectors * LANES * in;
         }
         sums += CHUNK * out;
-        values += CHUNK * in;
+        values += CHUNK * LANES;
     }
 }
 

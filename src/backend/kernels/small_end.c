@@ -142,31 +142,32 @@ INLINE vec multiply_add(const element *values, int c, vec weights, vec sum)
 /* The four outputs of each of a group's tiles in one position. */
 INLINE vec multiply(const element *values, int lanes, const float *weights)
 {
-    const int wide = LANES * STEP, vectors = lanes > wide ? lanes / wide : 1;
-    const int apart = lanes > wide ? lanes : wide, count = GROUP * lanes / apart;
-    vec sums[4];
+    enum { COUNT = GROUP / STEP }; /* vectors of a group */
+    vec sums[COUNT];
 #pragma GCC unroll 4
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < COUNT; i++)
         sums[i] = vec_set(0);
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++)
+    for (int lane = 0; lane < lanes; lane += LANES, values += VALUES)
 #pragma GCC unroll 4
         for (int c = 0; c < 4; c++, weights += LANES) {
             vec w = vec_load(weights);
 #pragma GCC unroll 4
-            for (int i = 0; i < count; i++)
-                sums[i] = multiply_add(values + i * apart + v * wide, c, w, sums[i]);
+            for (int i = 0; i < COUNT; i++)
+                sums[i] = multiply_add(values + i * LANES * STEP, c, w, sums[i]);
         }
-    vec first = fold(sums[0], sums[1]);
-    return count == 4 ? fold(first, fold(sums[2], sums[3])) : first;
+#if defined(__AVX512F__) && !defined(KZ_BF16)
+    return fold(fold(sums[0], sums[1]), fold(sums[2], sums[3]));
+#else
+    return fold(sums[0], sums[1]);
+#endif
 }
 
 INLINE void multiply_group(float *sums, const element *values, int lanes, const float *weights)
 {
-    const int bytes = lanes * (int)sizeof(element), vector = LANES * 4;
-    for (int p = 0; p < POSITIONS; p++, sums += LANES, values += CHUNK * lanes) {
+    for (int p = 0; p < POSITIONS; p++, sums += LANES, values += CHUNK * LANES) {
         vec_store(sums, multiply(values, lanes, weights));
-        weights += (bytes > vector ? bytes / vector : 1) * 4 * LANES;
+        weights += lanes / LANES * 4 * LANES;
     }
 }
 
@@ -248,7 +249,7 @@ INLINE void run_lanes(const kz_kernel *k, const kz_kernel_run *run, int lanes)
         const int count = tiles - first < CHUNK ? tiles - first : CHUNK;
         forward_tiles(values, lanes, k, run, first, count);
         for (int t = 0; t < count; t += GROUP) {
-            multiply_group(sums, values + t * lanes, lanes, k->weights);
+            multiply_group(sums, values + t * LANES, lanes, k->weights);
             inverse_group(k, run, sums, (first + t) * 2 * OUT);
         }
     }

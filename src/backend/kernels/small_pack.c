@@ -54,23 +54,16 @@ void kz_small_pack(kz_kernel *k, const kz_kernel_params *p)
 
 /* ---- the end ---- */
 
-/* Channels of a vector. */
-static int vector_channels(const kz_kernel *k)
-{
-    return k->ops->bf16 ? 2 * k->ops->panel : k->ops->panel;
-}
-
 size_t kz_small_end_bytes(const kz_kernel *k)
 {
-    int vectors = (k->in_lanes + vector_channels(k) - 1) / vector_channels(k);
-    return (size_t)(TILE * TILE * vectors * 4 * k->ops->panel) * sizeof(float);
+    return (size_t)(TILE * TILE * k->in_lanes * 4) * sizeof(float);
 }
 
-/* [position][vector of channels][element of a part][part][output][step]; a vector wider than a tile
- * holds several, with the same weights. */
+/* [position][vector of fp32 channels][element of a part][part][output][step]; in bf16 a vector
+ * holds two tiles, with the same weights. */
 void kz_small_end_pack(kz_kernel *k, const kz_kernel_params *p)
 {
-    const int step = k->ops->bf16 ? 2 : 1, channels = vector_channels(k);
+    const int step = k->ops->bf16 ? 2 : 1, channels = k->ops->panel;
     const int inputs = p->in_channels[0];
     double G[TILE][3];
     size_t at = 0;
@@ -80,7 +73,7 @@ void kz_small_end_pack(kz_kernel *k, const kz_kernel_params *p)
             for (int lane = 0; lane < 4 * k->ops->panel * step; lane++, at++) {
                 int element = lane / (k->ops->panel * step), rest = lane % (k->ops->panel * step);
                 int part = rest / (4 * step), n = rest / step % 4;
-                int c = (first + (part * 4 + element) * step + rest % step) % k->in_lanes;
+                int c = first + ((part * 4 + element) * step + rest % step) % channels;
                 if (c < inputs)
                     kz_put_weight(k->weights, step == 2, at,
                                   transformed(G, p->weights + (n * inputs + c) * 9, i));

@@ -82,10 +82,10 @@ INLINE void load_column(vec d[TILE][TILE], int to, const char *const *rows, size
         d[y][to] = column[y];
 }
 
-/* One vector of channels of all the chunk's tiles: [position][tile][lane]. */
-INLINE void forward_vector(element *out, int lanes, const char *const *rows, size_t at, int tiles)
+/* One vector of channels of all the chunk's tiles: [position][CHUNK][LANES]. */
+INLINE void forward_vector(element *out, const char *const *rows, size_t at, int tiles)
 {
-    const size_t position = (size_t)CHUNK * (size_t)lanes;
+    enum { POSITION = CHUNK * LANES };
     vec d[TILE][TILE];
     load_column(d, 0, rows, at);
     load_column(d, 1, rows, at + KZ_PIXEL_BYTES);
@@ -103,15 +103,20 @@ INLINE void forward_vector(element *out, int lanes, const char *const *rows, siz
             d[y][0] = line[4];
             d[y][1] = line[5];
             forward(line);
-            element *p = out + (size_t)(y * TILE) * position + (size_t)t * (size_t)lanes;
+            element *p = out + y * TILE * POSITION + t * LANES;
 #pragma GCC unroll 6
             for (int x = 0; x < TILE; x++)
-                store_element(p + (size_t)x * position, line[x]);
+                store_element(p + x * POSITION, line[x]);
         }
     }
 }
 
-/* Tiles `first` …, `tiles` of them, at most CHUNK: [position][CHUNK][lanes]. */
+/* Of one vector of channels. */
+enum { VALUES = POSITIONS * CHUNK * LANES };
+
+/* Tiles `first` …, `tiles` of them, at most CHUNK: [lanes / LANES][position][CHUNK][LANES]. A line
+ * of the cache is written once: by tiles that follow each other, not by one vector of channels and
+ * then by the next. */
 INLINE void forward_tiles(element *out, int lanes, const kz_kernel *k, const kz_kernel_run *run,
                           int first, int tiles)
 {
@@ -120,13 +125,14 @@ INLINE void forward_tiles(element *out, int lanes, const kz_kernel *k, const kz_
         const char *rows[TILE];
         for (int y = 0; y < TILE; y++)
             rows[y] = run->src[y * k->in_blocks + lane / 16];
-        forward_vector(out + lane, lanes, rows, at + (size_t)(lane % 16) * sizeof(float), tiles);
+        forward_vector(out, rows, at + (size_t)(lane % 16) * sizeof(float), tiles);
+        out += VALUES;
     }
 }
 
 static inline size_t value_bytes(const kz_kernel *k)
 {
-    return (size_t)(POSITIONS * CHUNK * k->in_lanes) * sizeof(element);
+    return (size_t)(VALUES * (k->in_lanes / LANES)) * sizeof(element);
 }
 
 #endif
