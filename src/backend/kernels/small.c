@@ -87,13 +87,11 @@ INLINE void multiply_tiles(float *sums, int out, const element *values, int in,
 
 /* ---- output ---- */
 
-INLINE vec finish(vec v, const kz_kernel *k, const kz_kernel_run *run, vec bias, vec slopes,
-                  int row, int block, size_t at)
+INLINE vec finish(vec v, const kz_kernel *k, const kz_kernel_run *run, int residuals, vec bias,
+                  vec slopes, int row, int block, size_t at)
 {
-    v = v + bias;
-    if (k->activated)
-        v = vec_slope(v, slopes);
-    for (int r = 0; r < k->n_residuals; r++) {
+    v = vec_slope(v + bias, slopes); /* without an activation they are 1 */
+    for (int r = 0; r < residuals; r++) {
         int index = (r * OUT + row) * k->out_blocks + block;
         const char *p = (const char *)run->residuals[index] + at;
         v = vec_fma(vec_set(k->coefs[r]), vec_load((const float *)(const void *)p), v);
@@ -103,7 +101,7 @@ INLINE vec finish(vec v, const kz_kernel *k, const kz_kernel_run *run, vec bias,
 
 /* A vector of outputs of `rows` × `columns` pixels of a tile. */
 INLINE void inverse_tile(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
-                         size_t position, int column, int n, int rows, int columns)
+                         size_t position, int column, int n, int rows, int columns, int residuals)
 {
     vec down[TILE][OUT], bias = vec_load(k->bias + n), slopes = vec_load(k->slopes + n);
 #pragma GCC unroll 6
@@ -126,14 +124,14 @@ INLINE void inverse_tile(const kz_kernel *k, const kz_kernel_run *run, const flo
         char *to = (char *)run->dst[y * k->out_blocks + block] + at;
 #pragma GCC unroll 4
         for (int x = 0; x < columns; x++)
-            vec_store(
-                (float *)(void *)(to + x * KZ_PIXEL_BYTES),
-                finish(out[x], k, run, bias, slopes, y, block, at + (size_t)x * KZ_PIXEL_BYTES));
+            vec_store((float *)(void *)(to + x * KZ_PIXEL_BYTES),
+                      finish(out[x], k, run, residuals, bias, slopes, y, block,
+                             at + (size_t)x * KZ_PIXEL_BYTES));
     }
 }
 
 INLINE void inverse_tiles(const kz_kernel *k, const kz_kernel_run *run, const float *sums, int out,
-                          int first, int tiles)
+                          int first, int tiles, int residuals)
 {
     const size_t position = (size_t)(CHUNK * out);
     for (int n = 0; n < out; n += LANES)
@@ -141,9 +139,10 @@ INLINE void inverse_tiles(const kz_kernel *k, const kz_kernel_run *run, const fl
             int column = (first + t) * OUT, left = run->columns - column;
             const float *from = sums + t * out + n;
             if (run->rows == OUT && left >= OUT)
-                inverse_tile(k, run, from, position, column, n, OUT, OUT);
+                inverse_tile(k, run, from, position, column, n, OUT, OUT, residuals);
             else
-                inverse_tile(k, run, from, position, column, n, run->rows, left < OUT ? left : OUT);
+                inverse_tile(k, run, from, position, column, n, run->rows, left < OUT ? left : OUT,
+                             residuals);
         }
 }
 
@@ -159,7 +158,10 @@ INLINE void inverse_tiles(const kz_kernel *k, const kz_kernel_run *run, const fl
     static void inverse_##out(const kz_kernel *k, const kz_kernel_run *run, const float *sums, \
                               int first, int tiles)                                            \
     {                                                                                          \
-        inverse_tiles(k, run, sums, out, first, tiles);                                        \
+        if (k->n_residuals)                                                                    \
+            inverse_tiles(k, run, sums, out, first, tiles, k->n_residuals);                    \
+        else                                                                                   \
+            inverse_tiles(k, run, sums, out, first, tiles, 0);                                 \
     }
 #define PRODUCT(in, out, steps)                                                     \
     static void multiply_##in##_##out##_##steps(float *sums, const element *values, \
