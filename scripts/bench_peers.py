@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from luma_model import luma_to_onnx, own_weights
 from ncnn_model import stem, to_onnx
 
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -102,16 +103,25 @@ def make_peers(model, onnx_path, picture, wanted):
     return peers
 
 
+def network(model):
+    """As ONNX, and whether it takes luma alone."""
+    own = own_weights(root, model)
+    if own:
+        return luma_to_onnx(own), True
+    folded = model.endswith(".param")
+    return to_onnx(stem(root, model) + ".param", stem(root, model) + ".bin", folded), folded
+
+
 def measure(model, size, rounds, frames, wanted, level, work):
     width, height = map(int, size.split("x"))
     picture = np.random.default_rng(1).random((height, width), np.float32) * 0.2
     picture += (np.add.outer(np.arange(height) // 16, np.arange(width) // 24) % 2) * 0.6
     luma, onnx_path = os.path.join(work, "luma.f32"), os.path.join(work, "network.onnx")
     picture.astype(np.float32).tofile(luma)
-    folded = model.endswith(".param")
-    planes = np.ascontiguousarray(np.stack([picture] * (1 if folded else 3))).astype(np.float32)
     import onnx
-    onnx.save(to_onnx(stem(root, model) + ".param", stem(root, model) + ".bin", folded), onnx_path)
+    graph, folded = network(model)
+    onnx.save(graph, onnx_path)
+    planes = np.ascontiguousarray(np.stack([picture] * (1 if folded else 3))).astype(np.float32)
     peers, times = make_peers(model, onnx_path, planes, wanted), {}
     for _ in range(rounds):
         for precision in ("bf16", "fp32"):
@@ -134,14 +144,14 @@ def report(model, size, times):
     print("|---|---|---|---|---|")
     for name, t in times.items():
         ratios = [b / a for a, b in zip(t, times[best])]
-        print(f"| {name} | {medians[name]:.4f} | {min(t):.4f}–{max(t):.4f} | "
+        print(f"| {name} | {medians[name]:.5f} | {min(t):.5f}–{max(t):.5f} | "
               f"{medians[best] / medians[name]:.2f} | {min(ratios):.2f}–{max(ratios):.2f} |", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", action="append", help="one of models/, or a NAME.param, of which the peers "
-                        "run what is left when it is folded to luma")
+                        "run what is left when it is folded to luma; ncnn has none of kizuna's own")
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frames", type=int, default=1, help="runs of an engine in a round, of which the "
