@@ -6,14 +6,13 @@ Weights are rounded to fp16. Tensors: layers.I.weight [O,I,3,3], layers.I.bias [
 (of the leaky ReLU behind it; the last layer has none).
 """
 
-import json
 import pathlib
-import struct
 import sys
 
 import numpy as np
 import torch
 
+import weights
 from net import SCALE, SLOPE, Net
 
 
@@ -23,19 +22,6 @@ def tensors(convolutions):
         yield f"layers.{i}.bias", bias.numpy()
         if i + 1 < len(convolutions):
             yield f"layers.{i}.slope", np.full(len(bias), SLOPE, np.float32)
-
-
-def safetensors(named, metadata):
-    """https://huggingface.co/docs/safetensors: a length, a header in JSON, the values."""
-    header, data = {"__metadata__": metadata}, b""
-    for name, values in named:
-        part = np.ascontiguousarray(values, np.float16).tobytes()
-        header[name] = {"dtype": "F16", "shape": list(values.shape),
-                        "data_offsets": [len(data), len(data) + len(part)]}
-        data += part
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + data
 
 
 def averaged(checkpoint):
@@ -48,9 +34,8 @@ def averaged(checkpoint):
 def main():
     checkpoint, target = map(pathlib.Path, sys.argv[1:])
     name, net = averaged(checkpoint)
-    metadata = {"architecture": "kizuna", "name": name, "version": "1", "scale": str(SCALE),
-                "skip": "1"}
-    target.write_bytes(safetensors(tensors(net.convolutions()), metadata))
+    metadata = {"architecture": "kizuna", "name": name, "version": "1", "scale": str(SCALE), "skip": "1"}
+    target.write_bytes(weights.safetensors(tensors(net.convolutions()), metadata))
 
 
 if __name__ == "__main__":

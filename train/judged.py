@@ -1,12 +1,11 @@
-"""The networks that are compared, each a function of luma: [h][w] to [2 h][2 w], fp32, black 0 and white 1. Peers that want RGB get grey and are read as luma; that is what a program does which, as this
-one, leaves colour to a plain scaler."""
+"""The networks that are compared, each a function of luma: [h][w] to [2 h][2 w], fp32, black 0 and white 1.
+Peers that want RGB get grey and are read as luma; that is what a program does which, as this one, leaves
+colour to a plain scaler."""
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import pathlib
-import struct
 import subprocess
 import tempfile
 
@@ -16,6 +15,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import costs
+import weights
 
 torch.set_num_threads(1)
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -44,23 +44,9 @@ def resized(filter):
     return run
 
 
-def read_safetensors(path):
-    """(tensors by name, metadata)."""
-    data = pathlib.Path(path).read_bytes()
-    length, = struct.unpack_from("<Q", data)
-    header = json.loads(data[8:8 + length])
-    metadata, tensors = header.pop("__metadata__"), {}
-    for name, entry in header.items():
-        kind = {"F16": np.float16, "F32": np.float32}[entry["dtype"]]
-        begin, end = (8 + length + o for o in entry["data_offsets"])
-        values = np.frombuffer(data[begin:end], kind).astype(np.float32)
-        tensors[name] = torch.from_numpy(values.reshape(entry["shape"]))
-    return tensors, metadata
-
-
 def own(path):
     """One of ours, as the program runs it: from its file."""
-    tensors, metadata = read_safetensors(path)
+    tensors, metadata = weights.read(path)
     n = sum(name.endswith(".weight") for name in tensors)
 
     @torch.no_grad()

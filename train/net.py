@@ -39,6 +39,13 @@ class Collapsed(nn.Module):
         product = torch.einsum("ow,wihk->oihk", self.narrow, self.wide)
         return self.kernel + product + self.identity
 
+    @torch.no_grad()
+    def expand(self, weight, bias):
+        """To what collapses into that."""
+        self.kernel.copy_(weight - self.identity)
+        self.narrow.zero_()
+        self.bias.copy_(bias)
+
     def forward(self, x):
         weight = self.weight().contiguous(memory_format=torch.channels_last)
         return F.conv2d(x, weight, self.bias, padding=1)
@@ -63,6 +70,11 @@ class Net(nn.Module):
             y = F.leaky_relu(layer(y), SLOPE)
         detail = self.last(y + first)
         return F.pixel_shuffle(detail + x, SCALE)
+
+    def expand(self, convolutions):
+        """To what computes with those, (weight, bias) each."""
+        for layer, (weight, bias) in zip([*self.layers, self.last], convolutions, strict=True):
+            layer.expand(weight, bias)
 
     def convolutions(self):
         """What runs: (weight [O][I][3][3], bias [O]) of each layer."""

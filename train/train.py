@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 import degrade
+import weights
 from make_data import LOSSY, shapes
 from net import Net
 
@@ -128,10 +129,9 @@ class Training:
         self.optimiser.load_state_dict(state["optimiser"])
 
     def begin_with(self, file):
-        """The weights of another network of this shape, at step 0."""
-        mean = torch.load(file, weights_only=True)["mean"]
-        self.net.load_state_dict(mean)
-        self.mean.load_state_dict(mean)
+        """What another network of this shape computes, at step 0."""
+        self.net.expand(weights.convolutions(file))
+        self.mean.load_state_dict(self.net.state_dict())
 
 
 @torch.no_grad()
@@ -153,8 +153,8 @@ def arguments():
     parser.add_argument("--steps", type=int, default=150000)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, to go on later")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--from", dest="other", type=pathlib.Path, metavar="CHECKPOINT",
-                        help="begin with the weights of another network of the same shape")
+    parser.add_argument("--from", dest="other", type=pathlib.Path, metavar="SAFETENSORS",
+                        help="begin as another network of the same shape, which was exported")
     parser.add_argument("--checkpoint", type=pathlib.Path, help="default: checkpoints/NAME.pt")
     return parser.parse_args()
 
