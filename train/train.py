@@ -150,7 +150,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="Train a network.")
     parser.add_argument("name", help="kizuna-s, kizuna-m, kizuna-l, or one of them with -clean")
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=150000)
+    parser.add_argument("--steps", type=int, default=40000)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, to go on later")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--from", dest="other", type=pathlib.Path, metavar="SAFETENSORS",
