@@ -1,7 +1,7 @@
 """What networks are judged on: a picture or a clip, at half its size, as encoders leave it.
 
-Sources are reduced by area means; once clean, once through each encoder. They are kept, as encoding takes
-longer than most networks do.
+Sources are reduced by area means, clean and through each encoder, and clean by the other filters that masters
+are made with, too. They are kept, as encoding takes longer than most networks do.
 """
 
 import functools
@@ -25,8 +25,15 @@ def x264(crf):
     return lambda codes: degrade.through(codes, ["-c:v", "libx264", "-crf", str(crf), "-preset", "medium"])
 
 
-SOURCES = {"clean": lambda codes: codes, "jpeg 70": lambda codes: [degrade.jpeg(c, 70) for c in codes],
-           "h264 crf 23": x264(23), "h264 crf 28": x264(28)}
+def clean(codes):
+    return codes
+
+
+# (filter, encoder)
+SOURCES = {"clean": ("area", clean), "clean, bicubic": ("bicubic", clean), "clean, lanczos": ("lanczos", clean),
+           "jpeg 70": ("area", lambda codes: [degrade.jpeg(c, 70) for c in codes]),
+           "h264 crf 23": ("area", x264(23)), "h264 crf 28": ("area", x264(28))}
+PICTURES_ONLY = {"clean, bicubic", "clean, lanczos", "jpeg 70"}
 
 
 def scaled(plane, width, height, filter):
@@ -83,8 +90,9 @@ class Input:
         file = self.kept / f"{self.digest} {name}.npz"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            codes = [degrade.codes(halves(t.rgb)[0]) for t in self.targets]
-            made = SOURCES[name](codes if self.moves else codes * STILL)
+            filter, encoder = SOURCES[name]
+            codes = [degrade.codes(degrade.master(t.luma, filter)) for t in self.targets]
+            made = encoder(codes if self.moves else codes * STILL)
             np.savez_compressed(file.with_suffix(".partial.npz"), codes=np.stack(made if self.moves else made[-1:]))
             file.with_suffix(".partial.npz").rename(file)
         return list(np.load(file)["codes"])
@@ -96,8 +104,8 @@ class Input:
 
 
 def sources_of(moving):
-    """JPEG has no time."""
-    return [name for name in SOURCES if not (moving and name == "jpeg 70")]
+    """JPEG has no time, nor have filters."""
+    return [name for name in SOURCES if not (moving and name in PICTURES_ONLY)]
 
 
 def every(unpacked, roles, kept, moving):
