@@ -355,6 +355,7 @@ static void cpu_bf16_is_near_the_reference(void)
     compare_cpu(folded(random_rrdb(2, 64, 32, 21)), 37, 29, KZ_PRECISION_BF16);
     compare_cpu(folded(random_srvgg(4, 64, 4, 23)), 41, 23, KZ_PRECISION_BF16);
     compare_cpu(folded(random_luma_net(5, 32, true, 24)), 41, 23, KZ_PRECISION_BF16);
+    compare_cpu(folded(random_luma_net(5, 16, true, 26)), 97, 42, KZ_PRECISION_BF16);
     compare_cpu(folded(random_luma_net_twice(3, 16, false, 25)), 41, 23, KZ_PRECISION_BF16);
     compare_cpu(folded(random_srvgg(5, 16, 2, 24)), 61, 35, KZ_PRECISION_BF16);
     compare_cpu(folded(random_srvgg(3, 32, 2, 25)), 27, 43, KZ_PRECISION_BF16);
@@ -541,6 +542,8 @@ static void threads_dont_change_a_bit(void)
     compare_threads(folded(random_srvgg(3, 24, 3, 34)), 203, 121, 4096, 0);
     compare_threads(folded(random_srvgg(3, 16, 2, 36)), 901, 71, 4096, 0);
     compare_threads(folded(random_rrdb(1, 32, 16, 35)), 189, 83, 4096, 0);
+    compare_threads(folded(random_luma_net(5, 16, true, 37)), 901, 71, 4096, 0);
+    compare_threads(folded(random_luma_net(5, 32, true, 38)), 451, 137, 4096, 0);
     compare_threads(folded(random_luma_net_twice(3, 16, true, 36)), 203, 121, 4096, 0);
 }
 
