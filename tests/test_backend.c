@@ -330,6 +330,23 @@ static void small_networks_are_one_group(void)
     kz_graph_close(&graph);
 }
 
+/* Two threads: three columns would be cut into halves. */
+static void cells_recompute_little(void)
+{
+    static const struct {
+        int width, columns, rows;
+    } cases[] = {{640, 2, 1}, {1280, 2, 1}, {1920, 4, 1}};
+    kz_graph *graph = folded(random_luma_net(5, 16, true, 8));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]) && level() >= KZ_CPU_AVX2; i++) {
+        kz_march_params params = {cases[i].width, 600, KZ_PRECISION_FP32, level(), 2};
+        kz_march_shape s;
+        CHECK(kz_march_shape_open(&s, graph, &params) == 0);
+        CHECK(s.groups[0].columns == cases[i].columns && s.groups[0].rows == cases[i].rows);
+        kz_march_shape_close(&s);
+    }
+    kz_graph_close(&graph);
+}
+
 static void cpu_fp32_equals_the_reference(void)
 {
     compare_cpu(folded(random_rrdb(2, 64, 32, 11)), 37, 29, KZ_PRECISION_FP32);
@@ -611,6 +628,7 @@ static const struct check_case cases[] = {
     {"deep networks sum in fp32", deep_networks_sum_in_fp32},
     {"luma networks march", luma_nets_march},
     {"small networks are one group", small_networks_are_one_group},
+    {"cells recompute little", cells_recompute_little},
     {"reference equals the definition", reference_equals_the_definition},
     {"response is that of a flat picture", response_is_that_of_a_flat_picture},
     {"cpu fp32 equals the reference", cpu_fp32_equals_the_reference},

@@ -10,7 +10,7 @@ enum { MOST_LAYERS = 6 };
 /* Pixels of the picture across a cell, at most; fewer where the group enlarges it. A small network
  * is one group: its planes would take longer through memory than a layer takes, and its cells are
  * wide because its halo is that of all its layers. */
-enum { WIDTH = 320, TAIL_WIDTH = 80, SMALL_WIDTH = 432 };
+enum { WIDTH = 320, TAIL_WIDTH = 80, SMALL_WIDTH = 640 };
 
 static bool is_read(const kz_march_shape *s, int value, int first, int end)
 {
@@ -74,20 +74,6 @@ int kz_march_cell_width(const kz_march_shape *s, const kz_march_group *g)
     if (s->is_small)
         return SMALL_WIDTH;
     return largest_scale(s, g) > 1 ? TAIL_WIDTH : WIDTH;
-}
-
-/* Widths that share the picture evenly, at most `most`; as many cells as keep all threads busy. */
-static void cut_cells(const kz_march_shape *s, kz_march_group *g)
-{
-    int most = kz_march_cell_width(s, g);
-    int width = g->needed.x1 - g->needed.x0, height = g->needed.y1 - g->needed.y0;
-    int threads = s->params.threads;
-    int columns = (width + most - 1) / most;
-    int rows = threads / greatest_common(columns, threads);
-    g->cell_width = ((width + columns - 1) / columns + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
-    g->cell_height = ((height + rows - 1) / rows + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
-    g->columns = (width + g->cell_width - 1) / g->cell_width;
-    g->rows = (height + g->cell_height - 1) / g->cell_height;
 }
 
 static void mark_values(kz_march_shape *s, int group)
@@ -205,6 +191,53 @@ static void find_needed(kz_march_shape *s, kz_march_group *g, kz_rect *read, kz_
             unite(&read[v], in_picture(&s->values[v], rects[v]));
 }
 
+static void cut_into(kz_march_group *g, int columns, int rows)
+{
+    int width = g->needed.x1 - g->needed.x0, height = g->needed.y1 - g->needed.y0;
+    g->cell_width = ((width + columns - 1) / columns + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
+    g->cell_height = ((height + rows - 1) / rows + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
+    g->columns = (width + g->cell_width - 1) / g->cell_width;
+    g->rows = (height + g->cell_height - 1) / g->cell_height;
+}
+
+/* Pixels of all values of the group that the busiest thread makes if all cells are as large as the
+ * largest; `rects` is overwritten. */
+static double busiest(const kz_march_shape *s, const kz_march_group *g, kz_rect *rects)
+{
+    const int cells = g->columns * g->rows, threads = s->params.threads;
+    double most = 0;
+    for (int c = 0; c < cells; c++) {
+        double made = 0;
+        kz_march_needs(s, g, kz_march_cell(g, c), rects);
+        for (int n = g->first; n < g->end; n++) {
+            const kz_rect *r = &rects[s->nodes[n].output];
+            made += (double)(r->x1 - r->x0) * (r->y1 - r->y0);
+        }
+        most = made > most ? made : most;
+    }
+    return most * ((cells + threads - 1) / threads);
+}
+
+/* As many cells as keep all threads busy, no wider than suits the cache, and of those that are up
+ * to half as wide the ones that recompute least: four columns may be better than three, each in two
+ * halves. */
+static void cut_cells(const kz_march_shape *s, kz_march_group *g, kz_rect *rects)
+{
+    const int most = kz_march_cell_width(s, g), threads = s->params.threads;
+    const int least = (g->needed.x1 - g->needed.x0 + most - 1) / most;
+    double fewest = 0;
+    int best = least;
+    for (int columns = least; columns <= 2 * least; columns++) {
+        cut_into(g, columns, threads / greatest_common(columns, threads));
+        double pixels = busiest(s, g, rects);
+        if (columns == least || pixels < fewest) {
+            fewest = pixels;
+            best = columns;
+        }
+    }
+    cut_into(g, best, threads / greatest_common(best, threads));
+}
+
 int kz_march_cut_groups(kz_march_shape *s)
 {
     kz_rect *rects = kz_alloc((size_t)s->n_values * 2, sizeof(*rects));
@@ -216,7 +249,7 @@ int kz_march_cut_groups(kz_march_shape *s)
         kz_march_group *g = &s->groups[i];
         g->needed = (kz_rect){0};
         find_needed(s, g, read, rects);
-        cut_cells(s, g);
+        cut_cells(s, g, rects);
     }
     kz_free(rects);
     return 0;
