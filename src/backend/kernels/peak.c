@@ -32,13 +32,11 @@ double KZ_KERNEL(peak)(double seconds)
     vec sums[SUMS], a = vec_set(0), b = vec_set(1);
     double began = kz_now(), passed;
     long rounds = 0;
-#pragma GCC unroll 24
-    for (int i = 0; i < SUMS; i++)
+    UNROLLED_FOR (int i = 0; i < SUMS; i++)
         sums[i] = vec_set(0);
     do {
         for (int step = 0; step < STEPS; step++) {
-#pragma GCC unroll 24
-            for (int i = 0; i < SUMS; i++) {
+            UNROLLED_FOR (int i = 0; i < SUMS; i++) {
                 sums[i] = product(a, b, sums[i]);
                 __asm__ volatile("" : "+x"(sums[i])); /* or the compiler would see: all are 0 */
             }
@@ -47,8 +45,7 @@ double KZ_KERNEL(peak)(double seconds)
         passed = kz_now() - began;
     } while (passed < seconds);
     float sum = 0;
-#pragma GCC unroll 24
-    for (int i = 0; i < SUMS; i++)
+    UNROLLED_FOR (int i = 0; i < SUMS; i++)
         sum += vec_sum(sums[i]);
     return (double)rounds * STEPS * SUMS * MACS / passed + (double)sum; /* + 0 */
 }

@@ -49,24 +49,18 @@ INLINE void multiply(float *sums, int out, const element *values, int in, const 
                      int tiles, int vectors)
 {
     vec sum[CHUNK][2];
-#pragma GCC unroll 14
-    for (int t = 0; t < tiles; t++)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++)
+    UNROLLED_FOR (int t = 0; t < tiles; t++)
+        UNROLLED_FOR (int v = 0; v < vectors; v++)
             sum[t][v] = vec_set(0);
     for (int lane = 0; lane < in; lane += LANES, values += VALUES)
 #pragma GCC unroll 8
         for (int c = 0; c < LANES; c += STEP, weights += vectors * LANES * STEP)
-#pragma GCC unroll 14
-            for (int t = 0; t < tiles; t++)
-#pragma GCC unroll 2
-                for (int v = 0; v < vectors; v++)
+            UNROLLED_FOR (int t = 0; t < tiles; t++)
+                UNROLLED_FOR (int v = 0; v < vectors; v++)
                     sum[t][v] =
                         multiply_add(weights + v * LANES * STEP, values + t * LANES + c, sum[t][v]);
-#pragma GCC unroll 14
-    for (int t = 0; t < tiles; t++)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++)
+    UNROLLED_FOR (int t = 0; t < tiles; t++)
+        UNROLLED_FOR (int v = 0; v < vectors; v++)
             vec_store(sums + t * out + v * LANES, sum[t][v]);
 }
 
@@ -104,26 +98,21 @@ INLINE void inverse_tile(const kz_kernel *k, const kz_kernel_run *run, const flo
                          size_t position, int column, int n, int rows, int columns, int residuals)
 {
     vec down[TILE][OUT], bias = vec_load(k->bias + n), slopes = vec_load(k->slopes + n);
-#pragma GCC unroll 6
-    for (int x = 0; x < TILE; x++) {
+    UNROLLED_FOR (int x = 0; x < TILE; x++) {
         vec m[TILE];
-#pragma GCC unroll 6
-        for (int y = 0; y < TILE; y++)
+        UNROLLED_FOR (int y = 0; y < TILE; y++)
             m[y] = vec_load(sums + (size_t)(y * TILE + x) * position);
         inverse(down[x], m);
     }
     int block = n / 16;
     size_t at = (size_t)column * KZ_PIXEL_BYTES + (size_t)(n % 16) * sizeof(float);
-#pragma GCC unroll 4
-    for (int y = 0; y < rows; y++) {
+    UNROLLED_FOR (int y = 0; y < rows; y++) {
         vec line[TILE], out[OUT];
-#pragma GCC unroll 6
-        for (int x = 0; x < TILE; x++)
+        UNROLLED_FOR (int x = 0; x < TILE; x++)
             line[x] = down[x][y];
         inverse(out, line);
         char *to = (char *)run->dst[y * k->out_blocks + block] + at;
-#pragma GCC unroll 4
-        for (int x = 0; x < columns; x++)
+        UNROLLED_FOR (int x = 0; x < columns; x++)
             vec_store((float *)(void *)(to + x * KZ_PIXEL_BYTES),
                       finish(out[x], k, run, residuals, bias, slopes, y, block,
                              at + (size_t)x * KZ_PIXEL_BYTES));

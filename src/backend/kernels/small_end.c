@@ -144,16 +144,12 @@ INLINE vec multiply(const element *values, int lanes, const float *weights)
 {
     enum { COUNT = GROUP / STEP }; /* vectors of a group */
     vec sums[COUNT];
-#pragma GCC unroll 4
-    for (int i = 0; i < COUNT; i++)
+    UNROLLED_FOR (int i = 0; i < COUNT; i++)
         sums[i] = vec_set(0);
-#pragma GCC unroll 4
-    for (int lane = 0; lane < lanes; lane += LANES, values += VALUES)
-#pragma GCC unroll 4
-        for (int c = 0; c < 4; c++, weights += LANES) {
+    UNROLLED_FOR (int lane = 0; lane < lanes; lane += LANES, values += VALUES)
+        UNROLLED_FOR (int c = 0; c < 4; c++, weights += LANES) {
             vec w = vec_load(weights);
-#pragma GCC unroll 4
-            for (int i = 0; i < COUNT; i++)
+            UNROLLED_FOR (int i = 0; i < COUNT; i++)
                 sums[i] = multiply_add(values + i * LANES * STEP, c, w, sums[i]);
         }
 #if defined(__AVX512F__) && !defined(KZ_BF16)
@@ -212,19 +208,15 @@ INLINE void emit(const kz_kernel *k, const kz_kernel_run *run, const vec *pixels
 static void inverse_group(const kz_kernel *k, const kz_kernel_run *run, const float *sums, int x)
 {
     vec down[TILE][OUT];
-#pragma GCC unroll 6
-    for (int i = 0; i < TILE; i++) {
+    UNROLLED_FOR (int i = 0; i < TILE; i++) {
         vec m[TILE];
-#pragma GCC unroll 6
-        for (int y = 0; y < TILE; y++)
+        UNROLLED_FOR (int y = 0; y < TILE; y++)
             m[y] = vec_load(sums + (y * TILE + i) * LANES);
         inverse(down[i], m);
     }
-#pragma GCC unroll 4
-    for (int y = 0; y < OUT; y++) {
+    UNROLLED_FOR (int y = 0; y < OUT; y++) {
         vec line[TILE], pixels[OUT];
-#pragma GCC unroll 6
-        for (int i = 0; i < TILE; i++)
+        UNROLLED_FOR (int i = 0; i < TILE; i++)
             line[i] = down[i][y];
         inverse(pixels, line);
         emit(k, run, pixels, y, x);

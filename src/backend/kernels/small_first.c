@@ -17,11 +17,9 @@ enum { COLUMNS = 2 };
 INLINE void add_column(vec sums[ROWS][COLUMNS], const float *const *rows, int x, int i,
                        const vec *weights)
 {
-#pragma GCC unroll 6
-    for (int y = 0; y < ROWS + TAPS - 1; y++) {
+    UNROLLED_FOR (int y = 0; y < ROWS + TAPS - 1; y++) {
         const vec pixel = vec_set(rows[y][x]);
-#pragma GCC unroll 9
-        for (int tap = 0; tap < TAPS * TAPS; tap++) {
+        UNROLLED_FOR (int tap = 0; tap < TAPS * TAPS; tap++) {
             const int row = y - tap / TAPS, column = i - tap % TAPS;
             if (row >= 0 && row < ROWS && column >= 0 && column < COLUMNS)
                 sums[row][column] = vec_fma(weights[tap], pixel, sums[row][column]);
@@ -40,19 +38,15 @@ INLINE void run_vector(const kz_kernel *k, const kz_kernel_run *run, const float
     for (int x = 0; x < run->columns; x += COLUMNS) {
         const int columns = run->columns - x < COLUMNS ? run->columns - x : COLUMNS;
         vec sums[ROWS][COLUMNS];
-#pragma GCC unroll 16
-        for (int i = 0; i < ROWS * COLUMNS; i++)
+        UNROLLED_FOR (int i = 0; i < ROWS * COLUMNS; i++)
             sums[i / COLUMNS][i % COLUMNS] = bias;
-#pragma GCC unroll 6
-        for (int i = 0; i < COLUMNS + TAPS - 1; i++)
+        UNROLLED_FOR (int i = 0; i < COLUMNS + TAPS - 1; i++)
             add_column(sums, rows, x + i, i, weights);
-#pragma GCC unroll 4
-        for (int y = 0; y < ROWS; y++) {
+        UNROLLED_FOR (int y = 0; y < ROWS; y++) {
             if (y >= run->rows)
                 break;
             float *to = (float *)run->dst[y * k->out_blocks + n / 16] + x * 16 + n % 16;
-#pragma GCC unroll 4
-            for (int i = 0; i < COLUMNS; i++)
+            UNROLLED_FOR (int i = 0; i < COLUMNS; i++)
                 if (i < columns)
                     vec_store(to + i * 16,
                               k->activated ? vec_slope(sums[y][i], slopes) : sums[y][i]);

@@ -73,12 +73,10 @@ INLINE void store_element(element *p, vec v)
 INLINE void load_column(vec d[TILE][TILE], int to, const char *const *rows, size_t at)
 {
     vec column[TILE];
-#pragma GCC unroll 6
-    for (int y = 0; y < TILE; y++)
+    UNROLLED_FOR (int y = 0; y < TILE; y++)
         column[y] = vec_load((const float *)(const void *)(rows[y] + at));
     forward(column);
-#pragma GCC unroll 6
-    for (int y = 0; y < TILE; y++)
+    UNROLLED_FOR (int y = 0; y < TILE; y++)
         d[y][to] = column[y];
 }
 
@@ -91,21 +89,17 @@ INLINE void forward_vector(element *out, const char *const *rows, size_t at, int
     load_column(d, 1, rows, at + KZ_PIXEL_BYTES);
     for (int t = 0; t < tiles; t++) {
         size_t left = at + (size_t)(t * OUT) * KZ_PIXEL_BYTES;
-#pragma GCC unroll 6
-        for (int x = 2; x < TILE; x++)
+        UNROLLED_FOR (int x = 2; x < TILE; x++)
             load_column(d, x, rows, left + (size_t)x * KZ_PIXEL_BYTES);
-#pragma GCC unroll 6
-        for (int y = 0; y < TILE; y++) {
+        UNROLLED_FOR (int y = 0; y < TILE; y++) {
             vec line[TILE];
-#pragma GCC unroll 6
-            for (int x = 0; x < TILE; x++)
+            UNROLLED_FOR (int x = 0; x < TILE; x++)
                 line[x] = d[y][x];
             d[y][0] = line[4];
             d[y][1] = line[5];
             forward(line);
             element *p = out + y * TILE * POSITION + t * LANES;
-#pragma GCC unroll 6
-            for (int x = 0; x < TILE; x++)
+            UNROLLED_FOR (int x = 0; x < TILE; x++)
                 store_element(p + x * POSITION, line[x]);
         }
     }

@@ -9,6 +9,13 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* A loop of at most 32 rounds that becomes straight code, so that its arrays are registers. */
+#if defined(__clang__)
+#define UNROLLED_FOR(...) _Pragma("clang loop unroll(full)") for (__VA_ARGS__)
+#else
+#define UNROLLED_FOR(...) _Pragma("GCC unroll 32") for (__VA_ARGS__)
+#endif
+
 #if defined(__AVX512F__)
 
 typedef __m512 vec;

@@ -208,24 +208,18 @@ INLINE void multiply(float *sums, int outputs, const float *values, int steps, c
                      const float *bias, int tiles, int vectors, bool bf16)
 {
     vec sum[MOST_TILES][2]; /* registers: every loop over it is unrolled */
-#pragma GCC unroll 14
-    for (int t = 0; t < tiles; t++)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++)
+    UNROLLED_FOR (int t = 0; t < tiles; t++)
+        UNROLLED_FOR (int v = 0; v < vectors; v++)
             sum[t][v] = bias ? vec_load(bias + v * LANES) : vec_set(0);
     for (int c = 0; c < steps; c++) {
-#pragma GCC unroll 14
-        for (int t = 0; t < tiles; t++)
-#pragma GCC unroll 2
-            for (int v = 0; v < vectors; v++)
+        UNROLLED_FOR (int t = 0; t < tiles; t++)
+            UNROLLED_FOR (int v = 0; v < vectors; v++)
                 sum[t][v] = multiply_add(weights + v * LANES,
                                          values + (size_t)t * (size_t)steps + c, sum[t][v], bf16);
         weights += vectors * LANES;
     }
-#pragma GCC unroll 14
-    for (int t = 0; t < tiles; t++)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++)
+    UNROLLED_FOR (int t = 0; t < tiles; t++)
+        UNROLLED_FOR (int v = 0; v < vectors; v++)
             vec_store(sums + (size_t)t * (size_t)outputs + v * LANES, sum[t][v]);
 }
 
@@ -376,10 +370,8 @@ INLINE void store_pixels(const kz_kernel *k, const kz_kernel_run *run, vec y[2][
                          bool narrow)
 {
     int n = block * (narrow ? 32 : 16) + vector * LANES;
-#pragma GCC unroll 4
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-        for (int j = 0; j < columns; j++) {
+    UNROLLED_FOR (int i = 0; i < rows; i++)
+        UNROLLED_FOR (int j = 0; j < columns; j++) {
             size_t at = (size_t)(column + j) * KZ_PIXEL_BYTES;
             char *p = (char *)run->dst[i * k->out_blocks + block] + at;
             for (int v = 0; v < vectors; v++)
