@@ -17,9 +17,9 @@
  *   F(4×4), these points         68
  *   direct                       65 to 69
  *
- * Cycles a pixel and layer on Zen 4 at some 3.45 GHz, all from L2, in bf16: 16 channels 36 (input's
- * transform 10, products 20 of 18 possible, output's transform 7), 32 channels 110 (19, 76 of 72,
- * 15). */
+ * Cycles a pixel and layer on Zen 5, in a network's rings, in bf16: 16 channels 22 (input's
+ * transform 6, products 11 of 9 possible, output's transform 5), 32 channels 65 (13, 39 of 36, 13).
+ */
 #include <string.h>
 
 #include "backend/kernels/kernel.h"
