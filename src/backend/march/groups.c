@@ -191,9 +191,11 @@ static void find_needed(kz_march_shape *s, kz_march_group *g, kz_rect *read, kz_
             unite(&read[v], in_picture(&s->values[v], rects[v]));
 }
 
-static void cut_into(kz_march_group *g, int columns, int rows)
+/* Into so many columns, and as many rows as keep all threads busy. */
+static void cut_into(const kz_march_shape *s, kz_march_group *g, int columns)
 {
     int width = g->needed.x1 - g->needed.x0, height = g->needed.y1 - g->needed.y0;
+    int rows = s->params.threads / greatest_common(columns, s->params.threads);
     g->cell_width = ((width + columns - 1) / columns + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
     g->cell_height = ((height + rows - 1) / rows + KZ_MARCH_CELL - 1) & -KZ_MARCH_CELL;
     g->columns = (width + g->cell_width - 1) / g->cell_width;
@@ -218,24 +220,23 @@ static double busiest(const kz_march_shape *s, const kz_march_group *g, kz_rect 
     return most * ((cells + threads - 1) / threads);
 }
 
-/* As many cells as keep all threads busy, no wider than suits the cache, and of those that are up
- * to half as wide the ones that recompute least: four columns may be better than three, each in two
- * halves. */
+/* Cells are no wider than suits the cache, and of those that are up to half as wide the ones are
+ * taken that recompute least: four columns may be better than three, each in two halves. */
 static void cut_cells(const kz_march_shape *s, kz_march_group *g, kz_rect *rects)
 {
-    const int most = kz_march_cell_width(s, g), threads = s->params.threads;
+    const int most = kz_march_cell_width(s, g);
     const int least = (g->needed.x1 - g->needed.x0 + most - 1) / most;
     double fewest = 0;
     int best = least;
     for (int columns = least; columns <= 2 * least; columns++) {
-        cut_into(g, columns, threads / greatest_common(columns, threads));
+        cut_into(s, g, columns);
         double pixels = busiest(s, g, rects);
         if (columns == least || pixels < fewest) {
             fewest = pixels;
             best = columns;
         }
     }
-    cut_into(g, best, threads / greatest_common(best, threads));
+    cut_into(s, g, best);
 }
 
 int kz_march_cut_groups(kz_march_shape *s)
