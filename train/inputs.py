@@ -41,10 +41,9 @@ def scaled(plane, width, height, filter):
 
 
 def halves(rgb):
-    """Luma and the two colour differences at half the size, by area; fp32."""
-    planes = np.moveaxis(rgb.astype(np.float32) / 255 @ BT709.T.astype(np.float32), -1, 0)
-    height, width = rgb.shape[:2]
-    return [scaled(p, width // 2, height // 2, Image.Resampling.BOX) for p in planes]
+    """The two colour differences at half the size, by area; fp32."""
+    planes = np.moveaxis(rgb.astype(np.float32) / 255 @ BT709[1:].T.astype(np.float32), -1, 0)
+    return [degrade.master(p, "area") for p in planes]
 
 
 class Target:
@@ -66,7 +65,7 @@ class Target:
     def colour(self):
         """The source's colour, enlarged bicubically, as what it adds to each of RGB."""
         height, width = self.luma.shape
-        big = [scaled(c, width, height, Image.Resampling.BICUBIC) for c in halves(self.rgb)[1:]]
+        big = [scaled(c, width, height, Image.Resampling.BICUBIC) for c in halves(self.rgb)]
         return np.stack(big, -1) @ np.linalg.inv(BT709)[:, 1:].T.astype(np.float32)
 
     def coloured(self, luma):
@@ -83,7 +82,6 @@ class Input:
         self.moves = len(frames) > 1
         self.digest = hashlib.sha256(b"".join(t.rgb.tobytes() for t in self.targets)).hexdigest()[:16]
         self.seen = range(SEEN // 2 - 1, len(frames), SEEN) if self.moves else [0]
-        self.sources = sources_of(self.moves)
 
     def source(self, name):
         """Code values, frame by frame."""

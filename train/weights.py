@@ -4,9 +4,13 @@ the values."""
 import json
 import pathlib
 import struct
+import sys
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "scripts"))
+from luma_model import read_tensors  # noqa: E402
 
 
 def safetensors(named, metadata):
@@ -24,16 +28,8 @@ def safetensors(named, metadata):
 
 def read(path):
     """(tensors by name, metadata)."""
-    data = pathlib.Path(path).read_bytes()
-    length, = struct.unpack_from("<Q", data)
-    header = json.loads(data[8:8 + length])
-    metadata, tensors = header.pop("__metadata__"), {}
-    for name, entry in header.items():
-        kind = {"F16": np.float16, "F32": np.float32}[entry["dtype"]]
-        begin, end = (8 + length + o for o in entry["data_offsets"])
-        values = np.frombuffer(data[begin:end], kind).astype(np.float32)
-        tensors[name] = torch.from_numpy(values.reshape(entry["shape"]))
-    return tensors, metadata
+    arrays, metadata = read_tensors(path)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata
 
 
 def convolutions(path):
