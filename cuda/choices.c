@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cache.h"
 #include "base/digest.h"
 #include "base/disk.h"
 #include "base/mem.h"
@@ -28,17 +29,6 @@ struct kz_choices {
     int count;
     bool changed;
 };
-
-/* ---- where ---- */
-
-/* As the XDG base directory specification has it: what isn't absolute is ignored. */
-char *kz_choices_folder(void)
-{
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (xdg && *xdg == '/')
-        return kz_asprintf("%s/kizuna", xdg);
-    return home && *home == '/' ? kz_asprintf("%s/.cache/kizuna", home) : NULL;
-}
 
 static bool is_printable(char c)
 {
@@ -216,24 +206,12 @@ static char *text_of(const kz_choices *c)
     return NULL;
 }
 
-/* ~/.cache may be missing, too. */
-static void make_folder(const char *folder)
-{
-    char *above = kz_strdup(folder);
-    if (above && strrchr(above, '/')) {
-        *strrchr(above, '/') = '\0';
-        mkdir(above, 0700);
-    }
-    kz_free(above);
-    mkdir(folder, 0700);
-}
-
 void kz_choices_save(kz_choices *c, kz_log *log)
 {
     if (!c->changed || !c->path)
         return;
     c->changed = false;
-    make_folder(c->folder);
+    kz_cache_make(c->folder);
     char *text = text_of(c);
     const int error = text ? kz_disk_replace(c->path, text, strlen(text)) : ENOMEM;
     if (error)

@@ -14,10 +14,6 @@ enum {
 
 typedef struct kz_choices kz_choices;
 
-/* The folder: $XDG_CACHE_HOME/kizuna or ~/.cache/kizuna; NULL where there is neither, or memory is
- * short. kz_free() it. */
-char *kz_choices_folder(void);
-
 /* Reads what is known of a machine, a line of text. `folder` NULL: nothing is read nor kept. What
  * is wrong with a file is said as verbose, and the file counts as empty. 0 or KZ_ERROR_MEMORY
  * (not reported). */

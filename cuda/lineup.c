@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/cache.h"
 #include "base/digest.h"
 #include "base/mem.h"
 #include "cuda/half.h"
@@ -50,7 +51,7 @@ static int open_choices(kz_rivals *r, kz_gpu *gpu, kz_log *log)
 {
     r->name = kz_asprintf("%s %zu", r->table->name, r->table->version(r->library));
     char *machine = r->name ? machine_of(kz_gpu_get_info(gpu), r->name) : NULL;
-    char *folder = kz_choices_folder();
+    char *folder = kz_cache_folder();
     const int error =
         machine ? kz_choices_open(&r->choices, folder, machine, log) : KZ_ERROR_MEMORY;
     kz_free(machine);

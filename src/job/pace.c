@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cache.h"
 #include "base/disk.h"
 #include "base/mem.h"
 #include "base/reader.h"
@@ -14,30 +15,10 @@
 /* A longer file is begun anew. */
 enum { MOST_BYTES = 64 << 10 };
 
-/* A path in the cache's folder, NULL: there is none, or no memory. */
-static char *in_cache(const char *name)
+/* NULL: there is none, or no memory. */
+static char *paces_in(const char *folder)
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (cache && *cache)
-        return kz_asprintf("%s/%s", cache, name);
-    return home && *home ? kz_asprintf("%s/.cache/%s", home, name) : NULL;
-}
-
-static char *path_of_paces(void)
-{
-    return in_cache("kizuna/paces");
-}
-
-/* But not the home that they are in. */
-static void make_folders(void)
-{
-    static const char *const names[] = {"", "kizuna"};
-    for (int i = 0; i < 2; i++) {
-        char *folder = in_cache(names[i]);
-        if (folder)
-            (void)!mkdir(folder, 0700);
-        kz_free(folder);
-    }
+    return folder ? kz_asprintf("%s/paces", folder) : NULL;
 }
 
 /* Of a line "SECONDS KEY"; 0 where it isn't one of this key: a line may be cut, or anything. */
@@ -61,13 +42,14 @@ static double least_of(char *text, const char *key)
 
 double kz_pace_known(const char *key)
 {
-    char *path = path_of_paces();
+    char *folder = kz_cache_folder(), *path = paces_in(folder);
     kz_bytes text = {0};
     double least = 0;
     if (path && kz_file_read(&text, path, MOST_BYTES, NULL) == 0)
         least = least_of((char *)text.data, key);
     kz_free(text.data);
     kz_free(path);
+    kz_free(folder);
     return least;
 }
 
@@ -83,8 +65,10 @@ static void append(int fd, const char *line)
 
 void kz_pace_keep(const char *key, double seconds)
 {
-    char *path = path_of_paces(), *line = kz_asprintf("%.4g %s\n", seconds, key);
-    make_folders();
+    char *folder = kz_cache_folder(), *path = paces_in(folder);
+    char *line = kz_asprintf("%.4g %s\n", seconds, key);
+    if (folder)
+        kz_cache_make(folder);
     /* O_NONBLOCK: opening a named pipe must not wait for a reader. */
     const int fd = path && line
                        ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0600)
@@ -95,4 +79,5 @@ void kz_pace_keep(const char *key, double seconds)
     }
     kz_free(line);
     kz_free(path);
+    kz_free(folder);
 }
