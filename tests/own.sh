@@ -50,6 +50,11 @@ by_default() {
 }
 check "nor does a run without options" by_default 'kizuna-[ms]-clean: kizuna ×2 twice, MIT \(auto: .*\)'
 check "nor the fast one" by_default 'kizuna-s-clean: kizuna ×2 twice, MIT' -p fast
+others_are_elsewhere() {
+  alone upscale in.mkv -y -p best -o alone.mkv 2>run.log
+  [[ $? == 2 ]] && grep -q "no model is called 'anime-6b': .*KIZUNA_DATA_DIR" run.log
+}
+check "where others' networks may be is told" others_are_elsewhere
 check "nor a plan" alone plan in.mkv "${quick[@]}"
 check "nor a benchmark" alone bench --size 32x32 --frames 1
 in_a_folder() {

@@ -28,13 +28,8 @@ int kz_cmd_models(int argc, char **argv, const kz_dirs *dirs)
     int error = kz_cmd_open_log(&log);
     if (!error)
         error = kz_registry_list(&infos, &count, dirs->path, dirs->count, log);
-    if (!error && count)
+    if (!error)
         print_models(infos, count);
-    else if (!error)
-        error = kz_fail(log, KZ_ERROR_FAILED,
-                        "no model manifests in %s/models: set "
-                        "KIZUNA_DATA_DIR",
-                        dirs->path[0]);
     kz_registry_free(&infos, count);
     kz_log_close(&log);
     return kz_exit_code(error);

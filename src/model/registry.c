@@ -397,10 +397,13 @@ static int info_of_file(kz_model_info *info, const char *path, kz_log *log)
 static int unknown_model(const kz_model_info *infos, int count, const char *name, kz_log *log)
 {
     char list[512] = "";
-    for (int i = 0, at = 0; i < count && at < (int)sizeof(list) - 1; i++)
+    bool all_embedded = true;
+    for (int i = 0, at = 0; i < count && at < (int)sizeof(list) - 1; i++) {
         at += snprintf(list + at, sizeof(list) - (size_t)at, "%s%s", i ? ", " : "", infos[i].name);
-    return kz_fail(log, KZ_ERROR_USAGE, "no model is called '%s': there are %s", name,
-                   *list ? list : "none (KIZUNA_DATA_DIR says where manifests lie)");
+        all_embedded = all_embedded && infos[i].embedded;
+    }
+    return kz_fail(log, KZ_ERROR_USAGE, "no model is called '%s': there are %s%s", name, list,
+                   all_embedded ? " (KIZUNA_DATA_DIR says where others' manifests lie)" : "");
 }
 
 static int info_by_name(kz_model_info *info, const char *name, char *const *dirs, int n_dirs,
