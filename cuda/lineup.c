@@ -11,9 +11,16 @@
 /* In the place of an engine's text: our own kernel. */
 #define OWN "own"
 
-struct kz_rivals {
+enum { MOST_LIBRARIES = 2 };
+
+struct member {
     const kz_rival_table *table;
     kz_rival_library *library;
+};
+
+struct kz_rivals {
+    struct member members[MOST_LIBRARIES];
+    int count;
     kz_choices *choices;
     char *name;
 };
@@ -21,6 +28,7 @@ struct kz_rivals {
 /* Steps that do the same with different weights share an engine. */
 struct engine {
     char layer[KZ_CHOICE_LAYER], text[KZ_CHOICE_ENGINE];
+    const kz_rival_table *table;
     kz_rival_engine *opened; /* NULL: our kernel does it */
 };
 
@@ -38,7 +46,7 @@ struct kz_lineup {
     bool said; /* that engines are timed */
 };
 
-/* ---- the library ---- */
+/* ---- the libraries ---- */
 
 /* What decides who is fastest, beside the layer. */
 static char *machine_of(const kz_gpu_info *i, const char *name)
@@ -47,9 +55,23 @@ static char *machine_of(const kz_gpu_info *i, const char *name)
                        i->name, i->major, i->minor, i->processors, i->driver, i->runtime, name);
 }
 
+/* "cuDNN 91900", of all. */
+static char *name_of(const kz_rivals *r)
+{
+    char *name = NULL;
+    for (int i = 0; i < r->count && (i == 0 || name); i++) {
+        const struct member *m = &r->members[i];
+        char *longer = kz_asprintf("%s%s%s %zu", name ? name : "", name ? ", " : "", m->table->name,
+                                   m->table->version(m->library));
+        kz_free(name);
+        name = longer;
+    }
+    return name;
+}
+
 static int open_choices(kz_rivals *r, kz_gpu *gpu, kz_log *log)
 {
-    r->name = kz_asprintf("%s %zu", r->table->name, r->table->version(r->library));
+    r->name = name_of(r);
     char *machine = r->name ? machine_of(kz_gpu_get_info(gpu), r->name) : NULL;
     char *folder = kz_cache_folder();
     const int error =
@@ -59,24 +81,28 @@ static int open_choices(kz_rivals *r, kz_gpu *gpu, kz_log *log)
     return error;
 }
 
+static int join(kz_rivals *r, const kz_rival_table *table, kz_gpu *gpu)
+{
+    struct member *m = &r->members[r->count];
+    m->table = table;
+    const int error = table->open(&m->library, gpu);
+    if (!error)
+        r->count++;
+    return error;
+}
+
 int kz_rivals_open(kz_rivals **rivals, kz_gpu *gpu, kz_log *log)
 {
-    *rivals = NULL;
-    if (!kz_rival_linked)
-        return 0;
     kz_rivals *r = *rivals = kz_alloc(1, sizeof(*r));
     if (!r)
         return KZ_ERROR_MEMORY;
-    r->table = kz_rival_linked;
-    int error = r->table->open(&r->library, gpu);
-    if (error) {
-        kz_rivals_close(rivals);
+    int error = join(r, &kz_rival_wgmma, gpu) == KZ_ERROR_MEMORY ? KZ_ERROR_MEMORY : 0;
+    if (!error && kz_rival_linked && join(r, kz_rival_linked, gpu))
         kz_log_line(log, KZ_LOG_VERBOSE, "%s can't be used here: our own kernels do it all",
                     kz_rival_linked->name);
-        return 0;
-    }
-    error = open_choices(r, gpu, log);
-    if (error)
+    if (!error && r->count)
+        error = open_choices(r, gpu, log);
+    if (error || !r->count)
         kz_rivals_close(rivals);
     return error;
 }
@@ -87,7 +113,8 @@ void kz_rivals_close(kz_rivals **rivals)
     if (!r)
         return;
     kz_choices_close(&r->choices);
-    r->table->close(&r->library);
+    for (int i = 0; i < r->count; i++)
+        r->members[i].table->close(&r->members[i].library);
     kz_free(r->name);
     kz_free(r);
     *rivals = NULL;
@@ -95,9 +122,26 @@ void kz_rivals_close(kz_rivals **rivals)
 
 /* ---- layers ---- */
 
-static bool is_rivalled(const kz_step *s)
+static bool could_compute(const kz_rival_table *table, const kz_step *s)
 {
-    return s->kind == KZ_STEP_CONV && kz_rival_linked->fits(&s->conv);
+    return s->kind == KZ_STEP_CONV && table->fits(&s->conv);
+}
+
+static bool is_rivalled(const kz_rivals *r, const kz_step *s)
+{
+    for (int i = 0; i < r->count; i++)
+        if (could_compute(r->members[i].table, s))
+            return true;
+    return false;
+}
+
+/* Somebody wants its weights a second time. */
+static bool has_weights(const kz_rivals *r, const kz_step *s)
+{
+    for (int i = 0; i < r->count; i++)
+        if (!r->members[i].table->own_weights && could_compute(r->members[i].table, s))
+            return true;
+    return false;
 }
 
 static size_t weight_count(const kz_conv_task *t)
@@ -115,7 +159,7 @@ size_t kz_lineup_need(const kz_program *program)
 {
     size_t bytes = 0;
     for (int i = 0; kz_rival_linked && i < program->n_steps; i++)
-        if (is_rivalled(&program->steps[i]))
+        if (could_compute(kz_rival_linked, &program->steps[i]))
             bytes += weight_bytes(&program->steps[i].conv);
     return bytes;
 }
@@ -162,13 +206,15 @@ static void pack(const kz_conv_task *t, const float *weights, void *packed)
 /* Of all layers that an engine might compute: they are wanted for choosing already. */
 static int upload_weights(kz_lineup *l, const kz_graph *graph)
 {
+    if (!l->bytes)
+        return 0;
     char *packed = kz_alloc(l->bytes, 1);
     int error = KZ_ERROR_MEMORY;
     l->weights = kz_gpu_alloc(l->gpu, l->bytes);
     if (packed && l->weights) {
         for (int i = 0; i < l->program->n_steps; i++) {
             const kz_step *s = &l->program->steps[i];
-            if (is_rivalled(s))
+            if (has_weights(l->rivals, s))
                 pack(&s->conv, graph->nodes[s->node].weights, packed + l->offset[i]);
         }
         kz_gpu_copy_in(l->gpu, l->weights, l->bytes, packed, (ptrdiff_t)l->bytes, l->bytes, 1);
@@ -181,7 +227,7 @@ static int upload_weights(kz_lineup *l, const kz_graph *graph)
 static kz_conv_task with_weights(const kz_lineup *l, int step, const kz_conv_task *task)
 {
     kz_conv_task theirs = *task;
-    theirs.weights = l->weights + l->offset[step];
+    theirs.weights = l->weights ? l->weights + l->offset[step] : NULL;
     return theirs;
 }
 
@@ -201,7 +247,6 @@ static void begin_trial(struct choice *c)
 {
     const kz_lineup_params *p = c->params;
     c->trial = (kz_trial){.gpu = p->gpu,
-                          .table = c->lineup->rivals->table,
                           .arena = p->arena,
                           .arena_bytes = p->program->arena_bytes,
                           .input = p->input,
@@ -210,14 +255,19 @@ static void begin_trial(struct choice *c)
                           .theirs = with_weights(c->lineup, c->step, &c->layer.task)};
 }
 
+static bool may_enter(const struct choice *c, const struct member *m)
+{
+    return could_compute(m->table, &c->params->program->steps[c->step]);
+}
+
 /* An engine that can't be opened is none. */
-static int enter(struct choice *c, const char *text)
+static int enter(struct choice *c, const struct member *m, const char *text)
 {
     kz_trial *t = &c->trial;
-    kz_rivals *r = c->lineup->rivals;
     const int error =
-        r->table->open_engine(&t->engines[t->count], r->library, &c->layer, text, c->lineup->log);
+        m->table->open_engine(&t->engines[t->count], m->library, &c->layer, text, c->lineup->log);
     if (!error) {
+        t->tables[t->count] = m->table;
         memmove(c->texts[t->count], text, strlen(text) + 1);
         t->count++;
     }
@@ -229,9 +279,10 @@ static void end_trial(struct choice *c, int winner)
     for (int i = 0; i < c->trial.count; i++) {
         if (i == winner) {
             c->engine->opened = c->trial.engines[i];
+            c->engine->table = c->trial.tables[i];
             memcpy(c->engine->text, c->texts[i], sizeof(c->engine->text));
         } else {
-            c->lineup->rivals->table->close_engine(&c->trial.engines[i]);
+            c->trial.tables[i]->close_engine(&c->trial.engines[i]);
         }
     }
     c->trial.count = 0;
@@ -244,7 +295,7 @@ static int compare(struct choice *c)
         if (c->trial.wrong[i])
             kz_log_line(c->lineup->log, KZ_LOG_VERBOSE,
                         "%s's engine %s doesn't compute what it should: %s",
-                        c->lineup->rivals->table->name, c->texts[i], c->engine->layer);
+                        c->trial.tables[i]->name, c->texts[i], c->engine->layer);
     return error;
 }
 
@@ -254,8 +305,12 @@ static int take_kept(struct choice *c, const char *kept, bool *taken)
     *taken = strcmp(kept, OWN) == 0;
     if (*taken)
         return 0;
+    const kz_rivals *r = c->lineup->rivals;
+    int error = 0;
     begin_trial(c);
-    int error = enter(c, kept);
+    for (int i = 0; i < r->count && !error && !c->trial.count; i++)
+        if (may_enter(c, &r->members[i]))
+            error = enter(c, &r->members[i], kept);
     if (!error && c->trial.count)
         error = compare(c);
     *taken = !error && c->trial.count && !c->trial.wrong[0];
@@ -263,31 +318,44 @@ static int take_kept(struct choice *c, const char *kept, bool *taken)
     return error;
 }
 
-static int list(struct choice *c)
+/* Of one library, behind those that are there. */
+static int list_of(struct choice *c, const struct member *m)
 {
-    kz_rivals *r = c->lineup->rivals;
-    begin_trial(c);
-    const int count = r->table->list(r->library, &c->layer, c->texts, KZ_TRIAL_MOST);
+    const int first = c->trial.count;
+    const int count =
+        m->table->list(m->library, &c->layer, c->texts + first, KZ_TRIAL_MOST - first);
     int error = count < 0 ? count : 0;
     for (int i = 0; i < count && !error; i++)
-        error = enter(c, c->texts[i]);
+        error = enter(c, m, c->texts[first + i]);
+    return error;
+}
+
+static int list(struct choice *c)
+{
+    const kz_rivals *r = c->lineup->rivals;
+    int error = 0;
+    begin_trial(c);
+    for (int i = 0; i < r->count && !error; i++)
+        if (may_enter(c, &r->members[i]))
+            error = list_of(c, &r->members[i]);
     return error;
 }
 
 static void keep(struct choice *c)
 {
-    const char *text = c->engine->opened ? c->engine->text : OWN;
-    kz_choices_set(c->lineup->rivals->choices, c->engine->layer, text);
-    kz_log_line(c->lineup->log, KZ_LOG_VERBOSE, "%s's engine for %s: %s",
-                c->lineup->rivals->table->name, c->engine->layer, text);
+    const struct engine *e = c->engine;
+    const char *text = e->opened ? e->text : OWN;
+    kz_choices_set(c->lineup->rivals->choices, e->layer, text);
+    kz_log_line(c->lineup->log, KZ_LOG_VERBOSE, "engine for %s: %s%s%s", e->layer,
+                e->opened ? e->table->name : "", e->opened ? ": " : "", text);
 }
 
 /* Each engine may compile for a second. */
 static void say_measuring(kz_lineup *l)
 {
     if (!l->said)
-        kz_log_line(l->log, KZ_LOG_INFO, "cuda    timing %s's engines, once for this GPU",
-                    l->rivals->table->name);
+        kz_log_line(l->log, KZ_LOG_INFO, "cuda    timing engines (%s), once for this GPU",
+                    l->rivals->name);
     l->said = true;
 }
 
@@ -351,7 +419,7 @@ static int choose_all(kz_lineup *l, const kz_lineup_params *p)
 {
     int error = upload_weights(l, p->graph);
     for (int i = 0; i < p->program->n_steps && !error; i++)
-        if (is_rivalled(&p->program->steps[i]))
+        if (is_rivalled(l->rivals, &p->program->steps[i]))
             error = choose_step(l, p, i);
     kz_choices_save(l->rivals->choices, l->log);
     return error;
@@ -368,7 +436,7 @@ static int alloc_steps(kz_lineup *l)
     for (int i = 0; i < l->program->n_steps; i++) {
         l->of_step[i] = -1;
         l->offset[i] = l->bytes;
-        if (is_rivalled(&l->program->steps[i]))
+        if (has_weights(l->rivals, &l->program->steps[i]))
             l->bytes += weight_bytes(&l->program->steps[i].conv);
     }
     return 0;
@@ -382,11 +450,19 @@ static bool is_empty(const kz_lineup *l)
     return true;
 }
 
+static bool is_any_rivalled(const kz_rivals *r, const kz_program *program)
+{
+    for (int i = 0; i < program->n_steps; i++)
+        if (is_rivalled(r, &program->steps[i]))
+            return true;
+    return false;
+}
+
 int kz_lineup_open(kz_lineup **lineup, kz_rivals *rivals, const kz_lineup_params *params,
                    kz_log *log)
 {
     *lineup = NULL;
-    if (!rivals || !kz_lineup_need(params->program))
+    if (!rivals || !is_any_rivalled(rivals, params->program))
         return 0;
     kz_lineup *l = *lineup = kz_alloc(1, sizeof(*l));
     int error = KZ_ERROR_MEMORY;
@@ -400,11 +476,10 @@ int kz_lineup_open(kz_lineup **lineup, kz_rivals *rivals, const kz_lineup_params
     if (error || is_empty(l))
         kz_lineup_close(lineup);
     if (error == KZ_ERROR_FAILED)
-        return kz_fail(log, error, "cuda: choosing among %s's engines: %s", rivals->table->name,
+        return kz_fail(log, error, "cuda: choosing among engines (%s): %s", rivals->name,
                        kz_gpu_error(params->gpu));
     if (error)
-        kz_log_line(log, KZ_LOG_VERBOSE, "no memory to choose among %s's engines",
-                    rivals->table->name);
+        kz_log_line(log, KZ_LOG_VERBOSE, "no memory to choose among engines (%s)", rivals->name);
     return 0;
 }
 
@@ -414,7 +489,8 @@ void kz_lineup_close(kz_lineup **lineup)
     if (!l)
         return;
     for (int i = 0; i < l->n_engines; i++)
-        l->rivals->table->close_engine(&l->engines[i].opened);
+        if (l->engines[i].opened)
+            l->engines[i].table->close_engine(&l->engines[i].opened);
     kz_gpu_free(l->gpu, l->weights);
     kz_free(l->engines);
     kz_free(l->of_step);
@@ -437,8 +513,8 @@ bool kz_lineup_run(kz_lineup *l, int step, const kz_conv_task *task)
     struct engine *e = engine_of(l, step);
     if (!e)
         return false;
-    const kz_rival_table *table = l->rivals->table;
-    const kz_conv_task theirs = with_weights(l, step, task);
+    const kz_rival_table *table = e->table;
+    const kz_conv_task theirs = table->own_weights ? *task : with_weights(l, step, task);
     if (table->run(e->opened, l->gpu, &theirs) == 0)
         return true;
     kz_log_line(l->log, KZ_LOG_WARNING,
@@ -452,7 +528,8 @@ bool kz_lineup_run(kz_lineup *l, int step, const kz_conv_task *task)
 
 const char *kz_lineup_kernel(const kz_lineup *l, int step)
 {
-    return engine_of(l, step) ? l->rivals->table->name : NULL;
+    const struct engine *e = engine_of(l, step);
+    return e ? e->table->name : NULL;
 }
 
 size_t kz_lineup_memory(const kz_lineup *l)

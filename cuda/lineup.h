@@ -1,16 +1,17 @@
-/* Which of a net's convolutions others' engines compute (rival.h), and these engines. On tiles of
- * the plan's size only: on smaller ones our kernels run. */
+/* Which of a net's convolutions other engines compute (rival.h) than the program's kernels, and
+ * these engines. On tiles of the plan's size only: on smaller ones the program's kernels run. */
 #ifndef KZ_CUDA_LINEUP_H
 #define KZ_CUDA_LINEUP_H
 
 #include "cuda/program.h"
 #include "cuda/rival.h"
 
-/* A device's library of engines, and what is known of them. */
+/* A device's libraries of engines, and what is known of them. */
 typedef struct kz_rivals kz_rivals;
 
-/* Loads the library that is linked in. Where there is none *rivals is NULL, which is no failure
- * and is said as verbose. 0 or KZ_ERROR_MEMORY (not reported). */
+/* Loads the libraries that there are for the device. Where there is none *rivals is NULL, which is
+ * no failure; that the one linked in is missing is said as verbose. 0 or KZ_ERROR_MEMORY (not
+ * reported). */
 int kz_rivals_open(kz_rivals **rivals, kz_gpu *gpu, kz_log *log);
 void kz_rivals_close(kz_rivals **rivals); /* after its lineups; NULL is legal */
 

@@ -1,5 +1,6 @@
-/* Others' engines for a net's convolutions: a library that lists them for a layer and runs them.
- * One is linked in: cuDNN (cudnn/rival.c), none (no_rival.c), or a test's. lineup.h chooses. */
+/* Other engines for a net's convolutions than the kernels that run on every device: a library that
+ * lists them for a layer and runs them. There are our own kernel for Hopper (wgmma.c), and one that
+ * is linked in: cuDNN (cudnn/rival.c), none (no_rival.c), or a test's. lineup.h chooses. */
 #ifndef KZ_CUDA_RIVAL_H
 #define KZ_CUDA_RIVAL_H
 
@@ -20,6 +21,7 @@ typedef struct kz_rival_engine kz_rival_engine;
 /* One caller at a time uses a library and its engines. */
 typedef struct kz_rival_table {
     const char *name; /* for people: "cuDNN" */
+    bool own_weights; /* tasks have the program's own weights, kz_cuda_conv_tensor_pack()'s */
 
     /* For the device of `gpu`. 0, KZ_ERROR_MEMORY or KZ_ERROR_FAILED (it isn't installed; not
      * reported). */
@@ -42,11 +44,13 @@ typedef struct kz_rival_table {
                        const kz_rival_layer *layer, const char *text, kz_log *log);
     void (*close_engine)(kz_rival_engine **engine); /* NULL is legal */
 
-    /* Puts the layer on the stream: a task of the same layer but for its addresses. Its weights are
-     * [phase][out][row][column][in] of in's element. 0 or KZ_ERROR_FAILED (reported; who calls
-     * then computes all of it another way). */
+    /* Puts the layer on the stream: a task of the same layer but for its addresses. Without
+     * own_weights its weights are [phase][out][row][column][in] of in's element. 0 or
+     * KZ_ERROR_FAILED (reported; who calls then computes all of it another way). */
     int (*run)(kz_rival_engine *engine, kz_gpu *gpu, const kz_conv_task *task);
 } kz_rival_table;
+
+extern const kz_rival_table kz_rival_wgmma;
 
 /* NULL: none. */
 extern const kz_rival_table *const kz_rival_linked;

@@ -112,6 +112,12 @@ static bool is_alike(enum kz_element element, const struct sample *a, const stru
     return true;
 }
 
+static int run_engine(kz_trial *t, int engine)
+{
+    const kz_rival_table *table = t->tables[engine];
+    return table->run(t->engines[engine], t->gpu, table->own_weights ? &t->own : &t->theirs);
+}
+
 static int compare_all(kz_trial *t, const void *pattern, struct sample *own, struct sample *theirs)
 {
     fill_all(t, pattern);
@@ -119,7 +125,7 @@ static int compare_all(kz_trial *t, const void *pattern, struct sample *own, str
     int error = take_sample(t, own);
     for (int i = 0; i < t->count && !error; i++) {
         fill_all(t, pattern);
-        t->wrong[i] = t->table->run(t->engines[i], t->gpu, &t->theirs) != 0;
+        t->wrong[i] = run_engine(t, i) != 0;
         error = take_sample(t, theirs);
         if (!error && !t->wrong[i])
             t->wrong[i] = !is_alike(t->own.out.element, own, theirs);
@@ -162,7 +168,7 @@ static int time_one(kz_trial *t, int engine, double *seconds)
     kz_gpu_mark(t->gpu, 0);
     if (engine < 0)
         t->run(t->gpu, &t->own);
-    else if (t->table->run(t->engines[engine], t->gpu, &t->theirs))
+    else if (run_engine(t, engine))
         t->wrong[engine] = true;
     kz_gpu_mark(t->gpu, 1);
     const int error = kz_gpu_wait(t->gpu);

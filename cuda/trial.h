@@ -1,15 +1,14 @@
-/* Engines against our own kernel, on the device, at one layer of a net: whether they compute the
- * same, and who is faster. */
+/* Engines against the program's kernel, on the device, at one layer of a net: whether they compute
+ * the same, and who is faster. */
 #ifndef KZ_CUDA_TRIAL_H
 #define KZ_CUDA_TRIAL_H
 
 #include "cuda/rival.h"
 
-enum { KZ_TRIAL_MOST = 8 }; /* engines at a time */
+enum { KZ_TRIAL_MOST = 9 }; /* engines at a time */
 
 typedef struct kz_trial {
     kz_gpu *gpu;
-    const kz_rival_table *table;
     /* What the layer reads and writes lies here: all of it is overwritten. */
     char *arena;
     size_t arena_bytes;
@@ -17,6 +16,7 @@ typedef struct kz_trial {
     void (*run)(kz_gpu *gpu, const kz_conv_task *task);
     kz_conv_task own, theirs; /* the same but for the weights */
     /* Engines to be looked at; wrong[i] is set for those that differ from our kernel, or fail. */
+    const kz_rival_table *tables[KZ_TRIAL_MOST]; /* whose each is */
     kz_rival_engine *engines[KZ_TRIAL_MOST];
     bool wrong[KZ_TRIAL_MOST];
     int count;

@@ -82,6 +82,12 @@ size_t kz_cuda_conv_tensor_count(const kz_conv_task *task);
 void kz_cuda_conv_tensor_pack(const kz_conv_task *task, const float *weights, void *packed);
 void kz_cuda_conv_tensor(kz_gpu *gpu, const kz_conv_task *task);
 
+/* The same on Hopper's own products, where the device has them: what fits tensor cores with a group
+ * of 32 or 64 and without phases. Weights, in and out are the same; sums are in another order. */
+bool kz_cuda_conv_wgmma_there(const kz_gpu_info *info);
+bool kz_cuda_conv_wgmma_fits(const kz_conv_task *task);
+void kz_cuda_conv_wgmma(kz_gpu *gpu, const kz_conv_task *task);
+
 /* One channel out of many: in has 16-bit elements, channels a multiple of 8, kernel 3, pads 1. */
 bool kz_cuda_conv_last_fits(const kz_conv_task *task);
 /* Plain: anything. Weights of both are fp32; so many floats. */

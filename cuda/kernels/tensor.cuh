@@ -136,24 +136,29 @@ template <class T> void kz_multiply(float c[4], const unsigned a[4], const unsig
     twin::warp_barrier();
 }
 
+template <size_t BYTES> void kz_copy(void *shared, const void *src, bool there)
+{
+    twin::later(twin::COPIES, [=] {
+        if (there)
+            std::memcpy(shared, src, BYTES);
+        else
+            std::memset(shared, 0, BYTES);
+    });
+}
+
 KZ_DEVICE void kz_copy_16(void *shared, const void *src, bool there)
 {
-    if (there)
-        std::memcpy(shared, src, 16);
-    else
-        std::memset(shared, 0, 16);
+    kz_copy<16>(shared, src, there);
 }
 
 KZ_DEVICE void kz_copy_4(void *shared, const void *src, bool there)
 {
-    if (there)
-        std::memcpy(shared, src, 4);
-    else
-        std::memset(shared, 0, 4);
+    kz_copy<4>(shared, src, there);
 }
 
 KZ_DEVICE void kz_copies_wait(void)
 {
+    twin::wait_all(twin::COPIES);
 }
 
 #endif

@@ -1,5 +1,6 @@
 /* A device in host memory. $KIZUNA_TWIN_MEMORY says how many KiB it has (2 GiB), $KIZUNA_TWIN_TAKEN
- * how many of them somebody takes as soon as they are counted. What is asked for is done at once,
+ * how many of them somebody takes as soon as they are counted; $KIZUNA_TWIN_HOPPER makes it one of
+ * 9.0. What is asked for is done at once,
  * in order. Device memory is apart from the host's only by being malloc's: the sanitizers see what
  * lies outside. */
 #include "cuda/gpu.h"
@@ -68,9 +69,10 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     if (!g)
         return kz_fail_memory(log, "the device");
     std::snprintf(g->info.name, sizeof(g->info.name), "a twin in host memory");
-    g->info.major = 8;
+    const bool hopper = std::getenv("KIZUNA_TWIN_HOPPER") != nullptr;
+    g->info.major = hopper ? 9 : 8;
     g->info.processors = 4;
-    g->info.shared_bytes = 99 << 10;
+    g->info.shared_bytes = hopper ? 227 << 10 : 99 << 10;
     g->info.memory = kilobytes("KIZUNA_TWIN_MEMORY", 2 << 20);
     g->left = g->info.memory - kilobytes("KIZUNA_TWIN_TAKEN", 0);
     g->last = &g->first;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <memory>
 #include <random>
 #include <vector>
@@ -28,8 +29,17 @@ struct context {
     ucontext_t other;
 };
 
+typedef std::vector<std::function<void()>> group;
+
+struct pending {
+    bool late;
+    group open;
+    std::deque<group> closed;
+};
+
 struct fiber {
     thread_state self;
+    struct pending pending[QUEUES];
     context place;
     std::unique_ptr<char[]> stack{new char[STACK_BYTES]};
     enum state state = ENDED;
@@ -49,13 +59,6 @@ struct machine {
 };
 
 machine m;
-
-[[noreturn]] void fail(const char *what)
-{
-    std::fprintf(stderr, "twin: block %u %u %u: %s\n", m.current->self.block_index.x,
-                 m.current->self.block_index.y, m.current->self.block_index.z, what);
-    std::abort();
-}
 
 #if defined(__x86_64__)
 extern "C" void kz_twin_switch(void **from, void *to);
@@ -135,6 +138,8 @@ void entry()
     __sanitizer_finish_switch_fiber(nullptr, &m.scheduler_stack, &m.scheduler_stack_bytes);
 #endif
     (*m.body)();
+    for (int i = 0; i < QUEUES; i++)
+        wait_all((enum queue)i);
     m.current->state = ENDED;
     to_scheduler(true);
 }
@@ -196,12 +201,25 @@ void run_block(size_t threads)
     }
 }
 
+void carry_out(const group &all)
+{
+    for (const std::function<void()> &one : all)
+        one();
+}
+
 void wait(enum state at)
 {
     m.current->state = at;
     to_scheduler(false);
 }
 } // namespace
+
+void fail(const char *what)
+{
+    std::fprintf(stderr, "twin: block %u %u %u: %s\n", m.current->self.block_index.x,
+                 m.current->self.block_index.y, m.current->self.block_index.z, what);
+    std::abort();
+}
 
 const thread_state &self()
 {
@@ -229,6 +247,35 @@ void *slot(unsigned lane)
     return m.slots.data() + (warp * LANES + lane) * SLOT_BYTES;
 }
 
+void later(enum queue queue, std::function<void()> what)
+{
+    struct pending &p = m.current->pending[queue];
+    if (p.late)
+        p.open.push_back(std::move(what));
+    else
+        what();
+}
+
+void close_group(enum queue queue)
+{
+    struct pending &p = m.current->pending[queue];
+    p.closed.push_back(std::move(p.open));
+    p.open.clear();
+}
+
+void wait_groups(enum queue queue, size_t left)
+{
+    struct pending &p = m.current->pending[queue];
+    for (; p.closed.size() > left; p.closed.pop_front())
+        carry_out(p.closed.front());
+}
+
+void wait_all(enum queue queue)
+{
+    close_group(queue);
+    wait_groups(queue, 0);
+}
+
 static void begin_block(dim3 grid, dim3 block, dim3 at, void *shared)
 {
     size_t i = 0;
@@ -237,6 +284,8 @@ static void begin_block(dim3 grid, dim3 block, dim3 at, void *shared)
             for (unsigned x = 0; x < block.x; x++, i++) {
                 fiber &f = m.fibers[i];
                 f.self = {grid, block, at, dim3(x, y, z), shared};
+                for (struct pending &p : f.pending)
+                    p = {m.random() % 2 != 0, {}, {}};
                 f.state = RUNS;
                 prepare(f, entry);
             }

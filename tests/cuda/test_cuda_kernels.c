@@ -284,6 +284,22 @@ static void odd_outputs_in_fp32_agree(void)
     }
 }
 
+/* As many channels as fill all stages of shared memory and more, and fewer than any. */
+static void wgmma_convolutions_agree(void)
+{
+    static const int outputs[] = {32, 64, 24, 40, 72, 128};
+    for (int i = 0; i < 12; i++) {
+        struct problem p;
+        const enum kz_element in = random_wide();
+        open_problem(&p, in, random_int(0, 3) ? in : KZ_ELEMENT_FP32,
+                     16 * (i < 6 ? i + 1 : random_int(1, 8)), outputs[i % 6], false,
+                     i < 4 ? i + 1 : random_int(5, 140), i < 4 ? 4 - i : random_int(5, 20));
+        p.task.group = kz_cuda_conv_tensor_group(outputs[i % 6], 99 << 10);
+        CHECK(kz_cuda_conv_wgmma_fits(&p.task));
+        run_problem(&p, kz_cuda_conv_wgmma, true);
+    }
+}
+
 static void plain_convolutions_agree(void)
 {
     for (int i = 0; i < 16; i++) {
@@ -697,6 +713,7 @@ static void storing_is_that_of_the_host(void)
 static const struct check_case cases[] = {
     {"tensor-core convolutions agree with the definition", tensor_convolutions_agree},
     {"odd numbers of channels in fp32 too", odd_outputs_in_fp32_agree},
+    {"those on Hopper's products too", wgmma_convolutions_agree},
     {"plain convolutions agree with the definition", plain_convolutions_agree},
     {"last convolutions agree with the definition", last_convolutions_agree},
     {"what doesn't fit a kernel is refused", what_doesnt_fit_is_refused},
