@@ -6,14 +6,20 @@
 #include "base/mem.h"
 #include "cuda/rival.h"
 
-static const char engine_text[] = "one"; /* tap at a time */
+/* Ways to go. */
+static const struct way {
+    const char *text;
+    void (*run)(kz_gpu *gpu, const kz_conv_task *task);
+} ways[] = {{"one", kz_cuda_conv_wgmma}, {"two", kz_cuda_conv_wgmma_pairs}};
+
+enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
 
 struct kz_rival_library {
     char unused;
 };
 
 struct kz_rival_engine {
-    char unused;
+    const struct way *way;
 };
 
 static int wgmma_open(kz_rival_library **library, kz_gpu *gpu)
@@ -52,10 +58,10 @@ static int wgmma_list(kz_rival_library *library, const kz_rival_layer *layer,
 {
     (void)library;
     (void)layer;
-    if (most < 1)
-        return 0;
-    snprintf(engines[0], KZ_CHOICE_ENGINE, "%s", engine_text);
-    return 1;
+    int count = 0;
+    for (; count < WAYS && count < most; count++)
+        snprintf(engines[count], KZ_CHOICE_ENGINE, "%s", ways[count].text);
+    return count;
 }
 
 static int wgmma_open_engine(kz_rival_engine **engine, kz_rival_library *library,
@@ -64,11 +70,17 @@ static int wgmma_open_engine(kz_rival_engine **engine, kz_rival_library *library
     (void)library;
     (void)layer;
     (void)log;
+    const struct way *way = ways;
+    while (way < ways + WAYS && strcmp(text, way->text) != 0)
+        way++;
     *engine = NULL;
-    if (strcmp(text, engine_text) != 0)
+    if (way == ways + WAYS)
         return KZ_ERROR_FAILED;
     *engine = kz_alloc(1, sizeof(**engine));
-    return *engine ? 0 : KZ_ERROR_MEMORY;
+    if (!*engine)
+        return KZ_ERROR_MEMORY;
+    (*engine)->way = way;
+    return 0;
 }
 
 static void wgmma_close_engine(kz_rival_engine **engine)
@@ -79,8 +91,7 @@ static void wgmma_close_engine(kz_rival_engine **engine)
 
 static int wgmma_run(kz_rival_engine *engine, kz_gpu *gpu, const kz_conv_task *task)
 {
-    (void)engine;
-    kz_cuda_conv_wgmma(gpu, task);
+    engine->way->run(gpu, task);
     return 0;
 }
 

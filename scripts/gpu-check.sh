@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 twin=0
 [[ ${1:-} != --twin ]] || { twin=1 && shift; }
-all=(tests compare identity memory peak speed stages small cudnn peers sanitize)
+all=(tests compare identity memory peak wgmma speed stages small cudnn peers sanitize)
 parts=("${@:-${all[@]}}")
 for part in "${parts[@]}"; do
   [[ " ${all[*]} " == *" $part "* ]] || die "no part is called '$part': there are ${all[*]}"
@@ -25,8 +25,8 @@ cd "$root" || exit
 
 models=(animevideov3 anime-6b x4plus)
 sizes=(640x360 854x480 1280x720 1920x1080)
-small=96x64 runs=20 rounds=5 peak_seconds=1
-((twin)) && models=(animevideov3) sizes=(16x8) small=24x16 runs=2 rounds=2 peak_seconds=0.05
+odd=(1x1 65x9 333x77) small=96x64 runs=20 rounds=5 peak_seconds=1
+((twin)) && models=(animevideov3) sizes=(16x8) odd=(65x9) small=24x16 runs=2 rounds=2 peak_seconds=0.05
 failed=0
 declare -A stems=([animevideov3]=realesr-animevideov3-x4 [anime-6b]=realesrgan-x4plus-anime [x4plus]=realesrgan-x4plus)
 
@@ -153,6 +153,24 @@ run_stages() {
   ((twin)) || part stages-anime-6b-small 100 "$work/gpu_check" stages "models/weights/${stems[anime-6b]}" fp16 "$rounds" 640x360
 }
 
+# Hopper's own products beside the others: layers, at sizes with borders everywhere and at a large one;
+# then whole networks with them.
+run_wgmma() {
+  local model stem way
+  ((twin)) && export KIZUNA_TWIN_HOPPER=1
+  part wgmma 200 "$work/gpu_check" wgmma "$runs" "${odd[@]}" "${sizes[-1]}"
+  if grep -q '"state":"ok"' "$results/wgmma.part.jsonl"; then
+    for model in "${models[@]}"; do
+      for way in one two; do
+        stem=models/weights/${stems[$model]}
+        part "wgmma-$way-compare-$model" 240 env KIZUNA_WGMMA=$way "$work/gpu_check" compare "$stem" "$small" "$work/$model.reference"
+        part "wgmma-$way-speed-$model" 100 env KIZUNA_WGMMA=$way "$work/gpu_check" speed "$stem" fp16 "$runs" "${sizes[-1]}"
+      done
+    done
+  fi
+  unset KIZUNA_TWIN_HOPPER
+}
+
 # One kernel for a whole network against one for each layer.
 run_small() {
   local channels
@@ -239,7 +257,9 @@ if ((can_run)); then
   grep -q '"name"' "$results/device.jsonl" || can_run=0
 fi
 if ((can_run)); then
-  wanted compare && start_references
+  if wanted compare || wanted wgmma; then
+    start_references
+  fi
   for part in "${all[@]}"; do
     # The tests leave the processor to the references, which the others would be disturbed by.
     [[ $part == tests ]] || wait

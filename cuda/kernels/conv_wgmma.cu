@@ -17,26 +17,36 @@ bool kz_cuda_conv_wgmma_fits(const kz_conv_task *t)
     return kz_cuda_conv_tensor_fits(t) && !t->phases && (t->group == 32 || t->group == 64);
 }
 
-template <class T, int GROUP> static void launch(kz_gpu *gpu, const kz_conv_task *t)
+template <class T, int GROUP, bool PAIRS> static void launch(kz_gpu *gpu, const kz_conv_task *t)
 {
     const dim3 grid((unsigned)(t->in.width + TILE_COLUMNS - 1) / TILE_COLUMNS,
                     (unsigned)(t->in.height + TILE_ROWS - 1) / TILE_ROWS,
                     (unsigned)(t->out.channels + GROUP - 1) / GROUP);
-    kz_launch(gpu, run<T, GROUP>, grid, dim3(THREADS), room<GROUP>::bytes, *t);
+    kz_launch(gpu, run<T, GROUP, PAIRS>, grid, dim3(THREADS), room<GROUP>::bytes, *t);
 }
 
-template <class T> static void launch_group(kz_gpu *gpu, const kz_conv_task *t)
+template <class T, bool PAIRS> static void launch_group(kz_gpu *gpu, const kz_conv_task *t)
 {
     if (t->group == 32)
-        launch<T, 32>(gpu, t);
+        launch<T, 32, PAIRS>(gpu, t);
     else
-        launch<T, 64>(gpu, t);
+        launch<T, 64, PAIRS>(gpu, t);
+}
+
+template <bool PAIRS> static void launch_kernel(kz_gpu *gpu, const kz_conv_task *t)
+{
+    if (t->in.element == KZ_ELEMENT_FP16)
+        launch_group<kz_fp16, PAIRS>(gpu, t);
+    else
+        launch_group<kz_bf16, PAIRS>(gpu, t);
 }
 
 void kz_cuda_conv_wgmma(kz_gpu *gpu, const kz_conv_task *task)
 {
-    if (task->in.element == KZ_ELEMENT_FP16)
-        launch_group<kz_fp16>(gpu, task);
-    else
-        launch_group<kz_bf16>(gpu, task);
+    launch_kernel<false>(gpu, task);
+}
+
+void kz_cuda_conv_wgmma_pairs(kz_gpu *gpu, const kz_conv_task *task)
+{
+    launch_kernel<true>(gpu, task);
 }

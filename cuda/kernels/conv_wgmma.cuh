@@ -6,8 +6,18 @@
  * those of the next pixel follow. To wgmma 64 pixels anywhere in a row are a matrix, so that a tap
  * is an offset, and nothing is loaded into registers.
  *
- * A chunk's products are waited for when the next one's have been asked for: tensor cores never
- * wait for a barrier. So there are two stages more than chunks on their way to shared memory. */
+ * A product of 64 pixels and 32 outputs computes for 16 cycles, and reads shared memory for 24 (128
+ * bytes a cycle). There are two ways:
+ *
+ * One tap at a time: products of one shape, in order by themselves; a chunk's are waited for when
+ * the next one's have been asked for.
+ *
+ * PAIRS: a row of the input is multiplied for two rows of the output at once, since their weights
+ * of a column of taps lie one after the other, the last row of taps first, and their sums do: reads
+ * 112 cycles for each 96 that are computed. Input row r of a pair: r = 1: taps 1 and 0, r = 2: taps
+ * 2 and 1, both for both rows; then, when these are done, r = 0: tap 0 for the first row alone, r =
+ * 3: tap 2 for the second. The order of products of different shapes is known by waiting only;
+ * other warpgroups compute meanwhile. */
 #ifndef KZ_CUDA_KERNELS_CONV_WGMMA_CUH
 #define KZ_CUDA_KERNELS_CONV_WGMMA_CUH
 
@@ -29,8 +39,8 @@ enum {
 };
 
 /* A chunk in shared memory: two planes of eight channels, apart by an odd number of half lines, so
- * that copies to them use different banks, and the weights: [tap][half of the chunk][output
- * channel][8]. */
+ * that copies to them use different banks, and the weights: [column of taps][half of the
+ * chunk][row of taps, the last first][output channel][8]. */
 template <int GROUP> struct stage {
     static constexpr int rows = TILE_ROWS + KERNEL - 1, columns = TILE_COLUMNS + KERNEL - 1;
     static constexpr int plane = (rows * columns * UNIT + 127) / 128 * 128 + 64;
@@ -74,34 +84,78 @@ KZ_DEVICE void fetch(const kz_conv_task &p, const conv_tensor::place &at, int ch
         kz_copy_16(to + half * s::plane + pixel * UNIT, in + offset, there);
     }
     const char *weights = at.weights + (size_t)chunk * (size_t)s::weights;
-    for (int i = (int)threadIdx.x; i < s::weights / UNIT; i += THREADS)
-        kz_copy_16(to + 2 * s::plane + i * UNIT, weights + (size_t)i * UNIT, true);
+    for (int i = (int)threadIdx.x; i < s::weights / UNIT; i += THREADS) {
+        const int out = i % GROUP, half = i / GROUP % 2, tap = i / (2 * GROUP);
+        const int row = (tap % KERNEL * 2 + half) * KERNEL + KERNEL - 1 - tap / KERNEL;
+        kz_copy_16(to + 2 * s::plane + (row * GROUP + out) * UNIT, weights + (size_t)i * UNIT,
+                   true);
+    }
 }
 
 #if defined(KZ_HAS_WGMMA)
 
-/* c[row][eight output channels][4], of the warpgroup's rows from `first` on. */
-template <class T, int GROUP>
-KZ_DEVICE void multiply(float c[ROWS][GROUP / 8][4], const unsigned char *from, int first)
+/* c[row][eight output channels][4] of a warpgroup. Its row ROW of the input and a column of taps,
+ * for COUNT rows of the output from FIRST on. */
+template <class T, int GROUP, int ROW, int FIRST, int COUNT>
+KZ_DEVICE void multiply(float c[ROWS][GROUP / 8][4], uint64_t pixels, uint64_t weights, int column)
 {
-    typedef stage<GROUP> s;
-    const uint64_t pixels = kz_matrix(from + first * s::columns * UNIT, s::plane, 8 * UNIT);
-    const uint64_t weights = kz_matrix(from + 2 * s::plane, GROUP * UNIT, 8 * UNIT);
+    const int tap = column * 2 * KERNEL + KERNEL - 1 - (ROW - FIRST);
+    kz_matrix_product<COUNT * GROUP>(&c[FIRST][0][0],
+                                     pixels + (uint64_t)(ROW * stage<GROUP>::columns + column),
+                                     weights + (uint64_t)(tap * GROUP), T());
+}
+
+/* For all rows of the output its row of taps TAP. Neighbours share no sums: none waits for the one
+ * before. */
+template <class T, int GROUP, int TAP>
+KZ_DEVICE void multiply_all(float c[ROWS][GROUP / 8][4], uint64_t pixels, uint64_t weights,
+                            int column)
+{
+    multiply<T, GROUP, TAP, 0, 1>(c, pixels, weights, column);
+    multiply<T, GROUP, TAP + 1, 1, 1>(c, pixels, weights, column);
+    multiply<T, GROUP, TAP + 2, 2, 1>(c, pixels, weights, column);
+    multiply<T, GROUP, TAP + 3, 3, 1>(c, pixels, weights, column);
+}
+
+/* All products of a chunk, or with PAIRS those for two rows. */
+template <class T, int GROUP, bool PAIRS>
+KZ_DEVICE void begin_first(float c[ROWS][GROUP / 8][4], uint64_t pixels, uint64_t weights)
+{
     kz_products_begin();
 #pragma unroll
-    for (int tap = 0; tap < KERNEL * KERNEL; tap++)
+    for (int column = 0; column < KERNEL; column++) {
+        if constexpr (PAIRS) {
+            multiply<T, GROUP, 1, 0, 2>(c, pixels, weights, column);
+            multiply<T, GROUP, 3, 2, 2>(c, pixels, weights, column);
+            multiply<T, GROUP, 2, 0, 2>(c, pixels, weights, column);
+            multiply<T, GROUP, 4, 2, 2>(c, pixels, weights, column);
+        } else {
+            multiply_all<T, GROUP, 0>(c, pixels, weights, column);
+            multiply_all<T, GROUP, 1>(c, pixels, weights, column);
+            multiply_all<T, GROUP, 2>(c, pixels, weights, column);
+        }
+    }
+    kz_products_close();
+}
+
+/* PAIRS: those for one. */
+template <class T, int GROUP>
+KZ_DEVICE void begin_second(float c[ROWS][GROUP / 8][4], uint64_t pixels, uint64_t weights)
+{
+    kz_products_begin();
 #pragma unroll
-        for (int row = 0; row < ROWS; row++)
-            kz_matrix_product<GROUP>(
-                &c[row][0][0],
-                pixels + (uint64_t)((row + tap / KERNEL) * s::columns + tap % KERNEL),
-                weights + (uint64_t)(tap * 2 * GROUP), T());
+    for (int column = 0; column < KERNEL; column++) {
+        multiply<T, GROUP, 0, 0, 1>(c, pixels, weights, column);
+        multiply<T, GROUP, 3, 1, 1>(c, pixels, weights, column);
+        multiply<T, GROUP, 2, 2, 1>(c, pixels, weights, column);
+        multiply<T, GROUP, 5, 3, 1>(c, pixels, weights, column);
+    }
     kz_products_close();
 }
 
 #endif
 
-template <class T, int GROUP>
+template <class T, int GROUP, bool PAIRS>
 KZ_KERNEL void __launch_bounds__(THREADS, stage<GROUP>::blocks) run(const kz_conv_task p)
 {
 #if defined(KZ_HAS_WGMMA)
@@ -118,14 +172,23 @@ KZ_KERNEL void __launch_bounds__(THREADS, stage<GROUP>::blocks) run(const kz_con
     }
     float c[ROWS][GROUP / 8][4] = {};
     int chunk = 0;
+    kz_copies_wait_for_products<AHEAD - 1>();
+    __syncthreads();
     do { /* at least one: the compiler needs no other way to what is read behind */
-        kz_copies_wait_for_products<AHEAD - 1>();
-        __syncthreads(); /* this chunk is there, and all are done with the one before the last */
-        multiply<T, GROUP>(c, shared + chunk % s::count * s::bytes, first_row);
+        const unsigned char *from = shared + chunk % s::count * s::bytes;
+        const uint64_t pixels = kz_matrix(from + first_row * s::columns * UNIT, s::plane, 8 * UNIT);
+        const uint64_t weights = kz_matrix(from + 2 * s::plane, KERNEL * GROUP * UNIT, 8 * UNIT);
+        begin_first<T, GROUP, PAIRS>(c, pixels, weights);
         if (chunk + AHEAD < chunks)
             fetch<T, GROUP>(p, at, chunk + AHEAD, shared + (chunk + AHEAD) % s::count * s::bytes);
         kz_copies_close();
-        kz_products_wait<1>();
+        kz_products_wait<PAIRS ? 0 : 1>();
+        if constexpr (PAIRS)
+            begin_second<T, GROUP>(c, pixels, weights);
+        kz_copies_wait_for_products<AHEAD - 1>();
+        __syncthreads(); /* the next chunk is there, and all are done with the one before this */
+        if constexpr (PAIRS)
+            kz_products_wait<0>();
     } while (++chunk < chunks);
     kz_products_wait<0>();
     kz_sums_done<ROWS * GROUP / 2>(&c[0][0][0]);

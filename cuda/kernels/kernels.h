@@ -83,10 +83,12 @@ void kz_cuda_conv_tensor_pack(const kz_conv_task *task, const float *weights, vo
 void kz_cuda_conv_tensor(kz_gpu *gpu, const kz_conv_task *task);
 
 /* The same on Hopper's own products, where the device has them: what fits tensor cores with a group
- * of 32 or 64 and without phases. Weights, in and out are the same; sums are in another order. */
+ * of 32 or 64 and without phases. Weights, in and out are the same; sums are in another order. Two
+ * ways: one tap at a time, or pairs of rows for most taps. */
 bool kz_cuda_conv_wgmma_there(const kz_gpu_info *info);
 bool kz_cuda_conv_wgmma_fits(const kz_conv_task *task);
 void kz_cuda_conv_wgmma(kz_gpu *gpu, const kz_conv_task *task);
+void kz_cuda_conv_wgmma_pairs(kz_gpu *gpu, const kz_conv_task *task);
 
 /* One channel out of many: in has 16-bit elements, channels a multiple of 8, kernel 3, pads 1. */
 bool kz_cuda_conv_last_fits(const kz_conv_task *task);
@@ -171,6 +173,9 @@ enum { KZ_PEAK_THREADS = 256 };
  * Returns the multiply-accumulates. */
 int kz_cuda_peak_blocks(kz_gpu *gpu);
 double kz_cuda_peak(kz_gpu *gpu, enum kz_element element, int steps, float *sums);
+/* The same for Hopper's own, of 32, 64 or 128 columns. */
+double kz_cuda_peak_wgmma(kz_gpu *gpu, enum kz_element element, int columns, int steps,
+                          float *sums);
 
 #ifdef __cplusplus
 }

@@ -138,7 +138,7 @@ template <class T> void kz_multiply(float c[4], const unsigned a[4], const unsig
 
 template <size_t BYTES> void kz_copy(void *shared, const void *src, bool there)
 {
-    twin::later(twin::COPIES, [=] {
+    twin::later(twin::COPIES, {}, [=] {
         if (there)
             std::memcpy(shared, src, BYTES);
         else

@@ -86,10 +86,15 @@ template <int COUNT> KZ_DEVICE void kz_sums_done(float *sums)
 
 #define KZ_NAMES_16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
 #define KZ_NAMES_32 KZ_NAMES_16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define KZ_NAMES_64                                                                \
+    KZ_NAMES_32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47" \
+                ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 #define KZ_SUMS_4(d, i) "+f"((d)[i]), "+f"((d)[(i) + 1]), "+f"((d)[(i) + 2]), "+f"((d)[(i) + 3])
 #define KZ_SUMS_16(d, i) \
     KZ_SUMS_4(d, i), KZ_SUMS_4(d, (i) + 4), KZ_SUMS_4(d, (i) + 8), KZ_SUMS_4(d, (i) + 12)
 #define KZ_SUMS_32(d) KZ_SUMS_16(d, 0), KZ_SUMS_16(d, 16)
+
+#define KZ_SUMS_64(d) KZ_SUMS_32(d), KZ_SUMS_16(d, 32), KZ_SUMS_16(d, 48)
 
 #define KZ_WGMMA(shape, type, names, next, after, ...)                                             \
     asm volatile("{\n"                                                                             \
@@ -103,13 +108,16 @@ template <int COUNT> KZ_DEVICE void kz_sums_done(float *sums)
 
 #define KZ_WGMMA_ALL(type)                                                               \
     do {                                                                                 \
+        static_assert(N == 32 || N == 64 || N == 128, "no such product");                \
         if constexpr (N == 32)                                                           \
             KZ_WGMMA("m64n32k16", type, KZ_NAMES_16, "%16", "%17", KZ_SUMS_16(sums, 0)); \
-        else                                                                             \
+        else if constexpr (N == 64)                                                      \
             KZ_WGMMA("m64n64k16", type, KZ_NAMES_32, "%32", "%33", KZ_SUMS_32(sums));    \
+        else                                                                             \
+            KZ_WGMMA("m64n128k16", type, KZ_NAMES_64, "%64", "%65", KZ_SUMS_64(sums));   \
     } while (0)
 
-/* sums += a b: 64 rows of a, N (32 or 64) of b, 16 elements of K. */
+/* sums += a b: 64 rows of a, N (32, 64 or 128) of b, 16 elements of K. */
 template <int N> KZ_DEVICE void kz_matrix_product(float *sums, uint64_t a, uint64_t b, __half)
 {
     KZ_WGMMA_ALL("f16");
@@ -200,7 +208,8 @@ template <int N, class T> void kz_matrix_product_now(float *sums, uint64_t a, ui
 
 template <int N, class T> void kz_matrix_product(float *sums, uint64_t a, uint64_t b, T)
 {
-    twin::later(twin::PRODUCTS, [=] { kz_matrix_product_now<N>(sums, a, b, T()); });
+    twin::later(twin::PRODUCTS, {sums, N / 2 * sizeof(*sums)},
+                [=] { kz_matrix_product_now<N>(sums, a, b, T()); });
 }
 
 #endif

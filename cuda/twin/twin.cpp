@@ -29,7 +29,12 @@ struct context {
     ucontext_t other;
 };
 
-typedef std::vector<std::function<void()>> group;
+struct request {
+    span changes;
+    std::function<void()> what; /* nothing: it is done */
+};
+
+typedef std::vector<request> group;
 
 struct pending {
     bool late;
@@ -203,8 +208,19 @@ void run_block(size_t threads)
 
 void carry_out(const group &all)
 {
-    for (const std::function<void()> &one : all)
-        one();
+    for (const request &one : all)
+        if (one.what)
+            one.what();
+}
+
+void compare(const group &all, span changes)
+{
+    const auto begin = [](span s) { return reinterpret_cast<uintptr_t>(s.begin); };
+    for (const request &one : all)
+        if (begin(one.changes) < begin(changes) + changes.bytes &&
+            begin(changes) < begin(one.changes) + one.changes.bytes &&
+            (begin(one.changes) != begin(changes) || one.changes.bytes != changes.bytes))
+            fail("what changes the same in part hasn't been waited for");
 }
 
 void wait(enum state at)
@@ -247,13 +263,16 @@ void *slot(unsigned lane)
     return m.slots.data() + (warp * LANES + lane) * SLOT_BYTES;
 }
 
-void later(enum queue queue, std::function<void()> what)
+void later(enum queue queue, span changes, std::function<void()> what)
 {
     struct pending &p = m.current->pending[queue];
-    if (p.late)
-        p.open.push_back(std::move(what));
-    else
+    compare(p.open, changes);
+    for (const group &g : p.closed)
+        compare(g, changes);
+    if (!p.late)
         what();
+    if (p.late || changes.bytes)
+        p.open.push_back({changes, p.late ? std::move(what) : nullptr});
 }
 
 void close_group(enum queue queue)

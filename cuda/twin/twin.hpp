@@ -1,8 +1,8 @@
 /* The GPU's side of a kernel on the host, for tests: one fiber per CUDA thread, in warps, so that
  * barriers and what the lanes of a warp do together are real, and the sanitizers see every access.
  * The order of warps and lanes changes at each barrier; shared memory begins as NaN and ends where
- * it ends. What is asynchronous a thread does at once or when it is waited for, by chance. A barrier
- * that not all threads reach ends the program. Not thread-safe. */
+ * it ends. What is asynchronous a thread does at once or when it is waited for, by chance. A
+ * barrier that not all threads reach ends the program. Not thread-safe. */
 #ifndef KZ_CUDA_TWIN_TWIN_HPP
 #define KZ_CUDA_TWIN_TWIN_HPP
 
@@ -41,9 +41,14 @@ void warp_barrier();
 /* What the lanes of this warp hand each other: SLOT_BYTES for each. */
 void *slot(unsigned lane);
 
-/* What a thread asks for and goes on: groups are done in order. */
+/* What a thread asks for and goes on: groups are done in order. Until then nothing else may be
+ * asked for that changes a part of `changes` (none: 0 bytes), but what changes just the same. */
 enum queue { COPIES, PRODUCTS, QUEUES };
-void later(enum queue queue, std::function<void()> what);
+struct span {
+    const void *begin;
+    size_t bytes;
+};
+void later(enum queue queue, span changes, std::function<void()> what);
 void close_group(enum queue queue);
 void wait_groups(enum queue queue, size_t left);
 void wait_all(enum queue queue); /* with what is in no group yet */

@@ -32,7 +32,7 @@ engine_commands() {
   done
   [[ $(uname -m) == x86_64 ]] || return 0
   local avx512=(-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma)
-  for source in peak small small_end thin tone winograd; do
+  for source in peak small small_end small_first thin tone winograd; do
     level_commands avx2 "$source" -mavx2 -mfma
     level_commands avx512 "$source" "${avx512[@]}"
     level_commands avx512_bf16 "$source" "${avx512[@]}" -mavx512bf16 -DKZ_BF16
@@ -104,10 +104,10 @@ program_commands() {
     compile_c "banded_$(name_of "$source")" "$source" -DKZ_BAND_PIXELS=600 -DKZ_SCRATCH_BYTES=12000
   done
   # One for each of the two, since their objects are linked by name.
-  compile_c backend_no_lineup tests/cuda/gpu_no_lineup.c
-  compile_c banded_no_lineup tests/cuda/gpu_no_lineup.c
+  compile_c backend_lineup tests/cuda/gpu_lineup.c
+  compile_c banded_lineup tests/cuda/gpu_lineup.c
   for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda.c tests/cuda/test_cuda_kernels.c \
-    tests/cuda/gpu_{check,setup,small,speed}.c; do
+    tests/cuda/gpu_{check,layer,setup,small,speed,wgmma}.c; do
     compile_c "tests_$(basename "${source%.c}")" "$source"
   done
 }
@@ -125,7 +125,7 @@ link_cudnn() {
   rm -f "$work/gpu_cudnn"
   [[ -f $work/objects/tests_gpu_cudnn.o ]] || return 0
   mapfile -t objects < <(cd "$work/objects" && printf '%s\n' cudnn_*.o)
-  link_program gpu_cudnn tests_gpu_cudnn.o tests_gpu_setup.o "${objects[@]}"
+  link_program gpu_cudnn tests_gpu_cudnn.o tests_gpu_layer.o tests_gpu_setup.o "${objects[@]}"
 }
 
 sources_digest() {
@@ -145,7 +145,7 @@ build_all() {
   tr '\n' '\0' <"$work/commands" | xargs -0 -P "$(nproc)" -I{} bash -c '{} || { echo "failed: {}"; exit 255; }' || return 1
   mapfile -t objects < <(cd "$work/objects" && printf '%s\n' backend_*.o)
   mapfile -t banded < <(cd "$work/objects" && printf '%s\n' banded_*.o)
-  link_program gpu_check tests_gpu_{check,setup,small,speed}.o tests_random_graph.o tests_graph_eval.o "${objects[@]}" &&
+  link_program gpu_check tests_gpu_{check,layer,setup,small,speed,wgmma}.o tests_random_graph.o tests_graph_eval.o "${objects[@]}" &&
     link_program test_cuda tests_test_cuda.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_kernels tests_test_cuda_kernels.o tests_random_graph.o tests_graph_eval.o && link_cudnn &&
     printf '%s\n' "$digest" >"$work/digest"

@@ -10,7 +10,8 @@ NAMES = {"realesr-animevideov3-x4": "animevideov3", "realesrgan-x4plus-anime": "
 
 
 def read_all(folder):
-    """{kind: [object]}; a part that was cut short may have left half a line."""
+    """{kind: [object]}; a part that was cut short may have left half a line. What whole networks did on Hopper's own
+    products has kinds of its own."""
     found = {}
     for path in sorted(glob.glob(os.path.join(folder, "*.jsonl")), key=os.path.getmtime):
         with open(path) as lines:
@@ -20,6 +21,9 @@ def read_all(folder):
                 except ValueError:
                     continue
                 item["model"] = NAMES.get(item.get("model"), item.get("model"))
+                name = os.path.basename(path).split("-")
+                if name[0] == "wgmma" and item["kind"] != "part":
+                    item["way"], item["kind"] = name[1], "wgmma " + item["kind"]
                 found.setdefault(item["kind"], []).append(item)
     return found
 
@@ -111,6 +115,8 @@ class Report:
     def roofs(self):
         rows = [(f"products from registers (`mma.sync`), {p['precision']}", f"{tera(p['flops'])} TFLOP/s {'' if p['ok'] else verdict(p)}")
                 for p in self.of("peak")]
+        rows += [(f"products from shared memory (`wgmma`, 64×{p['columns']}), fp16", f"{tera(p['flops'])} TFLOP/s {'' if p['ok'] else verdict(p)}")
+                 for p in self.of("wgmma peak")]
         rows += [(f"torch, {p['what']}, {p['precision']}", f"{tera(p['flops'])} TFLOP/s") for p in self.of("product")]
         rows += [("a copy in the device's memory, read and written", f"{b['bytes'] / 1e12:.2f} TB/s") for b in self.of("bandwidth")]
         return ["### What the device can do", ""] + table(("", ""), rows) if rows else []
@@ -150,6 +156,28 @@ class Report:
             lines += self.layers(shape)
         return ["### Where the time goes", "", "Each stage alone, the median of a few; layers one by one, between events.", "",
                 *lines] if lines else []
+
+    def wgmma(self):
+        layers = self.of("wgmma")
+        if not layers:
+            return []
+        timed = [w for w in layers if w["size"] == layers[-1]["size"]]
+        rows = [(w["layer"], w["precision"], w["way"], f"{w['seconds'] * 1e6:.0f}", f"{w['other'] * 1e6:.0f}", tera(w["flop"] / w["seconds"]),
+                 share(w["flop"] / w["seconds"], self.peaks.get(w["precision"])),
+                 share(w["flop"] / w["seconds"], self.products.get(w["precision"])), f"{w['worst']:.2g}", verdict(w)) for w in timed]
+        lines = ["### Hopper's own products", "", f"Layers at {timed[0]['size']}; *worst* is the largest difference to the kernel for "
+                 "all devices, of values about 1, and must be the same after many runs. Ways: *one* tap at a time, *two* rows.", ""]
+        lines += table(("layer", "precision", "way", "µs", "µs with `mma.sync`", "TFLOP/s", "of `mma.sync` peak", "of torch's product", "worst",
+                        ""), rows)
+        odd = [w for w in layers if w["size"] != timed[0]["size"]]
+        lines += [f"At {', '.join(dict.fromkeys(w['size'] for w in odd))}: {sum(w['ok'] for w in odd)} of {len(odd)} layers ok.", ""]
+        lines += table(("network", "precision", "way", "PSNR with the reference, dB", ""), [
+            (c["model"], c["precision"], c["way"], c["psnr"], verdict(c)) for c in self.of("wgmma compare") if "ok" in c])
+        other = {(s["model"], s["precision"], s["size"]): s["seconds"] for s in self.of("speed") if "seconds" in s}
+        return lines + table(("network", "precision", "size", "way", "ms/frame", "ms with `mma.sync`", "fps", "nominal TFLOP/s"), [
+            (s["model"], s["precision"], s["size"], s["way"], ms(s["seconds"]), ms(other[key]) if (key := (
+                s["model"], s["precision"], s["size"])) in other else "", f"{1 / s['seconds']:.4g}", tera(s["nominal"] / s["seconds"]))
+            for s in self.of("wgmma speed") if "seconds" in s])
 
     def small(self):
         rows = [(s["channels"], s["size"], "one kernel" if s["fits"] else "doesn't fit: by layers", ms(s["one"]), ms(s["layers"]),
@@ -213,7 +241,7 @@ class Report:
 
     def text(self):
         rest = ["### NVENC, NVDEC", "", "Not tested by this script yet.", ""]
-        return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.speed() + self.stages() + self.small() +
+        return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.wgmma() + self.speed() + self.stages() + self.small() +
                          self.engines() + self.peers() + rest)
 
 

@@ -1,0 +1,85 @@
+/* In the place of cuda/lineup.c for the check on a GPU: our own kernels alone, with $KIZUNA_WGMMA
+ * that engine of the one for Hopper wherever it fits. Choosing among engines needs libraries that
+ * the check does without; gpu_cudnn.c measures cuDNN's one by one. */
+#include "cuda/lineup.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+struct kz_lineup {
+    kz_gpu *gpu;
+    const kz_program *program;
+    kz_rival_engine *engine;
+};
+
+int kz_rivals_open(kz_rivals **rivals, kz_gpu *gpu, kz_log *log)
+{
+    (void)gpu;
+    (void)log;
+    *rivals = NULL;
+    return 0;
+}
+
+void kz_rivals_close(kz_rivals **rivals)
+{
+    (void)rivals;
+}
+
+int kz_lineup_open(kz_lineup **lineup, kz_rivals *rivals, const kz_lineup_params *params,
+                   kz_log *log)
+{
+    (void)rivals;
+    (void)log;
+    const char *text = getenv("KIZUNA_WGMMA");
+    *lineup = NULL;
+    if (!text || !kz_cuda_conv_wgmma_there(kz_gpu_get_info(params->gpu)))
+        return 0;
+    kz_lineup *l = *lineup = kz_alloc(1, sizeof(*l));
+    if (!l)
+        return KZ_ERROR_MEMORY;
+    *l = (kz_lineup){.gpu = params->gpu, .program = params->program};
+    return kz_rival_wgmma.open_engine(&l->engine, NULL, NULL, text, NULL);
+}
+
+void kz_lineup_close(kz_lineup **lineup)
+{
+    if (*lineup)
+        kz_rival_wgmma.close_engine(&(*lineup)->engine);
+    kz_free(*lineup);
+    *lineup = NULL;
+}
+
+bool kz_lineup_run(kz_lineup *lineup, int step, const kz_conv_task *task)
+{
+    (void)step;
+    if (!lineup || !kz_rival_wgmma.fits(task))
+        return false;
+    return kz_rival_wgmma.run(lineup->engine, lineup->gpu, task) == 0;
+}
+
+const char *kz_lineup_kernel(const kz_lineup *lineup, int step)
+{
+    const kz_step *s = lineup ? &lineup->program->steps[step] : NULL;
+    return s && s->kind == KZ_STEP_CONV && kz_rival_wgmma.fits(&s->conv) ? "wgmma" : NULL;
+}
+
+size_t kz_lineup_memory(const kz_lineup *lineup)
+{
+    (void)lineup;
+    return 0;
+}
+
+size_t kz_lineup_need(const kz_program *program)
+{
+    (void)program;
+    return 0;
+}
+
+char *kz_lineup_identity(const kz_rivals *rivals, const kz_lineup *head, const kz_lineup *tail)
+{
+    (void)rivals;
+    (void)head;
+    (void)tail;
+    return kz_asprintf("wgmma");
+}
