@@ -55,6 +55,7 @@ cuda() {
   done
   if [[ -e $root/build/release/kizuna-cuda.so ]]; then
     tap_check "the module stands alone" module_alone "$root/build/release/kizuna-cuda.so"
+    tap_check "Hopper's products overlap" products_overlap
   else
     echo "  no nvcc: the module isn't built, cuDNN's graphs aren't tested"
   fi
@@ -67,6 +68,16 @@ module_alone() {
   libraries=$(readelf -d "$1" | grep -iE 'NEEDED.*(cuda|cudnn|nvrtc|cublas)' || true)
   printf 'names: %s\nlibraries: %s\n' "$names" "$libraries"
   [[ $names == kz_backend_module && -z $libraries ]]
+}
+
+# ptxas has something to say where it puts a wait behind every product, or spills sums.
+products_overlap() {
+  local nvcc said
+  nvcc=$(PATH=/usr/local/cuda/bin:$PATH command -v nvcc)
+  said=$("$nvcc" -std=c++17 -O3 -arch=sm_90a -Xptxas -warn-spills -I"$root" -I"$root/src" -cubin -o /dev/null \
+    "$root/cuda/kernels/conv_wgmma.cu" 2>&1) || true
+  printf '%s' "$said"
+  [[ -z $said ]]
 }
 
 clang_build() {

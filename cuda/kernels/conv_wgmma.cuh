@@ -73,7 +73,12 @@ KZ_DEVICE void fetch(const kz_conv_task &p, const conv_tensor::place &at, int ch
 {
     typedef stage<GROUP> s;
     const T *in = (const T *)p.in.data + chunk * CHUNK;
-    for (int i = (int)threadIdx.x; i < s::rows * s::columns * 2; i += THREADS) {
+    enum { PIXELS = s::rows * s::columns * 2, WEIGHTS = s::weights / UNIT };
+#pragma unroll
+    for (int first = 0; first < PIXELS; first += THREADS) {
+        const int i = first + (int)threadIdx.x;
+        if (i >= PIXELS)
+            break;
         const int half = i % 2, pixel = i / 2;
         const int x = at.x - 1 + pixel % s::columns, y = at.y - 1 + pixel / s::columns;
         const bool there = x >= 0 && x < p.in.width && y >= 0 && y < p.in.height;
@@ -84,7 +89,11 @@ KZ_DEVICE void fetch(const kz_conv_task &p, const conv_tensor::place &at, int ch
         kz_copy_16(to + half * s::plane + pixel * UNIT, in + offset, there);
     }
     const char *weights = at.weights + (size_t)chunk * (size_t)s::weights;
-    for (int i = (int)threadIdx.x; i < s::weights / UNIT; i += THREADS) {
+#pragma unroll
+    for (int first = 0; first < WEIGHTS; first += THREADS) {
+        const int i = first + (int)threadIdx.x;
+        if (i >= WEIGHTS)
+            break;
         const int out = i % GROUP, half = i / GROUP % 2, tap = i / (2 * GROUP);
         const int row = (tap % KERNEL * 2 + half) * KERNEL + KERNEL - 1 - tap / KERNEL;
         kz_copy_16(to + 2 * s::plane + (row * GROUP + out) * UNIT, weights + (size_t)i * UNIT,
@@ -182,6 +191,7 @@ KZ_KERNEL void __launch_bounds__(THREADS, stage<GROUP>::blocks) run(const kz_con
         if (chunk + AHEAD < chunks)
             fetch<T, GROUP>(p, at, chunk + AHEAD, shared + (chunk + AHEAD) % s::count * s::bytes);
         kz_copies_close();
+        __syncwarp(); /* some lanes have copied more */
         kz_products_wait<PAIRS ? 0 : 1>();
         if constexpr (PAIRS)
             begin_second<T, GROUP>(c, pixels, weights);

@@ -173,9 +173,8 @@ enum { KZ_PEAK_THREADS = 256 };
  * Returns the multiply-accumulates. */
 int kz_cuda_peak_blocks(kz_gpu *gpu);
 double kz_cuda_peak(kz_gpu *gpu, enum kz_element element, int steps, float *sums);
-/* The same for Hopper's own, of 32, 64 or 128 columns. */
-double kz_cuda_peak_wgmma(kz_gpu *gpu, enum kz_element element, int columns, int steps,
-                          float *sums);
+/* The same for Hopper's own, of 32, 64 or 128 columns, in fp16. */
+double kz_cuda_peak_wgmma(kz_gpu *gpu, int columns, int steps, float *sums);
 
 #ifdef __cplusplus
 }

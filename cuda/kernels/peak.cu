@@ -18,27 +18,21 @@ double kz_cuda_peak(kz_gpu *gpu, enum kz_element element, int steps, float *sums
     return (double)grid.x * (peak::THREADS / WARP) * peak::SUMS * PRODUCT_MACS * steps;
 }
 
-template <class T, int N> static double measure(kz_gpu *gpu, int steps, float *sums)
+template <int N> static double measure(kz_gpu *gpu, int steps, float *sums)
 {
     const dim3 grid((unsigned)kz_cuda_peak_blocks(gpu)), block(peak::THREADS);
-    kz_launch(gpu, peak::run_wgmma<T, N>, grid, block, peak::room<N>::bytes, steps, sums);
+    kz_launch(gpu, peak::run_wgmma<kz_fp16, N>, grid, block, peak::room<N>::bytes, steps, sums);
     return (double)grid.x * peak::WARPGROUPS * peak::SUMS * 64 * N * 16 * steps;
 }
 
-template <class T> static double measure_columns(kz_gpu *gpu, int columns, int steps, float *sums)
+double kz_cuda_peak_wgmma(kz_gpu *gpu, int columns, int steps, float *sums)
 {
     switch (columns) {
     case 32:
-        return measure<T, 32>(gpu, steps, sums);
+        return measure<32>(gpu, steps, sums);
     case 64:
-        return measure<T, 64>(gpu, steps, sums);
+        return measure<64>(gpu, steps, sums);
     default:
-        return measure<T, 128>(gpu, steps, sums);
+        return measure<128>(gpu, steps, sums);
     }
-}
-
-double kz_cuda_peak_wgmma(kz_gpu *gpu, enum kz_element element, int columns, int steps, float *sums)
-{
-    return element == KZ_ELEMENT_FP16 ? measure_columns<kz_fp16>(gpu, columns, steps, sums)
-                                      : measure_columns<kz_bf16>(gpu, columns, steps, sums);
 }

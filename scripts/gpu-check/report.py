@@ -61,6 +61,7 @@ class Report:
         self.machine = {m["what"]: m["is"] for m in self.of("machine")}
         # Of tensor cores: our own kernel's, and a matrix product's where torch is there.
         self.peaks = {p["precision"]: p["flops"] for p in self.of("peak")}
+        self.most = max((p["flops"] for p in self.of("wgmma peak")), default=0)
         self.products = {p["precision"]: p["flops"] for p in self.of("product")}
 
     def of(self, kind):
@@ -163,12 +164,12 @@ class Report:
             return []
         timed = [w for w in layers if w["size"] == layers[-1]["size"]]
         rows = [(w["layer"], w["precision"], w["way"], f"{w['seconds'] * 1e6:.0f}", f"{w['other'] * 1e6:.0f}", tera(w["flop"] / w["seconds"]),
-                 share(w["flop"] / w["seconds"], self.peaks.get(w["precision"])),
+                 share(w["flop"] / w["seconds"], self.peaks.get(w["precision"])), share(w["flop"] / w["seconds"], self.most),
                  share(w["flop"] / w["seconds"], self.products.get(w["precision"])), f"{w['worst']:.2g}", verdict(w)) for w in timed]
         lines = ["### Hopper's own products", "", f"Layers at {timed[0]['size']}; *worst* is the largest difference to the kernel for "
                  "all devices, of values about 1, and must be the same after many runs. Ways: *one* tap at a time, *two* rows.", ""]
-        lines += table(("layer", "precision", "way", "µs", "µs with `mma.sync`", "TFLOP/s", "of `mma.sync` peak", "of torch's product", "worst",
-                        ""), rows)
+        lines += table(("layer", "precision", "way", "µs", "µs with `mma.sync`", "TFLOP/s", "of `mma.sync` peak", "of `wgmma` peak", "of torch's product",
+                        "worst", ""), rows)
         odd = [w for w in layers if w["size"] != timed[0]["size"]]
         lines += [f"At {', '.join(dict.fromkeys(w['size'] for w in odd))}: {sum(w['ok'] for w in odd)} of {len(odd)} layers ok.", ""]
         lines += table(("network", "precision", "way", "PSNR with the reference, dB", ""), [

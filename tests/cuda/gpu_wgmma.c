@@ -60,7 +60,7 @@ static bool is_doubled(kz_gpu *gpu, int columns, float *there)
     float *here = taken(2 * count, sizeof(*here));
     bool ok = true, any = false;
     for (int i = 0; i < 2; i++) {
-        kz_cuda_peak_wgmma(gpu, KZ_ELEMENT_FP16, columns, i + 1, there);
+        kz_cuda_peak_wgmma(gpu, columns, i + 1, there);
         kz_gpu_copy_out(gpu, here + (size_t)i * count, (ptrdiff_t)bytes, there, bytes, bytes, 1);
         ok = ok && kz_gpu_wait(gpu) == 0;
     }
@@ -82,7 +82,7 @@ static int measure_peak(kz_gpu *gpu, int columns)
     double passed = 0, macs = 0;
     for (int steps = 1; steps < MOST_STEPS && passed < 0.1; steps *= 2) {
         kz_gpu_mark(gpu, 0);
-        macs = kz_cuda_peak_wgmma(gpu, KZ_ELEMENT_FP16, columns, steps, sums);
+        macs = kz_cuda_peak_wgmma(gpu, columns, steps, sums);
         kz_gpu_mark(gpu, 1);
         if (kz_gpu_wait(gpu))
             stop("products", kz_gpu_error(gpu));
