@@ -4,7 +4,7 @@ using namespace conv_wgmma;
 
 static int room_of(int group)
 {
-    return group == 32 ? room<32>::bytes : room<64>::bytes;
+    return group == 32 ? room<3, 32>::bytes : room<3, 64>::bytes;
 }
 
 bool kz_cuda_conv_wgmma_there(const kz_gpu_info *info)
@@ -14,23 +14,28 @@ bool kz_cuda_conv_wgmma_there(const kz_gpu_info *info)
 
 bool kz_cuda_conv_wgmma_fits(const kz_conv_task *t)
 {
-    return kz_cuda_conv_tensor_fits(t) && !t->phases && (t->group == 32 || t->group == 64);
+    return kz_cuda_conv_tensor_fits(t) &&
+           (t->phases ? t->group == 64 && t->out.channels <= 64 : t->group >= 32);
 }
 
-template <class T, int GROUP, bool PAIRS> static void launch(kz_gpu *gpu, const kz_conv_task *t)
+template <class T, int KERNEL, int GROUP, bool PAIRS>
+static void launch(kz_gpu *gpu, const kz_conv_task *t)
 {
     const dim3 grid((unsigned)(t->in.width + TILE_COLUMNS - 1) / TILE_COLUMNS,
                     (unsigned)(t->in.height + TILE_ROWS - 1) / TILE_ROWS,
-                    (unsigned)(t->out.channels + GROUP - 1) / GROUP);
-    kz_launch(gpu, run<T, GROUP, PAIRS>, grid, dim3(THREADS), room<GROUP>::bytes, *t);
+                    (unsigned)(t->phases ? 4 : (t->out.channels + GROUP - 1) / GROUP));
+    kz_launch(gpu, run<T, KERNEL, GROUP, PAIRS>, grid, dim3(THREADS), room<KERNEL, GROUP>::bytes,
+              *t);
 }
 
 template <class T, bool PAIRS> static void launch_group(kz_gpu *gpu, const kz_conv_task *t)
 {
-    if (t->group == 32)
-        launch<T, 32, PAIRS>(gpu, t);
+    if (t->phases)
+        launch<T, 2, 64, PAIRS>(gpu, t);
+    else if (t->group == 32)
+        launch<T, 3, 32, PAIRS>(gpu, t);
     else
-        launch<T, 64, PAIRS>(gpu, t);
+        launch<T, 3, 64, PAIRS>(gpu, t);
 }
 
 template <bool PAIRS> static void launch_kernel(kz_gpu *gpu, const kz_conv_task *t)

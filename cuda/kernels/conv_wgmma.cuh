@@ -1,4 +1,4 @@
-/* Convolution for Hopper (9.0): 3×3, 16 bits, 32 or 64 outputs at a time.
+/* Convolution for Hopper (9.0): 3×3 or phases, 16 bits, 32 or 64 outputs at a time.
  *
  * A block of two warpgroups makes TILE_ROWS × TILE_COLUMNS pixels; each warpgroup has four rows of
  * 64 pixels. As in conv_tensor.cuh, whose weights these are, it walks over the input's channels in
@@ -13,11 +13,11 @@
  * the next one's have been asked for.
  *
  * PAIRS: a row of the input is multiplied for two rows of the output at once, since their weights
- * of a column of taps lie one after the other, the last row of taps first, and their sums do: reads
- * 112 cycles for each 96 that are computed. Input row r of a pair: r = 1: taps 1 and 0, r = 2: taps
- * 2 and 1, both for both rows; then, when these are done, r = 0: tap 0 for the first row alone, r =
- * 3: tap 2 for the second. The order of products of different shapes is known by waiting only;
- * other warpgroups compute meanwhile. */
+ * of a column of taps lie one after the other, the last row of taps first, and their sums do: of
+ * 3×3 taps that reads 112 cycles for each 96 that are computed. Input row r of a pair: r = 1: taps
+ * 1 and 0, r = 2: taps 2 and 1, both for both rows; then, when these are done, r = 0: tap 0 for the
+ * first row alone, r = 3: tap 2 for the second. (A phase has two rows of taps.) The order of
+ * products of different shapes is known by waiting only; other warpgroups compute meanwhile. */
 #ifndef KZ_CUDA_KERNELS_CONV_WGMMA_CUH
 #define KZ_CUDA_KERNELS_CONV_WGMMA_CUH
 
@@ -33,7 +33,6 @@ enum {
     ROWS = 4, /* of a warpgroup */
     TILE_ROWS = WARPGROUPS * ROWS,
     TILE_COLUMNS = 64,
-    KERNEL = 3,
     CHUNK = 16,
     UNIT = KZ_MATRIX_UNIT
 };
@@ -41,7 +40,7 @@ enum {
 /* A chunk in shared memory: two planes of eight channels, apart by an odd number of half lines, so
  * that copies to them use different banks, and the weights: [column of taps][half of the
  * chunk][row of taps, the last first][output channel][8]. */
-template <int GROUP> struct stage {
+template <int KERNEL, int GROUP> struct stage {
     static constexpr int rows = TILE_ROWS + KERNEL - 1, columns = TILE_COLUMNS + KERNEL - 1;
     static constexpr int plane = (rows * columns * UNIT + 127) / 128 * 128 + 64;
     static constexpr int weights = KERNEL * KERNEL * 2 * GROUP * UNIT;
@@ -50,29 +49,34 @@ template <int GROUP> struct stage {
     static constexpr int blocks = GROUP == 32 ? 2 : 1, count = GROUP == 32 ? 3 : 4;
 };
 
-template <int GROUP> struct room {
+template <int KERNEL, int GROUP> struct room {
     static constexpr int passage = 16 * (GROUP + 4); /* floats, for a warp: store_pixels()'s */
-    static constexpr int bytes = stage<GROUP>::count * stage<GROUP>::bytes;
+    static constexpr int bytes = stage<KERNEL, GROUP>::count * stage<KERNEL, GROUP>::bytes;
     static_assert(bytes >= THREADS / 32 * passage * 4, "what leaves passes where stages were");
 };
 
-KZ_DEVICE conv_tensor::place find_place(const kz_conv_task &p, int group)
+/* A phase has one group of outputs. */
+template <int KERNEL, int GROUP> KZ_DEVICE conv_tensor::place find_place(const kz_conv_task &p)
 {
+    const int phase = KERNEL == 2 ? (int)blockIdx.z % 4 : 0;
     conv_tensor::place at = {};
     at.x = (int)blockIdx.x * TILE_COLUMNS;
     at.y = (int)blockIdx.y * TILE_ROWS;
-    at.first = (int)blockIdx.z * group;
+    at.first = KERNEL == 2 ? 0 : (int)blockIdx.z * GROUP;
+    at.phase_x = phase % 2;
+    at.phase_y = phase / 2;
     at.weights = (const char *)p.weights + (size_t)blockIdx.z * (size_t)(p.in.channels / CHUNK) *
-                                               (size_t)(KERNEL * KERNEL * 2 * group * UNIT);
+                                               (size_t)(KERNEL * KERNEL * 2 * GROUP * UNIT);
     return at;
 }
 
-template <class T, int GROUP>
-KZ_DEVICE void fetch(const kz_conv_task &p, const conv_tensor::place &at, int chunk,
-                     unsigned char *to)
+template <class T, int KERNEL, int GROUP>
+KZ_DEVICE void fetch_chunk(const kz_conv_task &p, const conv_tensor::place &at, int chunk,
+                           unsigned char *to)
 {
-    typedef stage<GROUP> s;
+    typedef stage<KERNEL, GROUP> s;
     const T *in = (const T *)p.in.data + chunk * CHUNK;
+    const int x0 = at.x - 1 + at.phase_x, y0 = at.y - 1 + at.phase_y;
     enum { PIXELS = s::rows * s::columns * 2, WEIGHTS = s::weights / UNIT };
 #pragma unroll
     for (int first = 0; first < PIXELS; first += THREADS) {
@@ -80,7 +84,7 @@ KZ_DEVICE void fetch(const kz_conv_task &p, const conv_tensor::place &at, int ch
         if (i >= PIXELS)
             break;
         const int half = i % 2, pixel = i / 2;
-        const int x = at.x - 1 + pixel % s::columns, y = at.y - 1 + pixel / s::columns;
+        const int x = x0 + pixel % s::columns, y = y0 + pixel / s::columns;
         const bool there = x >= 0 && x < p.in.width && y >= 0 && y < p.in.height;
         const size_t offset =
             there ? ((size_t)y * (size_t)p.in.width + (size_t)x) * (size_t)p.in.pixel +
@@ -105,78 +109,81 @@ KZ_DEVICE void fetch(const kz_conv_task &p, const conv_tensor::place &at, int ch
 
 /* c[row][eight output channels][4] of a warpgroup. Its row ROW of the input and a column of taps,
  * for COUNT rows of the output from FIRST on. */
-template <class T, int GROUP, int ROW, int FIRST, int COUNT>
+template <class T, int KERNEL, int GROUP, int ROW, int FIRST, int COUNT>
 KZ_DEVICE void multiply(float c[ROWS][GROUP / 8][4], uint64_t pixels, uint64_t weights, int column)
 {
     const int tap = column * 2 * KERNEL + KERNEL - 1 - (ROW - FIRST);
-    kz_matrix_product<COUNT * GROUP>(&c[FIRST][0][0],
-                                     pixels + (uint64_t)(ROW * stage<GROUP>::columns + column),
-                                     weights + (uint64_t)(tap * GROUP), T());
+    kz_matrix_product<COUNT * GROUP>(
+        &c[FIRST][0][0], pixels + (uint64_t)(ROW * stage<KERNEL, GROUP>::columns + column),
+        weights + (uint64_t)(tap * GROUP), T());
 }
 
 /* For all rows of the output its row of taps TAP. Neighbours share no sums: none waits for the one
  * before. */
-template <class T, int GROUP, int TAP>
+template <class T, int KERNEL, int GROUP, int TAP>
 KZ_DEVICE void multiply_all(float c[ROWS][GROUP / 8][4], uint64_t pixels, uint64_t weights,
                             int column)
 {
-    multiply<T, GROUP, TAP, 0, 1>(c, pixels, weights, column);
-    multiply<T, GROUP, TAP + 1, 1, 1>(c, pixels, weights, column);
-    multiply<T, GROUP, TAP + 2, 2, 1>(c, pixels, weights, column);
-    multiply<T, GROUP, TAP + 3, 3, 1>(c, pixels, weights, column);
+    multiply<T, KERNEL, GROUP, TAP, 0, 1>(c, pixels, weights, column);
+    multiply<T, KERNEL, GROUP, TAP + 1, 1, 1>(c, pixels, weights, column);
+    multiply<T, KERNEL, GROUP, TAP + 2, 2, 1>(c, pixels, weights, column);
+    multiply<T, KERNEL, GROUP, TAP + 3, 3, 1>(c, pixels, weights, column);
 }
 
 /* All products of a chunk, or with PAIRS those for two rows. */
-template <class T, int GROUP, bool PAIRS>
+template <class T, int KERNEL, int GROUP, bool PAIRS>
 KZ_DEVICE void begin_first(float c[ROWS][GROUP / 8][4], uint64_t pixels, uint64_t weights)
 {
     kz_products_begin();
 #pragma unroll
     for (int column = 0; column < KERNEL; column++) {
         if constexpr (PAIRS) {
-            multiply<T, GROUP, 1, 0, 2>(c, pixels, weights, column);
-            multiply<T, GROUP, 3, 2, 2>(c, pixels, weights, column);
-            multiply<T, GROUP, 2, 0, 2>(c, pixels, weights, column);
-            multiply<T, GROUP, 4, 2, 2>(c, pixels, weights, column);
+            multiply<T, KERNEL, GROUP, 1, 0, 2>(c, pixels, weights, column);
+            multiply<T, KERNEL, GROUP, 3, 2, 2>(c, pixels, weights, column);
         } else {
-            multiply_all<T, GROUP, 0>(c, pixels, weights, column);
-            multiply_all<T, GROUP, 1>(c, pixels, weights, column);
-            multiply_all<T, GROUP, 2>(c, pixels, weights, column);
+            multiply_all<T, KERNEL, GROUP, 0>(c, pixels, weights, column);
+            multiply_all<T, KERNEL, GROUP, 1>(c, pixels, weights, column);
+        }
+        if constexpr (PAIRS && KERNEL == 3) {
+            multiply<T, KERNEL, GROUP, 2, 0, 2>(c, pixels, weights, column);
+            multiply<T, KERNEL, GROUP, 4, 2, 2>(c, pixels, weights, column);
+        } else if constexpr (KERNEL == 3) {
+            multiply_all<T, KERNEL, GROUP, 2>(c, pixels, weights, column);
         }
     }
     kz_products_close();
 }
 
 /* PAIRS: those for one. */
-template <class T, int GROUP>
+template <class T, int KERNEL, int GROUP>
 KZ_DEVICE void begin_second(float c[ROWS][GROUP / 8][4], uint64_t pixels, uint64_t weights)
 {
     kz_products_begin();
 #pragma unroll
     for (int column = 0; column < KERNEL; column++) {
-        multiply<T, GROUP, 0, 0, 1>(c, pixels, weights, column);
-        multiply<T, GROUP, 3, 1, 1>(c, pixels, weights, column);
-        multiply<T, GROUP, 2, 2, 1>(c, pixels, weights, column);
-        multiply<T, GROUP, 5, 3, 1>(c, pixels, weights, column);
+        multiply<T, KERNEL, GROUP, 0, 0, 1>(c, pixels, weights, column);
+        multiply<T, KERNEL, GROUP, KERNEL, 1, 1>(c, pixels, weights, column);
+        multiply<T, KERNEL, GROUP, 2, 2, 1>(c, pixels, weights, column);
+        multiply<T, KERNEL, GROUP, KERNEL + 2, 3, 1>(c, pixels, weights, column);
     }
     kz_products_close();
 }
 
 #endif
 
-template <class T, int GROUP, bool PAIRS>
-KZ_KERNEL void __launch_bounds__(THREADS, stage<GROUP>::blocks) run(const kz_conv_task p)
+template <class T, int KERNEL, int GROUP, bool PAIRS>
+KZ_KERNEL void __launch_bounds__(THREADS, stage<KERNEL, GROUP>::blocks) run(const kz_conv_task p)
 {
 #if defined(KZ_HAS_WGMMA)
-    typedef stage<GROUP> s;
+    typedef stage<KERNEL, GROUP> s;
     enum { AHEAD = s::count - 2 }; /* chunks that are under way beside the one that is multiplied */
     KZ_SHARED(shared);
-    const conv_tensor::place at = find_place(p, GROUP);
+    const conv_tensor::place at = find_place<KERNEL, GROUP>(p);
     const int chunks = p.in.channels / CHUNK, warp = kz_uniform((int)threadIdx.x / 32);
     const int first_row = warp / (WARPGROUP / 32) * ROWS;
     for (int chunk = 0; chunk < AHEAD; chunk++) {
         if (chunk < chunks)
-            fetch<T, GROUP>(p, at, chunk, shared + chunk * s::bytes);
+            fetch_chunk<T, KERNEL, GROUP>(p, at, chunk, shared + chunk * s::bytes);
         kz_copies_close();
     }
     float c[ROWS][GROUP / 8][4] = {};
@@ -187,14 +194,15 @@ KZ_KERNEL void __launch_bounds__(THREADS, stage<GROUP>::blocks) run(const kz_con
         const unsigned char *from = shared + chunk % s::count * s::bytes;
         const uint64_t pixels = kz_matrix(from + first_row * s::columns * UNIT, s::plane, 8 * UNIT);
         const uint64_t weights = kz_matrix(from + 2 * s::plane, KERNEL * GROUP * UNIT, 8 * UNIT);
-        begin_first<T, GROUP, PAIRS>(c, pixels, weights);
+        begin_first<T, KERNEL, GROUP, PAIRS>(c, pixels, weights);
         if (chunk + AHEAD < chunks)
-            fetch<T, GROUP>(p, at, chunk + AHEAD, shared + (chunk + AHEAD) % s::count * s::bytes);
+            fetch_chunk<T, KERNEL, GROUP>(p, at, chunk + AHEAD,
+                                          shared + (chunk + AHEAD) % s::count * s::bytes);
         kz_copies_close();
         __syncwarp(); /* some lanes have copied more */
         kz_products_wait<PAIRS ? 0 : 1>();
         if constexpr (PAIRS)
-            begin_second<T, GROUP>(c, pixels, weights);
+            begin_second<T, KERNEL, GROUP>(c, pixels, weights);
         kz_copies_wait_for_products<AHEAD - 1>();
         __syncthreads(); /* the next chunk is there, and all are done with the one before this */
         if constexpr (PAIRS)
@@ -203,7 +211,7 @@ KZ_KERNEL void __launch_bounds__(THREADS, stage<GROUP>::blocks) run(const kz_con
     kz_products_wait<0>();
     kz_sums_done<ROWS * GROUP / 2>(&c[0][0][0]);
     __syncthreads();
-    float *to = (float *)shared + warp * room<GROUP>::passage;
+    float *to = (float *)shared + warp * room<KERNEL, GROUP>::passage;
 #pragma unroll
     for (int row = 0; row < ROWS; row++)
         conv_tensor::store_pixels<T, GROUP>(p, at, c[row], to, at.x + warp % 4 * 16,

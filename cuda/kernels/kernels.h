@@ -83,8 +83,8 @@ void kz_cuda_conv_tensor_pack(const kz_conv_task *task, const float *weights, vo
 void kz_cuda_conv_tensor(kz_gpu *gpu, const kz_conv_task *task);
 
 /* The same on Hopper's own products, where the device has them: what fits tensor cores with a group
- * of 32 or 64 and without phases. Weights, in and out are the same; sums are in another order. Two
- * ways: one tap at a time, or pairs of rows for most taps. */
+ * of 32 or 64; phases have one of 64. Weights, in and out are the same; sums are in another order.
+ * Two ways: one tap at a time, or pairs of rows for most taps. */
 bool kz_cuda_conv_wgmma_there(const kz_gpu_info *info);
 bool kz_cuda_conv_wgmma_fits(const kz_conv_task *task);
 void kz_cuda_conv_wgmma(kz_gpu *gpu, const kz_conv_task *task);

@@ -231,7 +231,8 @@ static void run_problem(struct problem *p, convolution run, bool tensor)
 {
     kz_gpu *gpu = open_gpu();
     size_t bytes, floats = (size_t)(p->task.out.channels + 64) * sizeof(float);
-    p->task.group = kz_cuda_conv_tensor_group(p->task.out.channels, random_int(64, 99) << 10);
+    if (!p->task.group)
+        p->task.group = kz_cuda_conv_tensor_group(p->task.out.channels, random_int(64, 99) << 10);
     void *packed = pack(p, tensor, &bytes);
     kz_conv_task t = p->task;
     t.in = send_view(gpu, &p->task.in, p->in_first);
@@ -287,16 +288,18 @@ static void odd_outputs_in_fp32_agree(void)
 /* As many channels as fill all stages of shared memory and more, and fewer than any. */
 static void wgmma_convolutions_agree(void)
 {
-    static const int outputs[] = {32, 64, 24, 40, 72};
-    for (int i = 0; i < 20; i++) {
+    static const int outputs[] = {32, 64, 24, 40, 72, 64};
+    for (int i = 0; i < 24; i++) {
         struct problem p;
         const enum kz_element in = random_wide();
+        const bool phases = i % 6 == 5;
         open_problem(&p, in, random_int(0, 3) ? in : KZ_ELEMENT_FP32,
-                     16 * (i < 10 ? i / 2 + 1 : random_int(1, 8)), outputs[i % 5], false,
+                     16 * (i < 12 ? i / 2 + 1 : random_int(1, 8)), outputs[i % 6], phases,
                      i < 4 ? i + 1 : random_int(5, 140), i < 4 ? 4 - i : random_int(5, 20));
-        p.task.group = kz_cuda_conv_tensor_group(outputs[i % 5], 99 << 10);
+        p.task.group =
+            kz_cuda_conv_tensor_group(outputs[i % 6], (phases ? 99 : random_int(64, 99)) << 10);
         CHECK(kz_cuda_conv_wgmma_fits(&p.task));
-        run_problem(&p, i % 2 ? kz_cuda_conv_wgmma : kz_cuda_conv_wgmma_pairs, true);
+        run_problem(&p, i % 4 < 2 ? kz_cuda_conv_wgmma : kz_cuda_conv_wgmma_pairs, true);
     }
 }
 
