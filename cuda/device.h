@@ -88,7 +88,9 @@ static inline size_t kz_surface_bytes(const kz_surface *s)
 /* The surface's samples between the device and their place in the plane; on the stream. */
 void kz_surface_copy_in(kz_gpu *gpu, const kz_surface *surface, const kz_plane *plane);
 void kz_surface_copy_out(kz_gpu *gpu, const kz_surface *surface, const kz_plane *plane);
-/* Beside the stream: kz_gpu_lane_copy_out(). */
+/* Beside the stream: kz_gpu_lane_copy_in() and _out(). */
+void kz_surface_lane_copy_in(kz_gpu *gpu, int lane, const kz_surface *surface,
+                             const kz_plane *plane);
 void kz_surface_lane_copy_out(kz_gpu *gpu, int lane, const kz_surface *surface,
                               const kz_plane *plane);
 

@@ -9,13 +9,15 @@ extern "C" {
 #include "base/mem.h"
 }
 
+enum { IN, COMPUTE, OUT, STREAMS };
+
 struct kz_gpu {
     int index;
     kz_gpu_info info;
-    cudaStream_t stream, out;
-    cudaEvent_t written[KZ_GPU_LANES], copied[KZ_GPU_LANES];
-    cudaEvent_t computed[2], left[2]; /* ends of the last two batches, on each stream */
-    int batch;                        /* of the two, the next to end */
+    cudaStream_t streams[STREAMS];
+    cudaEvent_t worked[KZ_GPU_LANES], copied[KZ_GPU_LANES];
+    cudaEvent_t ends[2][STREAMS]; /* of the last two batches */
+    int batch;                    /* of the two, the next to end */
     cudaEvent_t marks[KZ_GPU_MARKS];
     cudaError_t error;
 };
@@ -99,6 +101,44 @@ static void fill_info(kz_gpu *gpu)
     note(gpu, cudaRuntimeGetVersion(&info->runtime));
 }
 
+static void open_event(kz_gpu *g, cudaEvent_t *event)
+{
+    note(g, cudaEventCreateWithFlags(event, cudaEventDisableTiming));
+}
+
+static void open_streams(kz_gpu *g)
+{
+    for (int i = 0; i < STREAMS; i++) {
+        note(g, cudaStreamCreateWithFlags(&g->streams[i], cudaStreamNonBlocking));
+        open_event(g, &g->ends[0][i]);
+        open_event(g, &g->ends[1][i]);
+    }
+    for (int i = 0; i < KZ_GPU_LANES; i++) {
+        open_event(g, &g->worked[i]);
+        open_event(g, &g->copied[i]);
+    }
+}
+
+static void close_event(cudaEvent_t event)
+{
+    if (event)
+        cudaEventDestroy(event);
+}
+
+static void close_streams(kz_gpu *g)
+{
+    for (int i = 0; i < KZ_GPU_LANES; i++) {
+        close_event(g->worked[i]);
+        close_event(g->copied[i]);
+    }
+    for (int i = 0; i < STREAMS; i++) {
+        close_event(g->ends[0][i]);
+        close_event(g->ends[1][i]);
+        if (g->streams[i])
+            cudaStreamDestroy(g->streams[i]);
+    }
+}
+
 int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
 {
     char why[256];
@@ -111,16 +151,7 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     g->index = index;
     note(g, cudaSetDevice(index));
     fill_info(g);
-    note(g, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking));
-    note(g, cudaStreamCreateWithFlags(&g->out, cudaStreamNonBlocking));
-    for (int i = 0; i < KZ_GPU_LANES; i++) {
-        note(g, cudaEventCreateWithFlags(&g->written[i], cudaEventDisableTiming));
-        note(g, cudaEventCreateWithFlags(&g->copied[i], cudaEventDisableTiming));
-    }
-    for (int i = 0; i < 2; i++) {
-        note(g, cudaEventCreateWithFlags(&g->computed[i], cudaEventDisableTiming));
-        note(g, cudaEventCreateWithFlags(&g->left[i], cudaEventDisableTiming));
-    }
+    open_streams(g);
     for (cudaEvent_t &mark : g->marks)
         note(g, cudaEventCreate(&mark));
     if (g->error == cudaSuccess)
@@ -138,24 +169,8 @@ void kz_gpu_close(kz_gpu **gpu)
         return;
     use(g);
     for (cudaEvent_t mark : g->marks)
-        if (mark)
-            cudaEventDestroy(mark);
-    for (int i = 0; i < KZ_GPU_LANES; i++) {
-        if (g->written[i])
-            cudaEventDestroy(g->written[i]);
-        if (g->copied[i])
-            cudaEventDestroy(g->copied[i]);
-    }
-    for (int i = 0; i < 2; i++) {
-        if (g->computed[i])
-            cudaEventDestroy(g->computed[i]);
-        if (g->left[i])
-            cudaEventDestroy(g->left[i]);
-    }
-    if (g->out)
-        cudaStreamDestroy(g->out);
-    if (g->stream)
-        cudaStreamDestroy(g->stream);
+        close_event(mark);
+    close_streams(g);
     kz_free(g);
     *gpu = nullptr;
 }
@@ -232,7 +247,7 @@ void kz_gpu_unpin(kz_gpu *gpu, void *block)
 void *kz_gpu_stream(kz_gpu *gpu)
 {
     use(gpu);
-    return gpu->stream;
+    return gpu->streams[COMPUTE];
 }
 
 /* The runtime has no call of its own for it. */
@@ -270,75 +285,90 @@ static void copy_rows(kz_gpu *gpu, cudaStream_t stream, void *to, ptrdiff_t to_p
 void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *host,
                     ptrdiff_t host_pitch, size_t bytes, int rows)
 {
-    copy_rows(gpu, gpu->stream, device, (ptrdiff_t)device_pitch, host, host_pitch, bytes, rows,
-              cudaMemcpyHostToDevice);
+    copy_rows(gpu, gpu->streams[COMPUTE], device, (ptrdiff_t)device_pitch, host, host_pitch, bytes,
+              rows, cudaMemcpyHostToDevice);
 }
 
 void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
                      size_t device_pitch, size_t bytes, int rows)
 {
-    copy_rows(gpu, gpu->stream, host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows,
-              cudaMemcpyDeviceToHost);
+    copy_rows(gpu, gpu->streams[COMPUTE], host, host_pitch, device, (ptrdiff_t)device_pitch, bytes,
+              rows, cudaMemcpyDeviceToHost);
 }
 
 void kz_gpu_lane_open(kz_gpu *gpu, int lane)
 {
     use(gpu);
-    note(gpu, cudaStreamWaitEvent(gpu->stream, gpu->copied[lane], 0));
+    note(gpu, cudaStreamWaitEvent(gpu->streams[COMPUTE], gpu->copied[lane], 0));
 }
 
 void kz_gpu_lane_close(kz_gpu *gpu, int lane)
 {
     use(gpu);
-    note(gpu, cudaEventRecord(gpu->written[lane], gpu->stream));
+    note(gpu, cudaEventRecord(gpu->worked[lane], gpu->streams[COMPUTE]));
+}
+
+/* The copy before it may have been on another stream. An event that was never recorded is over. */
+static void copy_lane(kz_gpu *gpu, cudaStream_t stream, int lane, void *to, ptrdiff_t to_pitch,
+                      const void *from, ptrdiff_t from_pitch, size_t bytes, int rows,
+                      cudaMemcpyKind kind)
+{
+    use(gpu);
+    note(gpu, cudaStreamWaitEvent(stream, gpu->worked[lane], 0));
+    note(gpu, cudaStreamWaitEvent(stream, gpu->copied[lane], 0));
+    copy_rows(gpu, stream, to, to_pitch, from, from_pitch, bytes, rows, kind);
+    note(gpu, cudaEventRecord(gpu->copied[lane], stream));
+}
+
+void kz_gpu_lane_copy_in(kz_gpu *gpu, int lane, void *device, size_t device_pitch, const void *host,
+                         ptrdiff_t host_pitch, size_t bytes, int rows)
+{
+    copy_lane(gpu, gpu->streams[IN], lane, device, (ptrdiff_t)device_pitch, host, host_pitch, bytes,
+              rows, cudaMemcpyHostToDevice);
 }
 
 void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitch,
                           const void *device, size_t device_pitch, size_t bytes, int rows)
 {
-    use(gpu);
-    note(gpu, cudaStreamWaitEvent(gpu->out, gpu->written[lane], 0));
-    copy_rows(gpu, gpu->out, host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows,
-              cudaMemcpyDeviceToHost);
-    note(gpu, cudaEventRecord(gpu->copied[lane], gpu->out));
+    copy_lane(gpu, gpu->streams[OUT], lane, host, host_pitch, device, (ptrdiff_t)device_pitch,
+              bytes, rows, cudaMemcpyDeviceToHost);
 }
 
 void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes)
 {
     use(gpu);
-    note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->stream));
+    note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->streams[COMPUTE]));
 }
 
 void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes)
 {
     use(gpu);
-    note(gpu, cudaMemsetAsync(device, 0, bytes, gpu->stream));
+    note(gpu, cudaMemsetAsync(device, 0, bytes, gpu->streams[COMPUTE]));
 }
 
 int kz_gpu_wait(kz_gpu *gpu)
 {
     use(gpu);
     note(gpu, cudaGetLastError());
-    note(gpu, cudaStreamSynchronize(gpu->stream));
-    note(gpu, cudaStreamSynchronize(gpu->out));
+    for (cudaStream_t stream : gpu->streams)
+        note(gpu, cudaStreamSynchronize(stream));
     return gpu->error == cudaSuccess ? 0 : KZ_ERROR_FAILED;
 }
 
 void kz_gpu_end_batch(kz_gpu *gpu)
 {
     use(gpu);
-    note(gpu, cudaEventRecord(gpu->computed[gpu->batch], gpu->stream));
-    note(gpu, cudaEventRecord(gpu->left[gpu->batch], gpu->out));
+    for (int i = 0; i < STREAMS; i++)
+        note(gpu, cudaEventRecord(gpu->ends[gpu->batch][i], gpu->streams[i]));
     gpu->batch ^= 1;
 }
 
-/* An event that was never recorded is over. */
 int kz_gpu_wait_batch(kz_gpu *gpu)
 {
     use(gpu);
     note(gpu, cudaGetLastError());
-    note(gpu, cudaEventSynchronize(gpu->computed[gpu->batch]));
-    note(gpu, cudaEventSynchronize(gpu->left[gpu->batch]));
+    for (cudaEvent_t end : gpu->ends[gpu->batch])
+        note(gpu, cudaEventSynchronize(end));
     return gpu->error == cudaSuccess ? 0 : KZ_ERROR_FAILED;
 }
 
@@ -350,7 +380,7 @@ const char *kz_gpu_error(const kz_gpu *gpu)
 void kz_gpu_mark(kz_gpu *gpu, int mark)
 {
     use(gpu);
-    note(gpu, cudaEventRecord(gpu->marks[mark], gpu->stream));
+    note(gpu, cudaEventRecord(gpu->marks[mark], gpu->streams[COMPUTE]));
 }
 
 double kz_gpu_between(kz_gpu *gpu)

@@ -1,7 +1,6 @@
-/* One CUDA device: memory, copies, one stream of work in order, and lanes on which results leave it
- * meanwhile. Two implementations: gpu.cu on the
- * CUDA runtime, twin/gpu.cpp in host memory for tests. Thread-safe as kz_device is: one caller at a
- * time. */
+/* One CUDA device: memory, one stream of work in order, and two more on which pictures come and go
+ * meanwhile. Two implementations: gpu.cu on the CUDA runtime, twin/gpu.cpp in host memory for
+ * tests. Thread-safe as kz_device is: one caller at a time. */
 #ifndef KZ_CUDA_GPU_H
 #define KZ_CUDA_GPU_H
 
@@ -65,14 +64,25 @@ void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *
 void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes);
 void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes);
 
-/* A lane is a block of device memory that goes to the host while the stream computes on. From here
- * on the stream may write to the block: what was copied from it before is done. */
-enum { KZ_GPU_LANES = 2 };
+/* A lane is a block of device memory that kernels and copies beside the stream use in turns: of
+ * two, the one is copied while the stream works on the other. */
+enum {
+    KZ_LANES = 2,
+    KZ_LANE_TILES_IN = 0, /* the first of KZ_LANES */
+    KZ_LANE_TILES_OUT = KZ_LANE_TILES_IN + KZ_LANES,
+    KZ_LANE_SCALING = KZ_LANE_TILES_OUT + KZ_LANES,
+    KZ_GPU_LANES = KZ_LANE_SCALING + KZ_LANES
+};
+
+/* From here on the stream may read and write the block: what was copied before is done. */
 void kz_gpu_lane_open(kz_gpu *gpu, int lane);
-/* What the stream has got so far is in the block. */
+/* What the stream has got so far is done before the block is copied again. */
 void kz_gpu_lane_close(kz_gpu *gpu, int lane);
-/* As kz_gpu_copy_out(), beside the stream: after kz_gpu_lane_close(), and before the lane is opened
- * again. */
+
+/* As kz_gpu_copy_in() and _out(), beside the stream, while the lane isn't open: after what it was
+ * closed with and what was copied before. */
+void kz_gpu_lane_copy_in(kz_gpu *gpu, int lane, void *device, size_t device_pitch, const void *host,
+                         ptrdiff_t host_pitch, size_t bytes, int rows);
 void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitch,
                           const void *device, size_t device_pitch, size_t bytes, int rows);
 

@@ -21,12 +21,11 @@ struct kz_plan {
     int tile_width, tile_height;
     size_t band_pixels;
     kz_plan_info info;
-    int lane; /* that the next rows leave on */
+    int in, out; /* lanes of KZ_LANES that the next tile and the next rows take */
     kz_surface leaving;
     bool leaves;
-    /* Of the device: the tile's samples, the same as numbers, what comes out as samples, a curve.
-     */
-    char *samples, *input, *outputs[KZ_GPU_LANES];
+    /* Of the device: a tile's samples, the same as numbers, what comes out as samples, a curve. */
+    char *samples[KZ_LANES], *input, *outputs[KZ_LANES];
     kz_tone *tone;
     kz_tone tone_there; /* what it has */
     bool has_tone;
@@ -80,9 +79,8 @@ static struct sizes sizes_of(const kz_device *device, const kz_plan_params *para
 
 static size_t own_bytes(const struct sizes *s, int scale)
 {
-    return s->tile_pixels * 2 * sizeof(float) +
-           KZ_GPU_LANES * s->band_pixels * (size_t)(scale * scale) * sizeof(float) +
-           sizeof(kz_tone);
+    return s->tile_pixels * (KZ_LANES + 1) * sizeof(float) +
+           KZ_LANES * s->band_pixels * (size_t)(scale * scale) * sizeof(float) + sizeof(kz_tone);
 }
 
 static int open_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
@@ -98,16 +96,16 @@ static int open_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
 static int open_buffers(kz_plan *p, const struct sizes *s)
 {
     kz_gpu *gpu = p->device->gpu;
-    p->samples = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
-    p->input = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
+    const size_t out_bytes = s->band_pixels * (size_t)(p->scale * p->scale) * sizeof(float);
     bool all = true;
-    for (int i = 0; i < KZ_GPU_LANES; i++) {
-        p->outputs[i] =
-            kz_gpu_alloc(gpu, s->band_pixels * (size_t)(p->scale * p->scale) * sizeof(float));
-        all = all && p->outputs[i];
+    for (int i = 0; i < KZ_LANES; i++) {
+        p->samples[i] = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
+        p->outputs[i] = kz_gpu_alloc(gpu, out_bytes);
+        all = all && p->samples[i] && p->outputs[i];
     }
+    p->input = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
     p->tone = kz_gpu_alloc(gpu, sizeof(*p->tone));
-    return p->samples && p->input && all && p->tone ? 0 : KZ_ERROR_ROOM;
+    return all && p->input && p->tone ? 0 : KZ_ERROR_ROOM;
 }
 
 static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, const kz_graph *tail)
@@ -223,10 +221,11 @@ void kz_cuda_close_plan(kz_plan **plan)
     kz_gpu *gpu = p->device->gpu;
     kz_net_close(&p->head);
     kz_net_close(&p->tail);
-    kz_gpu_free(gpu, p->samples);
-    kz_gpu_free(gpu, p->input);
-    for (int i = 0; i < KZ_GPU_LANES; i++)
+    for (int i = 0; i < KZ_LANES; i++) {
+        kz_gpu_free(gpu, p->samples[i]);
         kz_gpu_free(gpu, p->outputs[i]);
+    }
+    kz_gpu_free(gpu, p->input);
     kz_gpu_free(gpu, p->tone);
     kz_free(p);
     *plan = NULL;
@@ -268,26 +267,34 @@ static void upload_tone(kz_plan *p, const kz_tone *tone)
                    sizeof(*tone), 1);
 }
 
+/* Where a decoder hasn't left them on the device, the samples come while the tile before, perhaps
+ * another picture's, is computed. */
 static kz_view load_tile(kz_plan *p, const kz_run *run, kz_tile tile)
 {
     kz_gpu *gpu = p->device->gpu;
     const kz_rect part = {tile.x, tile.y, tile.x + tile.width, tile.y + tile.height};
-    const bool there = run->src->there.data;
-    const kz_surface samples =
-        there ? kz_surface_there(run->src, part) : kz_surface_of(run->src, part, p->samples);
     const kz_view input = input_of(p, tile.width, tile.height);
-    if (!there)
-        kz_surface_copy_in(gpu, &samples, run->src);
+    if (run->src->there.data) {
+        const kz_surface there = kz_surface_there(run->src, part);
+        kz_cuda_load(gpu, &there, run->src_levels, 0, 0, &input);
+        return input;
+    }
+    const kz_surface samples = kz_surface_of(run->src, part, p->samples[p->in]);
+    const int lane = KZ_LANE_TILES_IN + p->in;
+    kz_surface_lane_copy_in(gpu, lane, &samples, run->src);
+    kz_gpu_lane_open(gpu, lane);
     kz_cuda_load(gpu, &samples, run->src_levels, 0, 0, &input);
+    kz_gpu_lane_close(gpu, lane);
+    p->in = (p->in + 1) % KZ_LANES;
     return input;
 }
 
 /* Copies the rows that wait for it. */
 static void let_leave(kz_plan *p, const kz_run *run)
 {
-    const int lane = (p->lane + KZ_GPU_LANES - 1) % KZ_GPU_LANES;
+    const int last = (p->out + KZ_LANES - 1) % KZ_LANES;
     if (p->leaves)
-        kz_surface_lane_copy_out(p->device->gpu, lane, &p->leaving, run->dst);
+        kz_surface_lane_copy_out(p->device->gpu, KZ_LANE_TILES_OUT + last, &p->leaving, run->dst);
     p->leaves = false;
 }
 
@@ -297,8 +304,8 @@ static void let_leave(kz_plan *p, const kz_run *run)
 static void send_rows(kz_plan *p, const kz_run *run, const kz_view *out, int x, int y, kz_rect part)
 {
     kz_gpu *gpu = p->device->gpu;
-    const int lane = p->lane;
-    const kz_surface samples = kz_surface_of(run->dst, part, p->outputs[lane]);
+    const int lane = KZ_LANE_TILES_OUT + p->out;
+    const kz_surface samples = kz_surface_of(run->dst, part, p->outputs[p->out]);
     kz_gpu_lane_open(gpu, lane);
     kz_cuda_store(gpu, out, x, y, run->tone ? p->tone : NULL, &samples, run->dst_levels,
                   (kz_rect){0, 0, samples.width, samples.height});
@@ -306,7 +313,7 @@ static void send_rows(kz_plan *p, const kz_run *run, const kz_view *out, int x, 
     let_leave(p, run);
     p->leaving = samples;
     p->leaves = true;
-    p->lane = (lane + 1) % KZ_GPU_LANES;
+    p->out = (p->out + 1) % KZ_LANES;
 }
 
 /* Rows y0 … y1-1 of the tile (in input pixels), as far as it owns them, from `out`, whose first row

@@ -21,6 +21,12 @@ void kz_surface_copy_out(kz_gpu *gpu, const kz_surface *s, const kz_plane *plane
     kz_gpu_copy_out(gpu, to, plane->stride, s->data, s->pitch, s->pitch, s->height);
 }
 
+void kz_surface_lane_copy_in(kz_gpu *gpu, int lane, const kz_surface *s, const kz_plane *plane)
+{
+    const char *from = place_in(plane, s);
+    kz_gpu_lane_copy_in(gpu, lane, s->data, s->pitch, from, plane->stride, s->pitch, s->height);
+}
+
 void kz_surface_lane_copy_out(kz_gpu *gpu, int lane, const kz_surface *s, const kz_plane *plane)
 {
     char *to = place_in(plane, s);

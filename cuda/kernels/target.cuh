@@ -104,9 +104,9 @@ static inline float kz_product(float a, float b)
 }
 
 template <class... P, class... A>
-void kz_launch(kz_gpu *, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, A... args)
+void kz_launch(kz_gpu *gpu, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, A... args)
 {
-    twin::run(grid, block, shared, [=] { kernel(args...); });
+    twin::launch(gpu, [=] { twin::run(grid, block, shared, [=] { kernel(args...); }); });
 }
 
 #endif

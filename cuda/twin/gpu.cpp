@@ -1,49 +1,136 @@
 /* A device in host memory. $KIZUNA_TWIN_MEMORY says how many KiB it has (2 GiB), $KIZUNA_TWIN_TAKEN
  * how many of them somebody takes as soon as they are counted; $KIZUNA_TWIN_HOPPER makes it one of
- * 9.0. What is asked for is done at once,
- * in order. Device memory is apart from the host's only by being malloc's: the sanitizers see what
- * lies outside. */
+ * 9.0. Device memory is apart from the host's only by being malloc's: the sanitizers see what lies
+ * outside.
+ *
+ * What is asked for waits in its queue until somebody waits for it, as it may on a real device;
+ * only one queue, which changes by chance, is ahead meanwhile, as far as what it has to wait for
+ * lets it. So what isn't waited for, on the host or between queues, is missing, or there too early,
+ * and shows. $KIZUNA_TWIN_ORDER (1) draws another order; 0: everything is done at once. */
 #include "cuda/gpu.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <new>
+#include <random>
+#include <utility>
+
+#include "cuda/twin/twin.hpp"
 
 extern "C" {
 #include "base/mem.h"
 #include "base/thread.h"
 }
 
-struct lane {
-    bool waits;
-    int batch;
-    void *host;
-    ptrdiff_t host_pitch;
-    const void *device;
-    size_t device_pitch, bytes;
-    int rows;
+enum { IN, COMPUTE, OUT, QUEUES };
+
+/* So much of a queue's work. */
+struct place {
+    int queue;
+    size_t count;
 };
 
-/* A copy to the host that hasn't arrived, with what the device had when it was asked for. */
-struct late {
-    struct late *next;
-    int batch;
-    char *rows_of; /* side by side */
-    void *host;
-    ptrdiff_t host_pitch;
-    size_t bytes;
-    int rows;
+struct work {
+    std::function<void()> run;
+    place after; /* that this must be done */
+};
+
+struct queue {
+    std::deque<work> waiting;
+    size_t asked, done;
+};
+
+struct lane {
+    place worked, copied;
 };
 
 struct kz_gpu {
-    struct lane lanes[KZ_GPU_LANES];
-    struct late *first, **last; /* in order */
-    int batch;                  /* under way */
-    int pinned;                 /* blocks */
+    queue queues[QUEUES];
+    lane lanes[KZ_GPU_LANES];
+    size_t ends[2][QUEUES]; /* of the last two batches */
+    int batch;              /* of the two, the next to end */
+    int pinned;             /* blocks */
     kz_gpu_info info;
     size_t left; /* bytes */
     double marks[KZ_GPU_MARKS];
+    std::mt19937 random;
+    bool at_once;
+    int ahead; /* a queue; QUEUES: none */
 };
+
+/* ---- queues ---- */
+
+static void run_first(kz_gpu *gpu, int number)
+{
+    queue *q = &gpu->queues[number];
+    const work first = std::move(q->waiting.front());
+    q->waiting.pop_front();
+    first.run();
+    q->done++;
+}
+
+static bool is_done(const kz_gpu *gpu, place p)
+{
+    return gpu->queues[p.queue].done >= p.count;
+}
+
+/* What is needed for that, and nothing else. */
+static void reach(kz_gpu *gpu, place p)
+{
+    while (!is_done(gpu, p)) {
+        const place after = gpu->queues[p.queue].waiting.front().after;
+        if (is_done(gpu, after))
+            run_first(gpu, p.queue);
+        else
+            reach(gpu, after);
+    }
+}
+
+static void run_ahead(kz_gpu *gpu)
+{
+    enum { SELDOM = 8 };
+    if (gpu->random() % SELDOM == 0)
+        gpu->ahead = (int)(gpu->random() % (QUEUES + 1));
+    if (gpu->ahead == QUEUES)
+        return;
+    const queue *q = &gpu->queues[gpu->ahead];
+    while (!q->waiting.empty() && is_done(gpu, q->waiting.front().after))
+        run_first(gpu, gpu->ahead);
+}
+
+static place end_of(const kz_gpu *gpu, int number)
+{
+    return {number, gpu->queues[number].asked};
+}
+
+static void ask_after(kz_gpu *gpu, int number, place after, std::function<void()> run)
+{
+    gpu->queues[number].waiting.push_back({std::move(run), after});
+    gpu->queues[number].asked++;
+    if (gpu->at_once)
+        reach(gpu, end_of(gpu, number));
+    else
+        run_ahead(gpu);
+}
+
+static void ask(kz_gpu *gpu, int number, std::function<void()> run)
+{
+    ask_after(gpu, number, {number, 0}, std::move(run));
+}
+
+static void await(kz_gpu *gpu, int number, place after)
+{
+    ask_after(gpu, number, after, [] {});
+}
+
+void twin::launch(kz_gpu *gpu, std::function<void()> kernel)
+{
+    ask(gpu, COMPUTE, std::move(kernel));
+}
+
+/* ---- the device ---- */
 
 int kz_gpu_check(int index, char *why, size_t size)
 {
@@ -53,10 +140,10 @@ int kz_gpu_check(int index, char *why, size_t size)
     return KZ_ERROR_FAILED;
 }
 
-static size_t kilobytes(const char *variable, size_t otherwise)
+static size_t number_of(const char *variable, size_t otherwise)
 {
     const char *text = std::getenv(variable);
-    return (text ? (size_t)std::atol(text) : otherwise) << 10;
+    return text ? (size_t)std::atol(text) : otherwise;
 }
 
 int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
@@ -65,7 +152,7 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     *gpu = nullptr;
     if (kz_gpu_check(index, why, sizeof(why)))
         return kz_fail(log, KZ_ERROR_FAILED, "cuda: %s", why);
-    kz_gpu *g = *gpu = (kz_gpu *)kz_alloc(1, sizeof(*g));
+    kz_gpu *g = *gpu = new (std::nothrow) kz_gpu();
     if (!g)
         return kz_fail_memory(log, "the device");
     std::snprintf(g->info.name, sizeof(g->info.name), "a twin in host memory");
@@ -73,21 +160,22 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     g->info.major = hopper ? 9 : 8;
     g->info.processors = 4;
     g->info.shared_bytes = hopper ? 227 << 10 : 99 << 10;
-    g->info.memory = kilobytes("KIZUNA_TWIN_MEMORY", 2 << 20);
-    g->left = g->info.memory - kilobytes("KIZUNA_TWIN_TAKEN", 0);
-    g->last = &g->first;
+    g->info.memory = number_of("KIZUNA_TWIN_MEMORY", 2 << 20) << 10;
+    g->left = g->info.memory - (number_of("KIZUNA_TWIN_TAKEN", 0) << 10);
+    const size_t order = number_of("KIZUNA_TWIN_ORDER", 1);
+    g->random.seed((unsigned)order);
+    g->at_once = order == 0;
+    g->ahead = QUEUES;
     return 0;
 }
-
-static void arrive(kz_gpu *gpu, int batch);
 
 void kz_gpu_close(kz_gpu **gpu)
 {
     if (*gpu)
-        arrive(*gpu, (*gpu)->batch + 1);
+        kz_gpu_wait(*gpu);
     if (*gpu && (*gpu)->pinned)
         std::fprintf(stderr, "twin: %d blocks are still pinned\n", (*gpu)->pinned);
-    kz_free(*gpu);
+    delete *gpu;
     *gpu = nullptr;
 }
 
@@ -120,6 +208,7 @@ void kz_gpu_free(kz_gpu *gpu, void *block)
     size_t bytes;
     if (!block)
         return;
+    kz_gpu_wait(gpu);
     std::memcpy(&bytes, (char *)block - HEAD, sizeof(bytes));
     gpu->left += bytes;
     kz_free((char *)block - HEAD);
@@ -130,8 +219,9 @@ void *kz_gpu_alloc_host(kz_gpu *, size_t bytes)
     return kz_alloc_raw(1, bytes);
 }
 
-void kz_gpu_free_host(kz_gpu *, void *block)
+void kz_gpu_free_host(kz_gpu *gpu, void *block)
 {
+    kz_gpu_wait(gpu);
     kz_free(block);
 }
 
@@ -156,105 +246,90 @@ void *kz_gpu_context(kz_gpu *gpu)
     return gpu;
 }
 
-void kz_gpu_copy_in(kz_gpu *, void *device, size_t device_pitch, const void *host,
+/* ---- copies ---- */
+
+static void copy_rows(kz_gpu *gpu, int number, void *to, ptrdiff_t to_pitch, const void *from,
+                      ptrdiff_t from_pitch, size_t bytes, int rows)
+{
+    ask(gpu, number, [=] {
+        for (int y = 0; y < rows; y++)
+            std::memcpy((char *)to + y * to_pitch, (const char *)from + y * from_pitch, bytes);
+    });
+}
+
+void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *host,
                     ptrdiff_t host_pitch, size_t bytes, int rows)
 {
-    for (int y = 0; y < rows; y++)
-        std::memcpy((char *)device + (size_t)y * device_pitch, (const char *)host + y * host_pitch,
-                    bytes);
+    copy_rows(gpu, COMPUTE, device, (ptrdiff_t)device_pitch, host, host_pitch, bytes, rows);
 }
 
-static void copy_rows(void *to, ptrdiff_t to_pitch, const void *from, ptrdiff_t from_pitch,
-                      size_t bytes, int rows)
-{
-    for (int y = 0; y < rows; y++)
-        std::memcpy((char *)to + y * to_pitch, (const char *)from + y * from_pitch, bytes);
-}
-
-/* What comes to the host is there when somebody has waited, and not before: who doesn't wait shows.
- */
 void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
                      size_t device_pitch, size_t bytes, int rows)
 {
-    struct late *l = (struct late *)kz_alloc(1, sizeof(*l));
-    char *copy = (char *)kz_alloc_raw((size_t)rows, bytes);
-    if (!l || !copy)
-        std::abort();
-    copy_rows(copy, (ptrdiff_t)bytes, device, (ptrdiff_t)device_pitch, bytes, rows);
-    *l = {nullptr, gpu->batch, copy, host, host_pitch, bytes, rows};
-    *gpu->last = l;
-    gpu->last = &l->next;
+    copy_rows(gpu, COMPUTE, host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows);
 }
 
-/* Those of batches before this one. */
-static void arrive(kz_gpu *gpu, int batch)
-{
-    while (gpu->first && gpu->first->batch < batch) {
-        struct late *l = gpu->first;
-        copy_rows(l->host, l->host_pitch, l->rows_of, (ptrdiff_t)l->bytes, l->bytes, l->rows);
-        gpu->first = l->next;
-        kz_free(l->rows_of);
-        kz_free(l);
-    }
-    if (!gpu->first)
-        gpu->last = &gpu->first;
-}
-
-static void lane_flush(kz_gpu *gpu, int lane)
-{
-    const struct lane *l = &gpu->lanes[lane];
-    if (l->waits)
-        copy_rows(l->host, l->host_pitch, l->device, (ptrdiff_t)l->device_pitch, l->bytes, l->rows);
-    gpu->lanes[lane].waits = false;
-}
-
-/* A lane's block is as it was left until it is opened again: copying is put off until then, or
- * until somebody waits, so that a block that is written too early shows. */
 void kz_gpu_lane_open(kz_gpu *gpu, int lane)
 {
-    lane_flush(gpu, lane);
+    await(gpu, COMPUTE, gpu->lanes[lane].copied);
 }
 
-void kz_gpu_lane_close(kz_gpu *, int)
+void kz_gpu_lane_close(kz_gpu *gpu, int lane)
 {
+    gpu->lanes[lane].worked = end_of(gpu, COMPUTE);
+}
+
+static void copy_lane(kz_gpu *gpu, int number, int lane, void *to, ptrdiff_t to_pitch,
+                      const void *from, ptrdiff_t from_pitch, size_t bytes, int rows)
+{
+    await(gpu, number, gpu->lanes[lane].worked);
+    await(gpu, number, gpu->lanes[lane].copied);
+    copy_rows(gpu, number, to, to_pitch, from, from_pitch, bytes, rows);
+    gpu->lanes[lane].copied = end_of(gpu, number);
+}
+
+void kz_gpu_lane_copy_in(kz_gpu *gpu, int lane, void *device, size_t device_pitch, const void *host,
+                         ptrdiff_t host_pitch, size_t bytes, int rows)
+{
+    copy_lane(gpu, IN, lane, device, (ptrdiff_t)device_pitch, host, host_pitch, bytes, rows);
 }
 
 void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitch,
                           const void *device, size_t device_pitch, size_t bytes, int rows)
 {
-    gpu->lanes[lane] = {true, gpu->batch, host, host_pitch, device, device_pitch, bytes, rows};
+    copy_lane(gpu, OUT, lane, host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows);
 }
 
-void kz_gpu_copy(kz_gpu *, void *to, const void *from, size_t bytes)
+void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes)
 {
-    std::memcpy(to, from, bytes);
+    ask(gpu, COMPUTE, [=] { std::memcpy(to, from, bytes); });
 }
 
-void kz_gpu_clear(kz_gpu *, void *device, size_t bytes)
+void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes)
 {
-    std::memset(device, 0, bytes);
+    ask(gpu, COMPUTE, [=] { std::memset(device, 0, bytes); });
 }
+
+/* ---- waiting ---- */
 
 int kz_gpu_wait(kz_gpu *gpu)
 {
-    for (int i = 0; i < KZ_GPU_LANES; i++)
-        lane_flush(gpu, i);
-    arrive(gpu, gpu->batch + 1);
+    for (int i = 0; i < QUEUES; i++)
+        reach(gpu, end_of(gpu, i));
     return 0;
 }
 
 void kz_gpu_end_batch(kz_gpu *gpu)
 {
-    gpu->batch++;
+    for (int i = 0; i < QUEUES; i++)
+        gpu->ends[gpu->batch][i] = gpu->queues[i].asked;
+    gpu->batch ^= 1;
 }
 
 int kz_gpu_wait_batch(kz_gpu *gpu)
 {
-    const int last = gpu->batch - 1;
-    for (int i = 0; i < KZ_GPU_LANES; i++)
-        if (gpu->lanes[i].batch < last)
-            lane_flush(gpu, i);
-    arrive(gpu, last);
+    for (int i = 0; i < QUEUES; i++)
+        reach(gpu, {i, gpu->ends[gpu->batch][i]});
     return 0;
 }
 
@@ -265,7 +340,7 @@ const char *kz_gpu_error(const kz_gpu *)
 
 void kz_gpu_mark(kz_gpu *gpu, int mark)
 {
-    gpu->marks[mark] = kz_now();
+    ask(gpu, COMPUTE, [=] { gpu->marks[mark] = kz_now(); });
 }
 
 double kz_gpu_between(kz_gpu *gpu)

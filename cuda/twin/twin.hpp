@@ -12,6 +12,8 @@
 #include <cstring>
 #include <functional>
 
+#include "cuda/gpu.h"
+
 struct dim3 {
     unsigned x, y, z;
     constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_)
@@ -54,6 +56,9 @@ void wait_groups(enum queue queue, size_t left);
 void wait_all(enum queue queue); /* with what is in no group yet */
 
 [[noreturn]] void fail(const char *what);
+
+/* Runs the kernel after what was asked for on the device's stream. */
+void launch(kz_gpu *gpu, std::function<void()> kernel);
 
 /* Runs the body for every thread of the grid. */
 void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body);

@@ -101,12 +101,12 @@ program_commands() {
     */module.c | */choices.c | */lineup.c | */trial.c | */no_rival.c) continue ;;
     esac
     compile_c "backend_$(name_of "$source")" "$source"
-    compile_c "banded_$(name_of "$source")" "$source" -DKZ_BAND_PIXELS=600 -DKZ_SCRATCH_BYTES=12000
+    compile_c "banded_$(name_of "$source")" "$source" -DKZ_BAND_PIXELS=600 -DKZ_SCRATCH_BYTES=20000
   done
   # One for each of the two, since their objects are linked by name.
   compile_c backend_lineup tests/cuda/gpu_lineup.c
   compile_c banded_lineup tests/cuda/gpu_lineup.c
-  for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda.c tests/cuda/test_cuda_kernels.c \
+  for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda{,_kernels,_overlap}.c \
     tests/cuda/gpu_{check,layer,setup,small,speed,wgmma}.c; do
     compile_c "tests_$(basename "${source%.c}")" "$source"
   done
@@ -147,6 +147,7 @@ build_all() {
   mapfile -t banded < <(cd "$work/objects" && printf '%s\n' banded_*.o)
   link_program gpu_check tests_gpu_{check,layer,setup,small,speed,wgmma}.o tests_random_graph.o tests_graph_eval.o "${objects[@]}" &&
     link_program test_cuda tests_test_cuda.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
+    link_program test_cuda_overlap tests_test_cuda_overlap.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_kernels tests_test_cuda_kernels.o tests_random_graph.o tests_graph_eval.o && link_cudnn &&
     printf '%s\n' "$digest" >"$work/digest"
 }

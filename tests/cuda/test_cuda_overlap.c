@@ -1,0 +1,176 @@
+/* Pictures under way on the CUDA back end while others come and go, against one after the other. On
+ * the host the twin's streams get ahead of each other in orders drawn by chance: what isn't waited
+ * for shows. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "check.h"
+#include "cuda/device.h"
+#include "model/rewrite.h"
+#include "random_graph.h"
+
+enum { FRAMES = 4 };
+
+/* What a film is made with. */
+struct studio {
+    kz_device *device;
+    kz_plan *plan;
+    kz_resampler *luma, *chroma; /* luma may be NULL: pictures have the network's size */
+    kz_canvas *canvas;
+    kz_tiling tiling;
+};
+
+/* The planes of a picture: luma, chroma. */
+struct frame {
+    kz_plane luma, chroma;
+};
+
+static struct studio open_studio(const kz_graph *graph, int order, bool canvas)
+{
+    struct studio s = {0};
+    const kz_resample_params chroma = kz_resample_centred(14, 19, 28, 38);
+    const kz_resample_params luma = kz_resample_centred(112, 152, 35, 48);
+    char text[16];
+    snprintf(text, sizeof(text), "%d", order);
+    setenv("KIZUNA_TWIN_ORDER", text, 1);
+    CHECK(kz_tiling_split(&s.tiling, 28, 38, 1, 2, 3));
+    const kz_device_params device = {.threads = 2};
+    const kz_plan_params plan = {s.tiling.tile_width, s.tiling.tile_height, KZ_PRECISION_FP16};
+    CHECK(kz_backend_cuda.open(&s.device, &device, NULL) == 0);
+    CHECK(kz_backend_cuda.compile(s.device, &s.plan, graph, &plan, NULL) == 0);
+    unsetenv("KIZUNA_TWIN_ORDER");
+    CHECK(kz_resample_open(&s.chroma, &chroma) == 0);
+    if (canvas) {
+        CHECK(kz_resample_open(&s.luma, &luma) == 0);
+        CHECK(kz_backend_cuda.open_canvas(s.device, &s.canvas, 112, 152) == 0);
+    }
+    return s;
+}
+
+static void close_studio(struct studio *s)
+{
+    kz_backend_cuda.close_canvas(&s->canvas);
+    kz_resample_close(&s->luma);
+    kz_resample_close(&s->chroma);
+    kz_backend_cuda.close_plan(&s->plan);
+    kz_backend_cuda.close(&s->device);
+}
+
+static kz_plane open_plane(int width, int height, int bytes)
+{
+    kz_plane p = {.data = kz_alloc((size_t)width * (size_t)height, (size_t)bytes),
+                  .stride = (ptrdiff_t)width * bytes,
+                  .width = width,
+                  .height = height,
+                  .bytes = bytes,
+                  .depth = bytes == 1 ? 8 : 10};
+    CHECK(p.data);
+    return p;
+}
+
+static void fill_frame(const struct frame *f, unsigned seed)
+{
+    const kz_plane *planes[] = {&f->luma, &f->chroma};
+    for (int i = 0; i < 2; i++)
+        for (ptrdiff_t at = 0; at < planes[i]->stride * planes[i]->height; at++)
+            ((unsigned char *)planes[i]->data)[at] =
+                (unsigned char)(random_unit(&seed) * 100 + 120);
+}
+
+static void close_frame(struct frame *f)
+{
+    kz_free(f->luma.data);
+    kz_free(f->chroma.data);
+}
+
+static void start_picture(const struct studio *s, const struct frame *in, const struct frame *out)
+{
+    const kz_levels from = kz_luma_levels(8, false), to = kz_luma_levels(10, false);
+    const kz_backend *b = &kz_backend_cuda;
+    kz_tile tiles[2];
+    for (int i = 0; i < 2; i++)
+        tiles[i] = kz_tiling_get(&s->tiling, i);
+    const kz_run run = {.src = &in->luma,
+                        .src_levels = from,
+                        .dst = &out->luma,
+                        .dst_levels = to,
+                        .canvas = s->canvas,
+                        .tiles = tiles,
+                        .n_tiles = 2,
+                        .deferred = true};
+    CHECK(b->scale(s->device, s->chroma, &in->chroma, from, &out->chroma, to) == 0);
+    CHECK(b->run(s->plan, &run) == 0);
+    if (s->canvas)
+        CHECK(b->scale_canvas(s->device, s->luma, s->canvas, &out->luma, to, NULL, 0) == 0);
+    b->end_picture(s->device);
+}
+
+/* Appends what came out, and makes the input worthless. */
+static void finish_picture(const struct studio *s, struct frame *in, const struct frame *out,
+                           int left, unsigned char **film)
+{
+    const size_t luma = (size_t)(out->luma.stride * out->luma.height);
+    const size_t chroma = (size_t)(out->chroma.stride * out->chroma.height);
+    CHECK(kz_backend_cuda.wait(s->device, left) == 0);
+    memcpy(*film, out->luma.data, luma);
+    memcpy(*film + luma, out->chroma.data, chroma);
+    *film += luma + chroma;
+    fill_frame(in, 999);
+    fill_frame(out, 998);
+}
+
+/* Of each picture what came out, one after the other; `waits`: for a picture before the next is
+ * started. Returns the bytes. */
+static size_t make_film(const kz_graph *graph, int order, bool waits, bool canvas,
+                        unsigned char *film)
+{
+    struct studio s = open_studio(graph, order, canvas);
+    struct frame in[2], out[2];
+    unsigned char *at = film;
+    for (int i = 0; i < 2; i++) {
+        in[i] = (struct frame){open_plane(28, 38, 1), open_plane(14, 19, 1)};
+        out[i].luma = canvas ? open_plane(35, 48, 2) : open_plane(112, 152, 2);
+        out[i].chroma = open_plane(28, 38, 2);
+    }
+    for (int i = 0; i < FRAMES + 1; i++) {
+        const int now = i % 2, before = waits ? now : 1 - now;
+        if (i < FRAMES) {
+            fill_frame(&in[now], (unsigned)i);
+            start_picture(&s, &in[now], &out[now]);
+        }
+        if (waits ? i < FRAMES : i > 0)
+            finish_picture(&s, &in[before], &out[before], !waits && i < FRAMES, &at);
+    }
+    for (int i = 0; i < 2; i++) {
+        close_frame(&in[i]);
+        close_frame(&out[i]);
+    }
+    close_studio(&s);
+    return (size_t)(at - film);
+}
+
+/* Streams get ahead of each other as they like, and the same comes out. */
+static void pictures_overlap_in_any_order(void)
+{
+    enum { ORDERS = 6, MOST_BYTES = 1 << 20 };
+    kz_graph *graph = random_rrdb(1, 8, 8, 3);
+    static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
+    unsigned char *first = kz_alloc(MOST_BYTES, 1), *film = kz_alloc(MOST_BYTES, 1);
+    CHECK(first && film && kz_rewrite_all(graph, bt709, NULL) == 0);
+    for (int canvas = 0; canvas < 2; canvas++) {
+        const size_t bytes = make_film(graph, 0, true, canvas, first);
+        for (int order = 1; order <= ORDERS; order++) {
+            CHECK(make_film(graph, order, false, canvas, film) == bytes && bytes <= MOST_BYTES);
+            CHECK(memcmp(first, film, bytes) == 0);
+        }
+    }
+    kz_free(first);
+    kz_free(film);
+    kz_graph_close(&graph);
+}
+
+static const struct check_case cases[] = {
+    {"pictures overlap in any order", pictures_overlap_in_any_order},
+};
+
+CHECK_MAIN(cases)
