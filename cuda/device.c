@@ -28,6 +28,7 @@ static void cuda_close(kz_device **device)
         return;
     if (d->gpu)
         kz_gpu_free(d->gpu, d->scratch);
+    kz_axes_close(&d->axes);
     kz_rivals_close(&d->rivals);
     kz_gpu_close(&d->gpu);
     kz_pool_close(&d->pool);
@@ -54,6 +55,8 @@ static int cuda_open(kz_device **device, const kz_device_params *params, kz_log 
     }
     if (!error && !d->scratch)
         error = kz_fail(log, KZ_ERROR_FAILED, "cuda: %s has no memory left", d->line);
+    if (!error && kz_axes_open(&d->axes, d->gpu, d->scratch, KZ_SCRATCH_BYTES / 2))
+        error = kz_fail_memory(log, "the device");
     if (error)
         cuda_close(device);
     return error;

@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "base/pool.h"
+#include "cuda/axes.h"
 #include "cuda/gpu.h"
 #include "cuda/kernels/kernels.h"
 #include "cuda/lineup.h"
@@ -23,7 +24,10 @@ struct kz_device {
     char *identity;    /* what it says of the last plan */
     kz_rivals *rivals; /* NULL: none; opened with the first plan: that takes a while, */
     bool asked;        /* and then this is set */
-    char *scratch;     /* KZ_SCRATCH_BYTES of the device, for scaling */
+    /* For scaling: */
+    char *scratch; /* KZ_SCRATCH_BYTES of the device */
+    kz_axes *axes; /* at its beginning, at most half of it */
+    int half;      /* of what is behind them, the next to be used */
 };
 
 struct kz_canvas {
@@ -85,13 +89,9 @@ static inline size_t kz_surface_bytes(const kz_surface *s)
     return s->pitch * (size_t)s->height;
 }
 
-/* The surface's samples between the device and their place in the plane; on the stream. */
-void kz_surface_copy_in(kz_gpu *gpu, const kz_surface *surface, const kz_plane *plane);
-void kz_surface_copy_out(kz_gpu *gpu, const kz_surface *surface, const kz_plane *plane);
-/* Beside the stream: kz_gpu_lane_copy_in() and _out(). */
-void kz_surface_lane_copy_in(kz_gpu *gpu, int lane, const kz_surface *surface,
-                             const kz_plane *plane);
-void kz_surface_lane_copy_out(kz_gpu *gpu, int lane, const kz_surface *surface,
-                              const kz_plane *plane);
+/* The surface's samples between the device and their place in the plane: kz_gpu_lane_copy_in() and
+ * _out(). */
+void kz_surface_copy_in(kz_gpu *gpu, int lane, const kz_surface *surface, const kz_plane *plane);
+void kz_surface_copy_out(kz_gpu *gpu, int lane, const kz_surface *surface, const kz_plane *plane);
 
 #endif

@@ -281,7 +281,7 @@ static kz_view load_tile(kz_plan *p, const kz_run *run, kz_tile tile)
     }
     const kz_surface samples = kz_surface_of(run->src, part, p->samples[p->in]);
     const int lane = KZ_LANE_TILES_IN + p->in;
-    kz_surface_lane_copy_in(gpu, lane, &samples, run->src);
+    kz_surface_copy_in(gpu, lane, &samples, run->src);
     kz_gpu_lane_open(gpu, lane);
     kz_cuda_load(gpu, &samples, run->src_levels, 0, 0, &input);
     kz_gpu_lane_close(gpu, lane);
@@ -294,7 +294,7 @@ static void let_leave(kz_plan *p, const kz_run *run)
 {
     const int last = (p->out + KZ_LANES - 1) % KZ_LANES;
     if (p->leaves)
-        kz_surface_lane_copy_out(p->device->gpu, KZ_LANE_TILES_OUT + last, &p->leaving, run->dst);
+        kz_surface_copy_out(p->device->gpu, KZ_LANE_TILES_OUT + last, &p->leaving, run->dst);
     p->leaves = false;
 }
 

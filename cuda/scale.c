@@ -9,25 +9,13 @@ static char *place_in(const kz_plane *plane, const kz_surface *s)
     return (char *)kz_plane_row(plane, s->y) + (ptrdiff_t)s->x * s->bytes;
 }
 
-void kz_surface_copy_in(kz_gpu *gpu, const kz_surface *s, const kz_plane *plane)
-{
-    const char *from = place_in(plane, s);
-    kz_gpu_copy_in(gpu, s->data, s->pitch, from, plane->stride, s->pitch, s->height);
-}
-
-void kz_surface_copy_out(kz_gpu *gpu, const kz_surface *s, const kz_plane *plane)
-{
-    char *to = place_in(plane, s);
-    kz_gpu_copy_out(gpu, to, plane->stride, s->data, s->pitch, s->pitch, s->height);
-}
-
-void kz_surface_lane_copy_in(kz_gpu *gpu, int lane, const kz_surface *s, const kz_plane *plane)
+void kz_surface_copy_in(kz_gpu *gpu, int lane, const kz_surface *s, const kz_plane *plane)
 {
     const char *from = place_in(plane, s);
     kz_gpu_lane_copy_in(gpu, lane, s->data, s->pitch, from, plane->stride, s->pitch, s->height);
 }
 
-void kz_surface_lane_copy_out(kz_gpu *gpu, int lane, const kz_surface *s, const kz_plane *plane)
+void kz_surface_copy_out(kz_gpu *gpu, int lane, const kz_surface *s, const kz_plane *plane)
 {
     char *to = place_in(plane, s);
     kz_gpu_lane_copy_out(gpu, lane, to, plane->stride, s->data, s->pitch, s->pitch, s->height);
@@ -35,12 +23,14 @@ void kz_surface_lane_copy_out(kz_gpu *gpu, int lane, const kz_surface *s, const 
 
 /* ---- scaling ---- */
 
+enum { ALIGNMENT = 256 };
+
 static size_t aligned(size_t bytes)
 {
-    return (bytes + 255) & ~(size_t)255;
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* The scratch, taken piece by piece. */
+/* Some of the scratch, taken piece by piece. */
 struct pieces {
     char *at;
     size_t left;
@@ -57,42 +47,30 @@ static void *take(struct pieces *p, size_t bytes)
     return piece;
 }
 
-static bool upload_axis(kz_gpu *gpu, struct pieces *p, kz_resample_axis a, kz_cuda_axis *there)
-{
-    const size_t firsts = (size_t)a.length * sizeof(int);
-    const size_t weights = (size_t)a.length * (size_t)a.taps * sizeof(float);
-    int *first = take(p, firsts);
-    float *weight = take(p, weights);
-    if (!first || !weight)
-        return false;
-    kz_gpu_copy_in(gpu, first, firsts, a.first, (ptrdiff_t)firsts, firsts, 1);
-    kz_gpu_copy_in(gpu, weight, weights, a.weights, (ptrdiff_t)weights, weights, 1);
-    *there = (kz_cuda_axis){first, weight, a.taps};
-    return true;
-}
-
 /* What scaling works with. The source is a plane, or a canvas of the device's. */
 struct scaling {
     kz_device *device;
-    kz_resample_axis across, down;
     kz_cuda_axis x, y;
+    const int *first_row; /* what y.first has, on the host */
     const kz_plane *src;
     const kz_surface *canvas;
     kz_levels src_levels, dst_levels;
     const kz_plane *dst;
-    struct pieces rest; /* of the scratch */
 };
 
 static int open_scaling(struct scaling *s, kz_device *device, const kz_resampler *resampler)
 {
     s->device = device;
-    s->across = kz_resample_axis_x(resampler);
-    s->down = kz_resample_axis_y(resampler);
-    s->rest = (struct pieces){device->scratch, KZ_SCRATCH_BYTES};
-    return upload_axis(device->gpu, &s->rest, s->across, &s->x) &&
-                   upload_axis(device->gpu, &s->rest, s->down, &s->y)
-               ? 0
-               : KZ_ERROR_MEMORY;
+    s->first_row = kz_resample_axis_y(resampler).first;
+    return kz_axes_get(device->axes, resampler, &s->x, &s->y);
+}
+
+/* Of the scratch, behind the tables: one half is copied while the stream works on the other. */
+static struct pieces half_of(const kz_device *d)
+{
+    const size_t taken = kz_axes_taken(d->axes);
+    const size_t half = (KZ_SCRATCH_BYTES - taken) / KZ_LANES / ALIGNMENT * ALIGNMENT;
+    return (struct pieces){d->scratch + taken + (size_t)d->half * half, half};
 }
 
 /* The source's rows y0 … y1-1; those that are on the host alone are copied. */
@@ -112,7 +90,7 @@ static bool take_source(const struct scaling *s, struct pieces *p, int y0, int y
     *src = kz_surface_of(s->src, part, NULL);
     src->data = take(p, kz_surface_bytes(src));
     if (src->data)
-        kz_surface_copy_in(s->device->gpu, src, s->src);
+        kz_surface_copy_in(s->device->gpu, KZ_LANE_SCALING + s->device->half, src, s->src);
     return src->data;
 }
 
@@ -121,8 +99,9 @@ static bool take_source(const struct scaling *s, struct pieces *p, int y0, int y
 static bool scale_band(const struct scaling *s, kz_rect part)
 {
     kz_gpu *gpu = s->device->gpu;
-    const int y0 = s->down.first[part.y0], y1 = s->down.first[part.y1 - 1] + s->down.taps;
-    struct pieces p = s->rest;
+    const int lane = KZ_LANE_SCALING + s->device->half;
+    const int y0 = s->first_row[part.y0], y1 = s->first_row[part.y1 - 1] + s->y.taps;
+    struct pieces p = half_of(s->device);
     kz_surface src, out = kz_surface_of(s->dst, part, NULL);
     kz_view rows = {NULL, KZ_ELEMENT_FP32, 1, 1, part.x1 - part.x0, y1 - y0};
     kz_cuda_axis x = s->x, y = s->y;
@@ -134,9 +113,12 @@ static bool scale_band(const struct scaling *s, kz_rect part)
     x.weights += (size_t)part.x0 * (size_t)x.taps;
     y.first += part.y0;
     y.weights += (size_t)part.y0 * (size_t)y.taps;
+    kz_gpu_lane_open(gpu, lane);
     kz_cuda_scale_rows(gpu, &src, s->src_levels, &x, &rows);
     kz_cuda_scale_columns(gpu, &rows, y0, &y, &out, s->dst_levels);
-    kz_surface_copy_out(gpu, &out, s->dst);
+    kz_gpu_lane_close(gpu, lane);
+    kz_surface_copy_out(gpu, lane, &out, s->dst);
+    s->device->half = (s->device->half + 1) % KZ_LANES;
     return true;
 }
 

@@ -191,21 +191,26 @@ struct stage {
     const kz_plane *plane;
     kz_surface samples; /* of the device */
     kz_view values;
-    const void *pinned; /* NULL: the plane's own memory */
+    void *pinned; /* NULL: the plane's own memory */
 };
+
+static void *host_of(const struct stage *s)
+{
+    return s->pinned ? s->pinned : s->plane->data;
+}
 
 static void copy_in(const struct stage *s)
 {
-    kz_plane from = *s->plane;
-    from.data = s->pinned ? (void *)s->pinned : from.data;
-    kz_surface_copy_in(s->gpu, &s->samples, &from);
+    const kz_surface *there = &s->samples;
+    kz_gpu_copy_in(s->gpu, there->data, there->pitch, host_of(s), s->plane->stride, there->pitch,
+                   there->height);
 }
 
 static void copy_out(const struct stage *s)
 {
-    kz_plane to = *s->plane;
-    to.data = s->pinned ? (void *)s->pinned : to.data;
-    kz_surface_copy_out(s->gpu, &s->samples, &to);
+    const kz_surface *there = &s->samples;
+    kz_gpu_copy_out(s->gpu, host_of(s), s->plane->stride, there->data, there->pitch, there->pitch,
+                    there->height);
 }
 
 static void load(const struct stage *s)

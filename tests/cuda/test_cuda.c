@@ -450,6 +450,47 @@ static void scaling_is_that_of_the_host(void)
     h.backend->close(&h.device);
 }
 
+/* A grey plane's first sample, scaled. */
+static int scale_grey(kz_device *device, const kz_resampler *r, int width, int height)
+{
+    const kz_levels levels = kz_luma_levels(10, false);
+    kz_plane in = open_plane(14, 19, 2, 10), out = open_plane(width, height, 2, 10);
+    for (int i = 0; i < 19; i++)
+        for (int x = 0; x < 14; x++)
+            ((unsigned short *)kz_plane_row(&in, i))[x] = 700;
+    CHECK(kz_backend_cuda.scale(device, r, &in, levels, &out, levels) == 0);
+    CHECK(kz_backend_cuda.wait(device, 0) == 0);
+    const int first = sample(&out, 0, 0);
+    kz_free(in.data);
+    kz_free(out.data);
+    return first;
+}
+
+/* What is made where the tables were spoilt on the device tells whether they go there again: those
+ * of two resamplers don't, of a third they do. */
+static void tables_stay_on_the_device(void)
+{
+    static const int sizes[][2] = {{28, 38}, {35, 19}, {20, 20}};
+    const kz_device_params params = {.threads = 1};
+    kz_resampler *r[3];
+    kz_device *device;
+    CHECK(kz_backend_cuda.open(&device, &params, NULL) == 0);
+    for (int i = 0; i < 3; i++) {
+        const kz_resample_params p = kz_resample_centred(14, 19, sizes[i][0], sizes[i][1]);
+        CHECK(kz_resample_open(&r[i], &p) == 0);
+    }
+    for (int i = 0; i < 2; i++)
+        CHECK_NEAR(scale_grey(device, r[i], sizes[i][0], sizes[i][1]), 700, 1);
+    kz_gpu_clear(device->gpu, device->scratch, kz_axes_taken(device->axes));
+    for (int i = 0; i < 2; i++)
+        CHECK_NEAR(scale_grey(device, r[i], sizes[i][0], sizes[i][1]), 64, 1);
+    for (int i = 2; i >= 0; i--)
+        CHECK_NEAR(scale_grey(device, r[i], sizes[i][0], sizes[i][1]), 700, 1);
+    for (int i = 0; i < 3; i++)
+        kz_resample_close(&r[i]);
+    kz_backend_cuda.close(&device);
+}
+
 /* Moves a plane's samples to where a decoder would leave them; what the host has is made worthless.
  * NV12 and P010: `step` is 2 in chroma, and 10 bits lie above 6 zeros. */
 static kz_plane left_there(kz_gpu *gpu, const kz_plane *host, int step)
@@ -742,6 +783,7 @@ static const struct check_case cases[] = {
     {"other networks run layer by layer", other_networks_run_layer_by_layer},
     {"networks that differ run layer by layer", networks_that_differ_run_layer_by_layer},
     {"scaling is that of the host", scaling_is_that_of_the_host},
+    {"tables stay on the device", tables_stay_on_the_device},
     {"surfaces are scaled where they lie", surfaces_are_scaled_where_they_lie},
     {"surfaces are run where they lie", surfaces_are_run_where_they_lie},
     {"canvases are those of the host", canvases_are_those_of_the_host},
