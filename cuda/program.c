@@ -4,7 +4,6 @@
 
 #include "backend/schedule.h"
 #include "base/mem.h"
-#include "cuda/small_net.h"
 
 /* Slices begin where 16 bytes of 16-bit elements do. */
 enum { SLICE = 8 };
@@ -22,7 +21,9 @@ struct builder {
     const kz_graph *graph;
     const kz_program_params *params;
     kz_schedule schedule;
-    char *fates; /* [nodes] */
+    char *fates;          /* [nodes] */
+    kz_small_net *smalls; /* in the order of their ends */
+    int n_smalls, added;  /* added: of them, as steps */
     kz_log *log;
 };
 
@@ -155,10 +156,13 @@ static void mark_small(struct builder *b, const kz_small_net *small)
 
 static void find_small(struct builder *b)
 {
-    kz_small_net small;
-    for (int i = 0; i < b->graph->n_nodes; i++)
-        if (kz_small_net_find(&small, b->graph, i) && small_task(b, &small).columns)
-            mark_small(b, &small);
+    for (int i = 0; i < b->graph->n_nodes; i++) {
+        kz_small_net *small = &b->smalls[b->n_smalls];
+        if (!kz_small_net_find(small, b->graph, i) || !small_task(b, small).columns)
+            continue;
+        mark_small(b, small);
+        b->n_smalls++;
+    }
 }
 
 /* ---- constants ---- */
@@ -203,18 +207,11 @@ static void pack_slopes(const kz_node *node, float *slopes)
         slopes[c] = node->act == KZ_ACT_PRELU ? node->slopes[c] : node->slope;
 }
 
-static void pack_small(const kz_step *s, const kz_graph *graph, char *constants)
-{
-    kz_small_net small;
-    kz_small_net_find(&small, graph, s->node);
-    kz_small_net_pack(&small, graph, &s->small, constants + s->weights);
-}
-
 static void pack_step(const kz_step *s, const kz_graph *graph, char *constants)
 {
     const kz_node *node = &graph->nodes[s->node];
     if (s->kind == KZ_STEP_SMALL)
-        return pack_small(s, graph, constants);
+        return kz_small_net_pack(&s->net, graph, &s->small, constants + s->weights);
     if (s->slopes != NONE)
         pack_slopes(node, (float *)(constants + s->slopes));
     if (s->kind != KZ_STEP_CONV)
@@ -336,15 +333,15 @@ static void add_copies(struct builder *b, int index)
 
 static void add_small(struct builder *b, int index)
 {
-    kz_small_net small;
-    kz_small_net_find(&small, b->graph, index);
+    const kz_small_net *small = &b->smalls[b->added++];
     kz_step *s = add_step(b, KZ_STEP_SMALL, index);
     s->kernel = "all layers at once";
-    s->in = place_of(b, small.source);
-    s->small = small_task(b, &small);
-    for (int i = 0; i < small.n_layers; i++)
-        s->macs += 9.0 * kz_graph_in_channels(b->graph, &b->graph->nodes[small.layers[i]]) *
-                   b->graph->nodes[small.layers[i]].channels * s->in.scale * s->in.scale;
+    s->in = place_of(b, small->source);
+    s->net = *small;
+    s->small = small_task(b, small);
+    for (int i = 0; i < small->n_layers; i++)
+        s->macs += 9.0 * kz_graph_in_channels(b->graph, &b->graph->nodes[small->layers[i]]) *
+                   b->graph->nodes[small->layers[i]].channels * s->in.scale * s->in.scale;
     take_constants(b->program, s, &b->graph->nodes[index]);
 }
 
@@ -371,10 +368,14 @@ static int add_node(struct builder *b, int index)
 
 static int build(struct builder *b)
 {
-    b->fates = kz_alloc((size_t)b->graph->n_nodes, 1);
-    int error = b->fates ? kz_schedule_open(&b->schedule, b->graph, SLICE) : KZ_ERROR_MEMORY;
+    const size_t nodes = (size_t)b->graph->n_nodes;
+    b->fates = kz_alloc(nodes, 1);
+    b->smalls = kz_alloc(nodes / KZ_SMALL_NET_LEAST_NODES + 1, sizeof(*b->smalls));
+    int error =
+        b->fates && b->smalls ? kz_schedule_open(&b->schedule, b->graph, SLICE) : KZ_ERROR_MEMORY;
     if (error) {
         kz_free(b->fates);
+        kz_free(b->smalls);
         return kz_fail_memory(b->log, "the network");
     }
     find_small(b);
@@ -385,6 +386,7 @@ static int build(struct builder *b)
     b->program->output = place_of(b, b->graph->output);
     kz_schedule_close(&b->schedule);
     kz_free(b->fates);
+    kz_free(b->smalls);
     return error;
 }
 

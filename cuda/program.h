@@ -7,7 +7,7 @@
 #define KZ_CUDA_PROGRAM_H
 
 #include "backend/backend.h"
-#include "cuda/kernels/kernels.h"
+#include "cuda/small_net.h"
 
 /* Where a value lies, for tiles of every size up to the program's. */
 typedef struct kz_place {
@@ -29,7 +29,9 @@ typedef struct kz_step {
     /* CONV: the task but for its views; SUM: the slopes. */
     kz_conv_task conv;
     void (*run)(kz_gpu *gpu, const kz_conv_task *task);
-    kz_small_task small; /* SMALL: but for its views and constants; `node` is the network's end */
+    /* SMALL: the task but for its views and constants; `node` is the network's end. */
+    kz_small_task small;
+    kz_small_net net;
     kz_place in, out, others[KZ_SUM_MOST]; /* CONV: residuals; SUM: terms, `in` isn't used */
     kz_term terms[KZ_SUM_MOST];            /* SUM: but for their views */
     int n_others;

@@ -6,7 +6,10 @@
 #include "cuda/kernels/kernels.h"
 #include "model/graph.h"
 
-enum { KZ_SMALL_NET_MOST_LAYERS = 64 };
+enum {
+    KZ_SMALL_NET_MOST_LAYERS = 64,
+    KZ_SMALL_NET_LEAST_NODES = 5 /* of its own: two layers, shuffle, nearest, end */
+};
 
 /* Nodes of a graph: its input, its convolutions from the first to the last, its pixel shuffle, the
  * input enlarged, and their sum, which is its output. */
