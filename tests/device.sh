@@ -202,13 +202,21 @@ near() {
   [[ $db == inf ]] || ((db >= $1))
 }
 ffmpeg -v error -f lavfi -i testsrc2=size=48x32:rate=25 -frames:v 8 -pix_fmt yuv420p -c:v ffv1 moving.mkv
-# overlapped ARGUMENTS…: two pictures under way at a time make the same as one, which reuse waits for.
+# overlapped ARGUMENTS…: two pictures under way at a time make the same with reuse and without.
 overlapped() {
   local mode
   for mode in off exact; do
     "$work/twin/kizuna" upscale moving.mkv -y -e ffv1 --quiet -d cuda -m ./copy.param --reuse $mode "$@" -o $mode.mkv || return 1
   done
   cmp off.mkv exact.mkv
+}
+# in_any_order ARGUMENTS…: whatever the device does first.
+in_any_order() {
+  local order
+  for order in 0 2 3; do
+    KIZUNA_TWIN_ORDER=$order "$work/twin/kizuna" upscale moving.mkv -y -e ffv1 --quiet -d cuda -m ./copy.param "$@" -o $order.mkv || return 1
+  done
+  cmp 0.mkv 2.mkv && cmp 0.mkv 3.mkv
 }
 equal() {
   through_twin off.mkv -d cuda --reuse off "$@" && through_twin exact.mkv -d cuda --reuse exact "$@" && cmp off.mkv exact.mkv
@@ -243,6 +251,8 @@ if [[ -d twin ]]; then
   check "pictures overlap" overlapped -s 2
   check "pictures overlap through a canvas" overlapped -s 3 --no-resume
   check "pictures overlap at the network's scale" overlapped -s 4
+  check "pictures overlap in any order" in_any_order -s 4 --reuse off
+  check "pictures overlap in any order with reuse" in_any_order -s 3 --reuse near
   check "chroma is there where no luma is computed" still_chroma stood.mkv
   check "short memory makes smaller tiles" smaller_tiles
   check "no memory is told in one line" no_room

@@ -254,16 +254,21 @@ static void open_repeater(struct repeater *r, int width, int height, double tole
     CHECK(kz_reuse_open(&r->reuse, &params) == 0);
 }
 
+static void expand(uint8_t *out, const struct movie *m, const kz_reuse_task *task)
+{
+    for (int i = 0; i < task->n_tiles; i++)
+        for (int y = 2 * task->tiles[i].own_y0; y < 2 * task->tiles[i].own_y1; y++)
+            for (int x = 2 * task->tiles[i].own_x0; x < 2 * task->tiles[i].own_x1; x++)
+                out[y * 2 * m->width + x] = m->data[y / 2 * m->width + x / 2];
+}
+
 static void repeat(struct repeater *r, const struct movie *m)
 {
     kz_plane in = plane_of(m->data, m->width, m->height, 1);
     kz_plane out = plane_of(r->out, 2 * m->width, 2 * m->height, 1);
     kz_reuse_task task;
     CHECK(kz_reuse_decide(r->reuse, &in, &out, &task) == 0);
-    for (int i = 0; i < task.n_tiles; i++)
-        for (int y = 2 * task.tiles[i].own_y0; y < 2 * task.tiles[i].own_y1; y++)
-            for (int x = 2 * task.tiles[i].own_x0; x < 2 * task.tiles[i].own_x1; x++)
-                r->out[y * out.width + x] = m->data[y / 2 * m->width + x / 2];
+    expand(r->out, m, &task);
     kz_reuse_finish(r->reuse, &in, &out, false);
 }
 
@@ -515,6 +520,149 @@ static void regions_leave_out_what_is_still(void)
     kz_resample_close(&resampler);
 }
 
+/* ---- two pictures under way ---- */
+
+/* The planes of two pictures. */
+struct pair {
+    uint8_t *in[2], *out[2];
+    int width, height;
+};
+
+static void finish_one(kz_reuse *reuse, const struct pair *p, int which, const uint8_t *expected)
+{
+    kz_plane in = plane_of(p->in[which], p->width, p->height, 1);
+    kz_plane out = plane_of(p->out[which], 2 * p->width, 2 * p->height, 1);
+    kz_reuse_finish(reuse, &in, &out, false);
+    CHECK(memcmp(p->out[which], expected, (size_t)(4 * p->width * p->height)) == 0);
+}
+
+static bool equal_stats(kz_reuse_stats a, kz_reuse_stats b)
+{
+    return a.frames == b.frames && a.cells == b.cells && a.new_cells == b.new_cells &&
+           a.checked_cells == b.checked_cells && a.wrong_cells == b.wrong_cells &&
+           a.computed_pixels == b.computed_pixels && a.all_pixels == b.all_pixels &&
+           a.error_sum == b.error_sum && a.worst_error == b.worst_error;
+}
+
+/* The next picture is decided before the last one is finished, where that has nothing to tell. */
+static void deciding_early_changes_nothing(void)
+{
+    enum { FRAMES = 300, WIDTH = 300, HEIGHT = 200, BYTES = WIDTH * HEIGHT };
+    struct movie m = open_movie(WIDTH, HEIGHT, seed_of(71));
+    struct repeater serial, early;
+    struct pair p = {.width = WIDTH, .height = HEIGHT};
+    uint8_t *expected[2];
+    int open = 0, waits = 0;
+    open_repeater(&serial, WIDTH, HEIGHT, 14);
+    open_repeater(&early, WIDTH, HEIGHT, 14);
+    for (int i = 0; i < 2; i++) {
+        p.in[i] = kz_alloc(BYTES, 1);
+        p.out[i] = kz_alloc(BYTES, 4);
+        expected[i] = kz_alloc(BYTES, 4);
+        CHECK(p.in[i] && p.out[i] && expected[i]);
+    }
+    for (int frame = 0; frame < FRAMES; frame++) {
+        const int now = frame % 2, before = 1 - now;
+        repeat(&serial, &m);
+        memcpy(p.in[now], m.data, BYTES);
+        memset(p.out[now], 0x55, 4 * BYTES);
+        if (open && !kz_reuse_can_decide(early.reuse)) {
+            finish_one(early.reuse, &p, before, expected[before]);
+            open--;
+            waits++;
+        }
+        memcpy(expected[now], serial.out, 4 * BYTES);
+        kz_plane in = plane_of(p.in[now], WIDTH, HEIGHT, 1);
+        kz_plane out = plane_of(p.out[now], 2 * WIDTH, 2 * HEIGHT, 1);
+        kz_reuse_task task;
+        CHECK(kz_reuse_decide(early.reuse, &in, &out, &task) == 0);
+        expand(p.out[now], &m, &task);
+        if (open++) {
+            finish_one(early.reuse, &p, before, expected[before]);
+            open--;
+        }
+        edit(&m, frame % 50 ? 12 : 90);
+    }
+    finish_one(early.reuse, &p, (FRAMES - 1) % 2, expected[(FRAMES - 1) % 2]);
+    CHECK(equal_stats(kz_reuse_get_stats(serial.reuse), kz_reuse_get_stats(early.reuse)));
+    CHECK(waits > 0 && waits < FRAMES / 2 && kz_reuse_get_stats(early.reuse).wrong_cells > 0);
+    for (int i = 0; i < 2; i++) {
+        kz_free(p.in[i]);
+        kz_free(p.out[i]);
+        kz_free(expected[i]);
+    }
+    kz_free(m.data);
+    close_repeater(&serial);
+    close_repeater(&early);
+}
+
+/* What a device that works meanwhile makes, against one picture after the other. */
+static void overlap(const struct setting *s, enum kz_reuse_mode mode, unsigned seed)
+{
+    enum { FRAMES = 7 };
+    struct run serial = open_run(s, mode, 9), both = open_run(s, mode, 9);
+    struct movie m = open_movie(s->width, s->height, seed), shown[2];
+    const size_t bytes = (size_t)s->out_width * (size_t)s->out_height * sizeof(*serial.out);
+    uint16_t *out[2], *expected[2];
+    CHECK(kz_upscaler_overlaps(both.upscaler));
+    for (int i = 0; i < 2; i++) {
+        shown[i] = open_movie(s->width, s->height, 1);
+        out[i] = kz_alloc(bytes, 1);
+        expected[i] = kz_alloc(bytes, 1);
+        CHECK(out[i] && expected[i]);
+    }
+    for (int frame = 0; frame < FRAMES + 1; frame++) {
+        const int now = frame % 2, before = 1 - now;
+        if (frame < FRAMES) {
+            upscale(&serial, &m);
+            memcpy(expected[now], serial.out, bytes);
+            memcpy(shown[now].data, m.data, (size_t)m.width * (size_t)m.height);
+            memset(out[now], 0x55, bytes);
+            kz_picture in = {.plane = {plane_of(shown[now].data, m.width, m.height, 1)},
+                             .planes = 1};
+            kz_picture to = {.plane = {plane_of(out[now], s->out_width, s->out_height, 2)},
+                             .planes = 1};
+            CHECK(kz_upscaler_start(both.upscaler, &in, &to) == 0);
+        }
+        if (frame > 0) {
+            CHECK(kz_upscaler_finish(both.upscaler) == 0);
+            CHECK(memcmp(out[before], expected[before], bytes) == 0);
+            memset(shown[before].data, 0xaa, (size_t)m.width * (size_t)m.height);
+        }
+        edit(&m, frame % 3 ? 9 : 60);
+    }
+    CHECK(
+        equal_stats(kz_upscaler_get_stats(serial.upscaler), kz_upscaler_get_stats(both.upscaler)));
+    for (int i = 0; i < 2; i++) {
+        kz_free(shown[i].data);
+        kz_free(out[i]);
+        kz_free(expected[i]);
+    }
+    kz_free(m.data);
+    close_run(s, &serial);
+    close_run(s, &both);
+}
+
+static void pictures_overlap(void)
+{
+    kz_graph *graph = random_srvgg(1, 8, 2, 3);
+    for (int b = 0; b < N_BACKENDS; b++)
+        for (unsigned i = 0; i < 8 && backends[b]->wait; i++) {
+            struct setting s = {backends[b],      graph, 75, 53, 150, 106, 2, i % 2 ? 40 : 0,
+                                KZ_PRECISION_AUTO};
+            char order[16];
+            if (i / 2 % 2) {
+                s.out_width = 109;
+                s.out_height = 77;
+            }
+            snprintf(order, sizeof(order), "%u", seed_of(i));
+            setenv("KIZUNA_TWIN_ORDER", order, 1);
+            overlap(&s, i / 4 ? KZ_REUSE_EXACT : KZ_REUSE_NEAR, seed_of(81 + i));
+            unsetenv("KIZUNA_TWIN_ORDER");
+        }
+    kz_graph_close(&graph);
+}
+
 static const struct check_case cases[] = {
     {"exact is off to the bit", exact_is_off_to_the_bit},
     {"near without tolerance is off", near_without_tolerance_is_off},
@@ -526,6 +674,8 @@ static const struct check_case cases[] = {
     {"nothing drifts", nothing_drifts},
     {"regions hold all that changed", regions_hold_all_that_changed},
     {"regions leave out what is still", regions_leave_out_what_is_still},
+    {"deciding early changes nothing", deciding_early_changes_nothing},
+    {"pictures overlap", pictures_overlap},
 };
 
 CHECK_CASES(cases)

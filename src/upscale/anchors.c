@@ -224,8 +224,7 @@ static int longest_unused(const int used[KZ_ANCHORS])
     return oldest;
 }
 
-void kz_anchors_put(kz_anchors *a, int cell, const kz_plane *in, const kz_plane *out, int instead,
-                    int frame)
+int kz_anchors_put_input(kz_anchors *a, int cell, const kz_plane *in, int instead, int frame)
 {
     const kz_cell *c = &a->cells->cells[cell];
     int anchor = instead >= 0 ? instead : longest_unused(a->used[cell]);
@@ -235,8 +234,12 @@ void kz_anchors_put(kz_anchors *a, int cell, const kz_plane *in, const kz_plane 
     kept.data = a->inputs + a->offsets[cell] + (size_t)anchor * input_bytes(c, in);
     kept.stride = (ptrdiff_t)now.width * now.bytes;
     kz_plane_copy(&now, &kept);
-    if (out)
-        copy_part(c->out, out, &a->outputs[anchor]);
+    return anchor;
+}
+
+void kz_anchors_put_output(kz_anchors *a, int cell, int anchor, const kz_plane *out)
+{
+    copy_part(a->cells->cells[cell].out, out, &a->outputs[anchor]);
 }
 
 void kz_anchors_copy(const kz_anchors *a, int cell, int anchor, const kz_plane *out)

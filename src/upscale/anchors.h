@@ -31,10 +31,10 @@ typedef struct kz_likeness {
  * used. */
 int kz_anchors_find(kz_anchors *anchors, int cell, const kz_plane *in, kz_likeness most, int frame);
 
-/* Makes the cell's part of `in` and `out` (NULL: of no interest) an anchor, in place of `instead`,
- * or of the longest unused where that is -1. */
-void kz_anchors_put(kz_anchors *anchors, int cell, const kz_plane *in, const kz_plane *out,
-                    int instead, int frame);
+/* Makes the cell's part of `in` an anchor, in place of `instead`, or of the longest unused where
+ * that is -1. Returns which; its output is the old one's until it is put, too. */
+int kz_anchors_put_input(kz_anchors *anchors, int cell, const kz_plane *in, int instead, int frame);
+void kz_anchors_put_output(kz_anchors *anchors, int cell, int anchor, const kz_plane *out);
 
 /* Copies an anchor's output to its place in `out`. */
 void kz_anchors_copy(const kz_anchors *anchors, int cell, int anchor, const kz_plane *out);

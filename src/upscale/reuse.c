@@ -26,6 +26,18 @@ struct state {
     bool computed; /* for its own sake, or since it lies in a region with such cells */
     bool wrong;    /* it was checked, and is too far off */
     double error;  /* it was checked: root mean square, code values of 8 bit */
+    int kept_as;   /* computed: the anchor that it becomes */
+};
+
+/* What was decided about a picture. */
+struct look {
+    struct state *states; /* [count] */
+    kz_tile *tiles;       /* [most_tiles] */
+    kz_reuse_task task;
+    kz_plane in;
+    int frame;
+    bool remembers; /* its input is among the anchors */
+    bool checks;    /* some cells */
 };
 
 struct kz_reuse {
@@ -33,22 +45,33 @@ struct kz_reuse {
     kz_cells cells;
     kz_anchors *anchors;  /* NULL until the first picture */
     kz_change change;     /* NEAR */
-    struct state *states; /* [count] */
+    struct look looks[2]; /* of the last two pictures */
+    int decided;          /* of them, the last that was */
+    int open;             /* that aren't finished: 0 … 2 */
     bool *marked;         /* [count] */
     kz_rect *regions;     /* [count] */
-    kz_tile *tiles;       /* [most_tiles] */
     int most_tiles;
     int frame;        /* since the segment's beginning, from 1 */
     double tolerance; /* now */
     float *scratch;   /* of all workers */
     size_t scratch_floats;
-    kz_reuse_task task; /* the last */
     kz_reuse_stats stats;
 };
 
 static bool is_near(const kz_reuse *r)
 {
     return r->params.mode == KZ_REUSE_NEAR;
+}
+
+/* The first that isn't finished; where all are, the last. */
+static struct look *first_look(kz_reuse *r)
+{
+    return &r->looks[r->open == 2 ? 1 - r->decided : r->decided];
+}
+
+static const struct look *finished_look(const kz_reuse *r)
+{
+    return &r->looks[r->open == 1 ? 1 - r->decided : r->decided];
 }
 
 /* ---- life ---- */
@@ -81,13 +104,18 @@ static int allocate(kz_reuse *r)
     r->most_tiles = r->cells.count;
     if (is_near(r) && kz_regions_fit(&r->params.costs))
         r->most_tiles += kz_region_tiles(&r->params.costs, all, NULL, 0);
-    r->states = kz_alloc(count, sizeof(*r->states));
+    bool there = true;
+    for (int i = 0; i < 2; i++) {
+        struct look *l = &r->looks[i];
+        l->states = kz_alloc(count, sizeof(*l->states));
+        l->tiles = kz_alloc((size_t)r->most_tiles, sizeof(*l->tiles));
+        there = there && l->states && l->tiles;
+    }
     r->marked = kz_alloc(count, sizeof(*r->marked));
     r->regions = kz_alloc(count, sizeof(*r->regions));
-    r->tiles = kz_alloc((size_t)r->most_tiles, sizeof(*r->tiles));
     r->scratch_floats += saved_floats(r);
     r->scratch = kz_alloc(r->scratch_floats * threads, sizeof(*r->scratch));
-    return r->states && r->marked && r->regions && r->tiles && r->scratch ? 0 : KZ_ERROR_MEMORY;
+    return there && r->marked && r->regions && r->scratch ? 0 : KZ_ERROR_MEMORY;
 }
 
 int kz_reuse_open(kz_reuse **reuse, const kz_reuse_params *params)
@@ -114,10 +142,12 @@ void kz_reuse_close(kz_reuse **reuse)
     kz_anchors_close(&r->anchors);
     kz_change_close(&r->change);
     kz_cells_close(&r->cells);
-    kz_free(r->states);
+    for (int i = 0; i < 2; i++) {
+        kz_free(r->looks[i].states);
+        kz_free(r->looks[i].tiles);
+    }
     kz_free(r->marked);
     kz_free(r->regions);
-    kz_free(r->tiles);
     kz_free(r->scratch);
     kz_free(r);
     *reuse = NULL;
@@ -137,6 +167,7 @@ void kz_reuse_begin(kz_reuse *r)
     if (r->anchors)
         kz_anchors_clear(r->anchors);
     r->frame = 0;
+    r->open = 0;
     r->tolerance = is_near(r) ? r->params.tolerance : 0;
 }
 
@@ -150,6 +181,7 @@ static double unit(const kz_plane *plane)
 
 struct pass {
     kz_reuse *reuse;
+    struct look *look;
     const kz_plane *in, *out;
     bool kept;
 };
@@ -160,8 +192,8 @@ static void find_anchor(void *context, int worker, int item)
     kz_reuse *r = p->reuse;
     const kz_likeness most = {r->tolerance * unit(p->in), MOST_SHIFT * unit(p->in)};
     (void)worker;
-    r->states[item] =
-        (struct state){.anchor = kz_anchors_find(r->anchors, item, p->in, most, r->frame)};
+    p->look->states[item] =
+        (struct state){.anchor = kz_anchors_find(r->anchors, item, p->in, most, p->look->frame)};
 }
 
 /* Spreads neighbouring numbers evenly: the end of MurmurHash3 (A. Appleby). */
@@ -180,36 +212,36 @@ static bool is_checked(const kz_reuse *r, int cell)
 }
 
 /* Returns how many cells have to be computed. */
-static int mark_cells(kz_reuse *r)
+static int mark_cells(kz_reuse *r, struct look *l)
 {
     int marked = 0;
+    l->checks = false;
     for (int i = 0; i < r->cells.count; i++) {
-        struct state *s = &r->states[i];
+        struct state *s = &l->states[i];
         s->checked = s->anchor >= 0 && is_checked(r, i);
         s->computed = r->marked[i] = s->anchor < 0 || s->checked;
         marked += r->marked[i];
-        r->stats.new_cells += s->anchor < 0;
+        l->checks = l->checks || s->checked;
     }
-    r->stats.cells += r->cells.count;
     return marked;
 }
 
 /* EXACT: the tiles as they are. */
-static int list_marked_tiles(kz_reuse *r)
+static int list_marked_tiles(kz_reuse *r, struct look *l)
 {
     int n = 0;
     for (int i = 0; i < r->cells.count; i++)
         if (r->marked[i])
-            r->tiles[n++] = r->params.tiles[i];
+            l->tiles[n++] = r->params.tiles[i];
     return n;
 }
 
 /* What lies in a region is there for nothing. */
-static void take_region(kz_reuse *r, const kz_rect *region)
+static void take_region(const kz_reuse *r, struct look *l, const kz_rect *region)
 {
     for (int i = 0; i < r->cells.count; i++) {
         const kz_rect *own = &r->cells.cells[i].own;
-        r->states[i].computed |= own->x0 >= region->x0 && own->x1 <= region->x1 &&
+        l->states[i].computed |= own->x0 >= region->x0 && own->x1 <= region->x1 &&
                                  own->y0 >= region->y0 && own->y1 <= region->y1;
     }
 }
@@ -225,7 +257,7 @@ static kz_rect with_margin(const kz_reuse *r, kz_rect region)
 }
 
 /* NEAR: -1 where the whole picture is no dearer. */
-static int list_regions(kz_reuse *r, int marked)
+static int list_regions(kz_reuse *r, struct look *l, int marked)
 {
     const kz_region_costs *costs = &r->params.costs;
     double sum = 0, whole = 0;
@@ -236,48 +268,81 @@ static int list_regions(kz_reuse *r, int marked)
     int regions = kz_regions_find(r->regions, &r->cells, r->marked, costs), n = 0;
     for (int i = 0; i < regions && n < r->most_tiles; i++) {
         kz_rect region = with_margin(r, r->regions[i]);
-        take_region(r, &r->regions[i]);
+        take_region(r, l, &r->regions[i]);
         sum += kz_region_cost(costs, region);
-        n += kz_region_tiles(costs, region, r->tiles + n, r->most_tiles - n);
+        n += kz_region_tiles(costs, region, l->tiles + n, r->most_tiles - n);
     }
     return sum >= whole || n > r->most_tiles ? -1 : n;
 }
 
-static int list_tiles(kz_reuse *r, int marked)
+static int list_tiles(kz_reuse *r, struct look *l, int marked)
 {
     if (!marked)
         return 0;
     if (is_near(r))
-        return list_regions(r, marked);
-    return r->params.margin ? -1 : list_marked_tiles(r);
+        return list_regions(r, l, marked);
+    return r->params.margin ? -1 : list_marked_tiles(r, l);
 }
 
-static void count_task(kz_reuse *r, const kz_reuse_task *task)
+static void remember_input(void *context, int worker, int item)
 {
-    for (int i = 0; i < task->n_tiles; i++)
-        r->stats.computed_pixels += (double)task->tiles[i].width * task->tiles[i].height;
-    for (int i = 0; i < r->params.columns * r->params.rows; i++)
-        r->stats.all_pixels += (double)r->params.tiles[i].width * r->params.tiles[i].height;
-    r->stats.frames++;
+    const struct pass *p = context;
+    struct state *s = &p->look->states[item];
+    (void)worker;
+    if (s->computed)
+        s->kept_as =
+            kz_anchors_put_input(p->reuse->anchors, item, &p->look->in, s->anchor, p->look->frame);
+}
+
+/* Before the next picture is looked at; after that all that was reused is in its place. */
+static void remember(kz_reuse *r, struct look *l)
+{
+    struct pass pass = {.reuse = r, .look = l};
+    if (!l->remembers)
+        r->params.backend->each(r->params.device, r->cells.count, remember_input, &pass);
+    l->remembers = true;
+}
+
+bool kz_reuse_can_decide(const kz_reuse *r)
+{
+    return r->open == 0 || (r->open == 1 && !r->looks[r->decided].checks);
+}
+
+/* The next picture's. */
+static struct look *open_look(kz_reuse *r, const kz_plane *in)
+{
+    if (r->open)
+        remember(r, &r->looks[r->decided]);
+    r->decided = 1 - r->decided;
+    r->open++;
+    struct look *l = &r->looks[r->decided];
+    l->in = *in;
+    l->frame = ++r->frame;
+    l->remembers = false;
+    return l;
 }
 
 int kz_reuse_decide(kz_reuse *r, const kz_plane *in, const kz_plane *out, kz_reuse_task *task)
 {
-    struct pass pass = {.reuse = r, .in = in};
     const kz_rect all = {0, 0, in->width, in->height};
     if (!r->anchors && kz_anchors_open(&r->anchors, &r->cells, in, out))
         return KZ_ERROR_MEMORY;
-    r->frame++;
+    struct look *l = open_look(r, in);
+    struct pass pass = {.reuse = r, .look = l, .in = in};
     r->params.backend->each(r->params.device, r->cells.count, find_anchor, &pass);
-    int n = list_tiles(r, mark_cells(r));
-    *task = (kz_reuse_task){.tiles = r->tiles, .n_tiles = n};
+    int n = list_tiles(r, l, mark_cells(r, l));
+    l->task = (kz_reuse_task){.tiles = l->tiles, .n_tiles = n};
     if (n < 0)
-        take_region(r, &all);
+        take_region(r, l, &all);
     if (n < 0)
-        *task = (kz_reuse_task){r->params.tiles, r->params.columns * r->params.rows};
-    r->task = *task;
-    count_task(r, task);
+        l->task = (kz_reuse_task){r->params.tiles, r->params.columns * r->params.rows};
+    *task = l->task;
     return 0;
+}
+
+bool kz_reuse_is_computed(const kz_reuse *r, int cell)
+{
+    return r->looks[r->decided].states[cell].computed;
 }
 
 /* ---- results ---- */
@@ -304,14 +369,14 @@ static double error_of(const kz_plane *a, const kz_plane *b)
 
 static void render(const kz_reuse *r, int cell, const struct pass *p, float *scratch)
 {
-    kz_change_render(&r->change, r->anchors, &r->cells.cells[cell], cell, r->states[cell].anchor,
-                     p->in, p->out, scratch);
+    kz_change_render(&r->change, r->anchors, &r->cells.cells[cell], cell,
+                     p->look->states[cell].anchor, p->in, p->out, scratch);
 }
 
 /* `out` has what was computed, and keeps it. */
 static void check_cell(kz_reuse *r, int cell, const struct pass *p, float *scratch)
 {
-    struct state *s = &r->states[cell];
+    struct state *s = &p->look->states[cell];
     const kz_plane out = kz_plane_part(p->out, r->cells.cells[cell].out);
     kz_plane computed = out;
     computed.data = scratch;
@@ -323,27 +388,50 @@ static void check_cell(kz_reuse *r, int cell, const struct pass *p, float *scrat
     kz_plane_copy(&computed, &out);
 }
 
+static void check_one(void *context, int worker, int item)
+{
+    const struct pass *p = context;
+    kz_reuse *r = p->reuse;
+    if (p->look->states[item].checked)
+        check_cell(r, item, p, r->scratch + r->scratch_floats * (size_t)worker);
+}
+
 static void finish_cell(void *context, int worker, int item)
 {
     const struct pass *p = context;
     kz_reuse *r = p->reuse;
-    const struct state *s = &r->states[item];
-    float *scratch = r->scratch + r->scratch_floats * (size_t)worker;
-    if (s->checked && p->out)
-        check_cell(r, item, p, scratch);
-    if (s->computed)
-        kz_anchors_put(r->anchors, item, p->in, p->out, s->anchor, r->frame);
-    else if (!p->kept && is_near(r))
-        render(r, item, p, scratch);
-    else if (!p->kept)
+    const struct state *s = &p->look->states[item];
+    if (s->computed && p->out)
+        kz_anchors_put_output(r->anchors, item, s->kept_as, p->out);
+    else if (s->computed || p->kept)
+        return;
+    else if (is_near(r))
+        render(r, item, p, r->scratch + r->scratch_floats * (size_t)worker);
+    else
         kz_anchors_copy(r->anchors, item, s->anchor, p->out);
 }
 
-static void count_checks(kz_reuse *r)
+static void count_task(kz_reuse *r, const kz_reuse_task *task)
+{
+    for (int i = 0; i < task->n_tiles; i++)
+        r->stats.computed_pixels += (double)task->tiles[i].width * task->tiles[i].height;
+    for (int i = 0; i < r->params.columns * r->params.rows; i++)
+        r->stats.all_pixels += (double)r->params.tiles[i].width * r->params.tiles[i].height;
+    r->stats.frames++;
+}
+
+static void count_cells(kz_reuse *r, const struct look *l)
+{
+    for (int i = 0; i < r->cells.count; i++)
+        r->stats.new_cells += l->states[i].anchor < 0;
+    r->stats.cells += r->cells.count;
+}
+
+static void count_checks(kz_reuse *r, const struct look *l)
 {
     bool wrong = false;
     for (int i = 0; i < r->cells.count; i++) {
-        const struct state *s = &r->states[i];
+        const struct state *s = &l->states[i];
         if (!s->checked)
             continue;
         wrong |= s->wrong;
@@ -356,19 +444,28 @@ static void count_checks(kz_reuse *r)
         r->tolerance -= 1;
 }
 
+/* Checked cells are held against what their anchors make of them before these are replaced. */
 void kz_reuse_finish(kz_reuse *r, const kz_plane *in, const kz_plane *out, bool kept)
 {
-    struct pass pass = {.reuse = r, .in = in, .out = out, .kept = kept};
-    r->params.backend->each(r->params.device, r->cells.count, finish_cell, &pass);
+    struct look *l = first_look(r);
+    struct pass pass = {.reuse = r, .look = l, .in = in, .out = out, .kept = kept};
+    const kz_backend *backend = r->params.backend;
+    if (l->checks && out)
+        backend->each(r->params.device, r->cells.count, check_one, &pass);
+    remember(r, l);
+    backend->each(r->params.device, r->cells.count, finish_cell, &pass);
+    count_task(r, &l->task);
+    count_cells(r, l);
     if (out)
-        count_checks(r);
+        count_checks(r, l);
+    r->open--;
 }
 
 /* ---- for looking at ---- */
 
 enum kz_reuse_why kz_reuse_why(const kz_reuse *r, int cell)
 {
-    const struct state *s = &r->states[cell];
+    const struct state *s = &finished_look(r)->states[cell];
     return s->anchor < 0 ? KZ_REUSE_NEW
            : s->checked  ? KZ_REUSE_CHECKED
            : s->computed ? KZ_REUSE_BESIDE
@@ -382,7 +479,7 @@ const kz_cells *kz_reuse_cells(const kz_reuse *r)
 
 const kz_reuse_task *kz_reuse_last_task(const kz_reuse *r)
 {
-    return &r->task;
+    return &finished_look(r)->task;
 }
 
 kz_reuse_stats kz_reuse_get_stats(const kz_reuse *r)

@@ -13,7 +13,9 @@
  * by more than KZ_REUSE_RMS, the tolerance is one less until the segment ends. Cells that are
  * computed, for whatever reason, take what comes out.
  *
- * All decisions follow from the pictures since kz_reuse_begin() alone; threads don't matter. */
+ * All decisions follow from the pictures since kz_reuse_begin() alone; threads don't matter. A
+ * picture may be decided before the one before it is finished, where that has no cells to check:
+ * what is compared are inputs. */
 #ifndef KZ_UPSCALE_REUSE_H
 #define KZ_UPSCALE_REUSE_H
 
@@ -49,19 +51,27 @@ void kz_reuse_begin(kz_reuse *reuse);
 
 /* What has to be computed of a picture. */
 typedef struct kz_reuse_task {
-    const kz_tile *tiles; /* the reuse's, until the next call */
+    const kz_tile *tiles; /* the reuse's, until the next call but one */
     int n_tiles;
 } kz_reuse_task;
 
-/* Looks at the next picture. 0 or KZ_ERROR_MEMORY. */
+/* Whether the next picture can be decided though the last one isn't finished. */
+bool kz_reuse_can_decide(const kz_reuse *reuse);
+
+/* Looks at the next picture, which stays until it is finished. At most one before it isn't yet. 0
+ * or KZ_ERROR_MEMORY. */
 int kz_reuse_decide(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, kz_reuse_task *task);
 
-/* The task is done: fills the rest of `out`, and remembers what was computed. `kept`: all of `out`
- * is as a run before has left it, the task wasn't done, and there is only something to remember;
- * `out` may then be NULL: only what the next pictures would need is of interest. */
+/* Whether a cell is computed of the picture that was decided last. */
+bool kz_reuse_is_computed(const kz_reuse *reuse, int cell);
+
+/* The task of the first that isn't finished is done: fills the rest of `out`, and remembers what
+ * was computed. `kept`: all of `out` is as a run before has left it, the task wasn't done, and
+ * there is only something to remember; `out` may then be NULL: only what the next pictures would
+ * need is of interest. */
 void kz_reuse_finish(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, bool kept);
 
-/* Of the last picture: */
+/* Of the last picture that was finished: */
 enum kz_reuse_why { KZ_REUSED, KZ_REUSE_NEW, KZ_REUSE_CHECKED, KZ_REUSE_BESIDE };
 enum kz_reuse_why kz_reuse_why(const kz_reuse *reuse, int cell);
 const kz_cells *kz_reuse_cells(const kz_reuse *reuse);

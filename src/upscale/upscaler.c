@@ -7,6 +7,13 @@
 #include "upscale/draw.h"
 #include "upscale/reuse.h"
 
+/* A picture under way. */
+struct started {
+    kz_plane in, out; /* luma */
+    bool decided;     /* what of it is reused, and that isn't finished */
+    bool waited;      /* for what the device does */
+};
+
 struct kz_upscaler {
     kz_upscaler_params params;
     kz_log *log;
@@ -21,7 +28,8 @@ struct kz_upscaler {
     kz_reuse *reuse;             /* NULL: off */
     kz_rect *parts;              /* as many as there are cells, where these are scaled */
     kz_canvas *canvas;           /* at the network's scale, where luma needs resampling */
-    int started;                 /* pictures that aren't finished */
+    struct started pictures[2];  /* that aren't finished */
+    int first, started;          /* the oldest of them, and how many there are */
     bool told;                   /* a failure has been reported, and others follow from it */
     size_t canvas_bytes;
 };
@@ -256,7 +264,7 @@ static int scale_luma(kz_upscaler *u, const kz_plane *out, const kz_reuse_task *
     int parts = 0;
     for (int i = 0; task->tiles != u->tiles && i < kz_reuse_cells(u->reuse)->count; i++) {
         const kz_rect part = kz_reuse_cells(u->reuse)->cells[i].out;
-        if (kz_reuse_why(u->reuse, i) != KZ_REUSED && part.x1 > part.x0 && part.y1 > part.y0)
+        if (kz_reuse_is_computed(u->reuse, i) && part.x1 > part.x0 && part.y1 > part.y0)
             u->parts[parts++] = part;
     }
     if (task->tiles != u->tiles && !parts)
@@ -277,17 +285,33 @@ static int wait(const kz_upscaler *u, int left)
     return backend->wait ? backend->wait(u->params.device, left) : 0;
 }
 
-static int run_luma(kz_upscaler *u, const kz_plane *in, const kz_plane *out)
+static int run_luma(kz_upscaler *u, struct started *s)
 {
     kz_reuse_task task = {.tiles = u->tiles, .n_tiles = kz_tiling_count(&u->tiling)};
-    int error = u->reuse ? kz_reuse_decide(u->reuse, in, out, &task) : 0;
+    int error = u->reuse ? kz_reuse_decide(u->reuse, &s->in, &s->out, &task) : 0;
     if (!error)
-        error = compute_luma(u, in, out, &task);
-    if (!error && u->reuse)
-        error = wait(u, 0);
-    if (!error && u->reuse)
-        kz_reuse_finish(u->reuse, in, out, false);
+        error = compute_luma(u, &s->in, &s->out, &task);
+    s->decided = !error && u->reuse;
     return error;
+}
+
+/* Waits for the oldest picture, and does what is left of it on the host. */
+static int complete(kz_upscaler *u)
+{
+    struct started *s = &u->pictures[u->first];
+    int error = s->waited ? 0 : wait(u, u->started - 1);
+    s->waited = true;
+    if (!error && s->decided)
+        kz_reuse_finish(u->reuse, &s->in, &s->out, false);
+    s->decided = false;
+    return error;
+}
+
+/* Where what came out of the picture under way tells what of the next is reused, it is waited for.
+ */
+static int begin_next(kz_upscaler *u)
+{
+    return u->started && u->reuse && !kz_reuse_can_decide(u->reuse) ? complete(u) : 0;
 }
 
 static void fill_neutral(const kz_plane *plane, float neutral)
@@ -336,16 +360,20 @@ static int say(kz_upscaler *u, int error)
 
 bool kz_upscaler_overlaps(const kz_upscaler *u)
 {
-    return !u->reuse && u->params.backend->wait;
+    return u->params.backend->wait;
 }
 
 /* Chroma first: a device has it while the host still looks at luma. */
 int kz_upscaler_start(kz_upscaler *u, const kz_picture *in, const kz_picture *out)
 {
     const kz_backend *backend = u->params.backend;
-    int error = run_chroma(u, in, out);
+    struct started *s = &u->pictures[(u->first + u->started) % 2];
+    int error = begin_next(u);
+    *s = (struct started){.in = in->plane[0], .out = out->plane[0]};
     if (!error)
-        error = run_luma(u, &in->plane[0], &out->plane[0]);
+        error = run_chroma(u, in, out);
+    if (!error)
+        error = run_luma(u, s);
     if (backend->end_picture)
         backend->end_picture(u->params.device);
     u->started++;
@@ -354,7 +382,12 @@ int kz_upscaler_start(kz_upscaler *u, const kz_picture *in, const kz_picture *ou
 
 int kz_upscaler_finish(kz_upscaler *u)
 {
-    return say(u, u->started ? wait(u, --u->started) : 0);
+    if (!u->started)
+        return 0;
+    const int error = complete(u);
+    u->first = (u->first + 1) % 2;
+    u->started--;
+    return say(u, error);
 }
 
 int kz_upscaler_run(kz_upscaler *u, const kz_picture *in, const kz_picture *out)

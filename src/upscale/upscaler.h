@@ -72,8 +72,9 @@ void kz_upscaler_close(kz_upscaler **upscaler);
 int kz_upscaler_run(kz_upscaler *upscaler, const kz_picture *in, const kz_picture *out);
 
 /* The same in two steps, of which the second waits for the picture that was started first: its
- * planes stay until then, also where a step failed. Where pictures overlap, a second one may be
- * started before the first is finished; kz_upscaler_run() is for when none is under way. */
+ * planes stay until then, also where a step failed. What reuse tells is of the last one that was
+ * finished. Where pictures overlap, a second one may be started before the first is finished;
+ * kz_upscaler_run() is for when none is under way. */
 bool kz_upscaler_overlaps(const kz_upscaler *upscaler);
 int kz_upscaler_start(kz_upscaler *upscaler, const kz_picture *in, const kz_picture *out);
 int kz_upscaler_finish(kz_upscaler *upscaler);
