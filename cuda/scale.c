@@ -144,6 +144,53 @@ int kz_cuda_scale(kz_device *device, const kz_resampler *resampler, const kz_pla
     return error ? error : scale_part(&s, (kz_rect){0, 0, dst->width, dst->height});
 }
 
+/* Cells that were computed, row by row: a few rectangles of them are cheaper than each alone. */
+enum { MOST_OPEN = 16 };
+
+struct joined {
+    kz_rect open[MOST_OPEN]; /* that may grow downwards */
+    int count;
+};
+
+static int add_run(const struct scaling *s, struct joined *j, kz_rect run)
+{
+    int error = 0;
+    for (int i = 0; i < j->count; i++) {
+        kz_rect *r = &j->open[i];
+        if (r->x0 != run.x0 || r->x1 != run.x1 || r->y1 != run.y0)
+            continue;
+        r->y1 = run.y1;
+        return 0;
+    }
+    if (j->count == MOST_OPEN) {
+        error = scale_part(s, j->open[0]);
+        memmove(j->open, j->open + 1, (size_t)--j->count * sizeof(*j->open));
+    }
+    j->open[j->count++] = run;
+    return error;
+}
+
+static int scale_parts(const struct scaling *s, const kz_rect *parts, int n_parts)
+{
+    struct joined j = {.count = 0};
+    kz_rect run = parts[0];
+    int error = 0;
+    for (int i = 1; i < n_parts && !error; i++) {
+        const kz_rect *part = &parts[i];
+        if (part->y0 == run.y0 && part->y1 == run.y1 && part->x0 == run.x1) {
+            run.x1 = part->x1;
+            continue;
+        }
+        error = add_run(s, &j, run);
+        run = *part;
+    }
+    if (!error)
+        error = add_run(s, &j, run);
+    for (int i = 0; i < j.count && !error; i++)
+        error = scale_part(s, j.open[i]);
+    return error;
+}
+
 int kz_cuda_scale_canvas(kz_device *device, const kz_resampler *resampler, const kz_canvas *canvas,
                          const kz_plane *dst, kz_levels dst_levels, const kz_rect *parts,
                          int n_parts)
@@ -151,10 +198,8 @@ int kz_cuda_scale_canvas(kz_device *device, const kz_resampler *resampler, const
     const kz_rect all = {0, 0, dst->width, dst->height};
     struct scaling s = {
         .canvas = &canvas->surface, .src_levels = {0, 1}, .dst = dst, .dst_levels = dst_levels};
-    int error = open_scaling(&s, device, resampler);
-    for (int i = 0; i < (n_parts ? n_parts : 1) && !error; i++)
-        error = scale_part(&s, n_parts ? parts[i] : all);
-    return error;
+    const int error = open_scaling(&s, device, resampler);
+    return error ? error : scale_parts(&s, n_parts ? parts : &all, n_parts ? n_parts : 1);
 }
 
 /* ---- canvases ---- */

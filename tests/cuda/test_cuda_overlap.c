@@ -169,8 +169,85 @@ static void pictures_overlap_in_any_order(void)
     kz_graph_close(&graph);
 }
 
+/* ---- cells ---- */
+
+enum { CELLS_X = 40, CELLS_Y = 12, CELL = 4 };
+
+/* Scales a canvas into a plane of 0x55: all of it, or these cells. Returns the last half of the
+ * scratch that was used: each rectangle takes the other. */
+static int scale_cells(const kz_plane *out, const kz_rect *parts, int n_parts)
+{
+    const kz_resample_params params =
+        kz_resample_centred(CELLS_X * CELL * 2, CELLS_Y * CELL * 2, out->width, out->height);
+    const kz_device_params one = {.threads = 1};
+    const size_t row = CELLS_X * CELL * 2 * sizeof(float);
+    float *values = kz_alloc(row, CELLS_Y * CELL * 2);
+    unsigned seed = 3;
+    kz_device *device;
+    kz_canvas *canvas;
+    kz_resampler *r;
+    CHECK(values && kz_resample_open(&r, &params) == 0);
+    CHECK(kz_backend_cuda.open(&device, &one, NULL) == 0);
+    CHECK(kz_backend_cuda.open_canvas(device, &canvas, CELLS_X * CELL * 2, CELLS_Y * CELL * 2) ==
+          0);
+    for (size_t i = 0; i < row / sizeof(float) * CELLS_Y * CELL * 2; i++)
+        values[i] = random_unit(&seed) * 0.4f + 0.5f;
+    kz_gpu_copy_in(device->gpu, canvas->surface.data, row, values, (ptrdiff_t)row, row,
+                   CELLS_Y * CELL * 2);
+    memset(out->data, 0x55, (size_t)(out->stride * out->height));
+    CHECK(kz_backend_cuda.scale_canvas(device, r, canvas, out, kz_luma_levels(10, false), parts,
+                                       n_parts) == 0);
+    CHECK(kz_backend_cuda.wait(device, 0) == 0);
+    const int half = device->half;
+    kz_backend_cuda.close_canvas(&canvas);
+    kz_backend_cuda.close(&device);
+    kz_resample_close(&r);
+    kz_free(values);
+    return half;
+}
+
+/* Each of the cells as of the whole, and nothing else. */
+static void check_cells(const kz_plane *whole, const kz_plane *some, const bool *computed)
+{
+    for (int y = 0; y < whole->height; y++)
+        for (int x = 0; x < whole->width; x++) {
+            const unsigned short expected = ((unsigned short *)kz_plane_row(whole, y))[x];
+            const bool is_there = computed[y / CELL * CELLS_X + x / CELL];
+            CHECK(((unsigned short *)kz_plane_row(some, y))[x] == (is_there ? expected : 0x5555));
+        }
+}
+
+static void cells_are_scaled_as_the_whole(void)
+{
+    enum { KINDS = 4 }; /* a block, stripes, many anywhere, few */
+    kz_plane whole = open_plane(CELLS_X * CELL, CELLS_Y * CELL, 2), some = whole;
+    kz_rect parts[CELLS_X * CELLS_Y];
+    bool computed[CELLS_X * CELLS_Y];
+    unsigned seed = 5;
+    some.data = kz_alloc((size_t)whole.stride, (size_t)whole.height);
+    CHECK(some.data);
+    scale_cells(&whole, NULL, 0);
+    for (int kind = 0; kind < KINDS; kind++) {
+        const float least = kind == 2 ? 0 : 0.85f;
+        int n = 0;
+        for (int i = 0; i < CELLS_X * CELLS_Y; i++) {
+            const int x = i % CELLS_X, y = i / CELLS_X;
+            const bool block = x / 2 == 5 && y / 2 == 3;
+            computed[i] = kind == 0 ? block : kind == 1 ? x % 2 == 0 : random_unit(&seed) > least;
+            if (computed[i])
+                parts[n++] = (kz_rect){x * CELL, y * CELL, (x + 1) * CELL, (y + 1) * CELL};
+        }
+        const int half = scale_cells(&some, parts, n);
+        CHECK(kind > 0 || half == 1); /* four cells were one */
+        check_cells(&whole, &some, computed);
+    }
+    kz_free(whole.data);
+    kz_free(some.data);
+}
+
 static const struct check_case cases[] = {
     {"pictures overlap in any order", pictures_overlap_in_any_order},
+    {"cells are scaled as the whole", cells_are_scaled_as_the_whole},
 };
 
 CHECK_MAIN(cases)
