@@ -182,7 +182,7 @@ static double unit(const kz_plane *plane)
 struct pass {
     kz_reuse *reuse;
     struct look *look;
-    const kz_plane *in, *out;
+    const kz_plane *out;
     bool kept;
 };
 
@@ -190,10 +190,11 @@ static void find_anchor(void *context, int worker, int item)
 {
     const struct pass *p = context;
     kz_reuse *r = p->reuse;
-    const kz_likeness most = {r->tolerance * unit(p->in), MOST_SHIFT * unit(p->in)};
+    const kz_plane *in = &p->look->in;
+    const kz_likeness most = {r->tolerance * unit(in), MOST_SHIFT * unit(in)};
     (void)worker;
     p->look->states[item] =
-        (struct state){.anchor = kz_anchors_find(r->anchors, item, p->in, most, p->look->frame)};
+        (struct state){.anchor = kz_anchors_find(r->anchors, item, in, most, p->look->frame)};
 }
 
 /* Spreads neighbouring numbers evenly: the end of MurmurHash3 (A. Appleby). */
@@ -328,7 +329,7 @@ int kz_reuse_decide(kz_reuse *r, const kz_plane *in, const kz_plane *out, kz_reu
     if (!r->anchors && kz_anchors_open(&r->anchors, &r->cells, in, out))
         return KZ_ERROR_MEMORY;
     struct look *l = open_look(r, in);
-    struct pass pass = {.reuse = r, .look = l, .in = in};
+    struct pass pass = {.reuse = r, .look = l};
     r->params.backend->each(r->params.device, r->cells.count, find_anchor, &pass);
     int n = list_tiles(r, l, mark_cells(r, l));
     l->task = (kz_reuse_task){.tiles = l->tiles, .n_tiles = n};
@@ -370,7 +371,7 @@ static double error_of(const kz_plane *a, const kz_plane *b)
 static void render(const kz_reuse *r, int cell, const struct pass *p, float *scratch)
 {
     kz_change_render(&r->change, r->anchors, &r->cells.cells[cell], cell,
-                     p->look->states[cell].anchor, p->in, p->out, scratch);
+                     p->look->states[cell].anchor, &p->look->in, p->out, scratch);
 }
 
 /* `out` has what was computed, and keeps it. */
@@ -445,10 +446,10 @@ static void count_checks(kz_reuse *r, const struct look *l)
 }
 
 /* Checked cells are held against what their anchors make of them before these are replaced. */
-void kz_reuse_finish(kz_reuse *r, const kz_plane *in, const kz_plane *out, bool kept)
+void kz_reuse_finish(kz_reuse *r, const kz_plane *out, bool kept)
 {
     struct look *l = first_look(r);
-    struct pass pass = {.reuse = r, .look = l, .in = in, .out = out, .kept = kept};
+    struct pass pass = {.reuse = r, .look = l, .out = out, .kept = kept};
     const kz_backend *backend = r->params.backend;
     if (l->checks && out)
         backend->each(r->params.device, r->cells.count, check_one, &pass);

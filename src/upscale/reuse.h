@@ -69,7 +69,7 @@ bool kz_reuse_is_computed(const kz_reuse *reuse, int cell);
  * was computed. `kept`: all of `out` is as a run before has left it, the task wasn't done, and
  * there is only something to remember; `out` may then be NULL: only what the next pictures would
  * need is of interest. */
-void kz_reuse_finish(kz_reuse *reuse, const kz_plane *in, const kz_plane *out, bool kept);
+void kz_reuse_finish(kz_reuse *reuse, const kz_plane *out, bool kept);
 
 /* Of the last picture that was finished: */
 enum kz_reuse_why { KZ_REUSED, KZ_REUSE_NEW, KZ_REUSE_CHECKED, KZ_REUSE_BESIDE };

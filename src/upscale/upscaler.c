@@ -9,9 +9,9 @@
 
 /* A picture under way. */
 struct started {
-    kz_plane in, out; /* luma */
-    bool decided;     /* what of it is reused, and that isn't finished */
-    bool waited;      /* for what the device does */
+    kz_plane out; /* luma */
+    bool decided; /* what of it is reused, and that isn't finished */
+    bool waited;  /* for what the device does */
 };
 
 struct kz_upscaler {
@@ -285,12 +285,12 @@ static int wait(const kz_upscaler *u, int left)
     return backend->wait ? backend->wait(u->params.device, left) : 0;
 }
 
-static int run_luma(kz_upscaler *u, struct started *s)
+static int run_luma(kz_upscaler *u, struct started *s, const kz_plane *in)
 {
     kz_reuse_task task = {.tiles = u->tiles, .n_tiles = kz_tiling_count(&u->tiling)};
-    int error = u->reuse ? kz_reuse_decide(u->reuse, &s->in, &s->out, &task) : 0;
+    int error = u->reuse ? kz_reuse_decide(u->reuse, in, &s->out, &task) : 0;
     if (!error)
-        error = compute_luma(u, &s->in, &s->out, &task);
+        error = compute_luma(u, in, &s->out, &task);
     s->decided = !error && u->reuse;
     return error;
 }
@@ -302,7 +302,7 @@ static int complete(kz_upscaler *u)
     int error = s->waited ? 0 : wait(u, u->started - 1);
     s->waited = true;
     if (!error && s->decided)
-        kz_reuse_finish(u->reuse, &s->in, &s->out, false);
+        kz_reuse_finish(u->reuse, &s->out, false);
     s->decided = false;
     return error;
 }
@@ -369,11 +369,11 @@ int kz_upscaler_start(kz_upscaler *u, const kz_picture *in, const kz_picture *ou
     const kz_backend *backend = u->params.backend;
     struct started *s = &u->pictures[(u->first + u->started) % 2];
     int error = begin_next(u);
-    *s = (struct started){.in = in->plane[0], .out = out->plane[0]};
+    *s = (struct started){.out = out->plane[0]};
     if (!error)
         error = run_chroma(u, in, out);
     if (!error)
-        error = run_luma(u, s);
+        error = run_luma(u, s, &in->plane[0]);
     if (backend->end_picture)
         backend->end_picture(u->params.device);
     u->started++;
@@ -427,7 +427,7 @@ int kz_upscaler_adopt(kz_upscaler *u, const kz_picture *in, const kz_picture *ou
         return 0;
     if (kz_reuse_decide(u->reuse, &in->plane[0], &out->plane[0], &task))
         return kz_fail_memory(u->log, "reuse");
-    kz_reuse_finish(u->reuse, &in->plane[0], &out->plane[0], true);
+    kz_reuse_finish(u->reuse, &out->plane[0], true);
     return 0;
 }
 
@@ -442,7 +442,7 @@ int kz_upscaler_look(kz_upscaler *u, const kz_picture *in)
         return 0;
     if (kz_reuse_decide(u->reuse, &in->plane[0], &out, &task))
         return kz_fail_memory(u->log, "reuse");
-    kz_reuse_finish(u->reuse, &in->plane[0], NULL, true);
+    kz_reuse_finish(u->reuse, NULL, true);
     return 0;
 }
 
