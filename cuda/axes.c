@@ -54,11 +54,6 @@ size_t kz_axes_taken(const kz_axes *axes)
 
 /* ---- one direction's table ---- */
 
-static size_t aligned(size_t bytes)
-{
-    return (bytes + 255) & ~(size_t)255;
-}
-
 static size_t first_bytes(const kz_resample_axis *a)
 {
     return (size_t)a->length * sizeof(*a->first);
@@ -71,7 +66,7 @@ static size_t weight_bytes(const kz_resample_axis *a)
 
 static size_t axis_bytes(const kz_resample_axis *a)
 {
-    return aligned(first_bytes(a)) + aligned(weight_bytes(a));
+    return kz_gpu_aligned(first_bytes(a)) + kz_gpu_aligned(weight_bytes(a));
 }
 
 static bool is_equal(const kz_resample_axis *a, const kz_resample_axis *b)
@@ -84,7 +79,7 @@ static bool is_equal(const kz_resample_axis *a, const kz_resample_axis *b)
 /* Moves the axis to memory of ours. */
 static void copy_axis(kz_resample_axis *a, char *to)
 {
-    char *weights = to + aligned(first_bytes(a));
+    char *weights = to + kz_gpu_aligned(first_bytes(a));
     memcpy(to, a->first, first_bytes(a));
     memcpy(weights, a->weights, weight_bytes(a));
     a->first = (const int *)(const void *)to;
@@ -94,7 +89,7 @@ static void copy_axis(kz_resample_axis *a, char *to)
 static kz_cuda_axis axis_at(const kz_resample_axis *a, char *block)
 {
     return (kz_cuda_axis){(const int *)(void *)block,
-                          (const float *)(void *)(block + aligned(first_bytes(a))), a->taps};
+                          (const float *)(void *)(block + kz_gpu_aligned(first_bytes(a))), a->taps};
 }
 
 /* ---- tables ---- */

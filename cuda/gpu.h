@@ -35,7 +35,15 @@ const kz_gpu_info *kz_gpu_get_info(const kz_gpu *gpu);
 /* Bytes of the device's memory that are free now. */
 size_t kz_gpu_free_bytes(kz_gpu *gpu);
 
-/* Device memory, aligned to 256 bytes, not cleared; NULL when it is short. */
+enum { KZ_GPU_ALIGNMENT = 256 }; /* bytes */
+
+/* What lies behind so many begins as kz_gpu_alloc()'s blocks do. */
+static inline size_t kz_gpu_aligned(size_t bytes)
+{
+    return (bytes + KZ_GPU_ALIGNMENT - 1) / KZ_GPU_ALIGNMENT * KZ_GPU_ALIGNMENT;
+}
+
+/* Device memory, aligned, not cleared; NULL when it is short. */
 void *kz_gpu_alloc(kz_gpu *gpu, size_t bytes);
 void kz_gpu_free(kz_gpu *gpu, void *block); /* NULL is legal; waits for the stream */
 

@@ -152,7 +152,7 @@ static size_t weight_count(const kz_conv_task *t)
 
 static size_t weight_bytes(const kz_conv_task *t)
 {
-    return (weight_count(t) * kz_element_bytes(t->in.element) + 255) & ~(size_t)255;
+    return kz_gpu_aligned(weight_count(t) * kz_element_bytes(t->in.element));
 }
 
 size_t kz_lineup_need(const kz_program *program)

@@ -170,7 +170,7 @@ static void find_small(struct builder *b)
 static size_t take(kz_program *p, size_t bytes)
 {
     const size_t at = p->constant_bytes;
-    p->constant_bytes += (bytes + 255) & ~(size_t)255;
+    p->constant_bytes += kz_gpu_aligned(bytes);
     return at;
 }
 

@@ -50,6 +50,15 @@ typedef struct kz_rival_table {
     int (*run)(kz_rival_engine *engine, kz_gpu *gpu, const kz_conv_task *task);
 } kz_rival_table;
 
+/* For fits(): what is read, added and stored has one type; nothing else is compared with ours. */
+static inline bool kz_rival_one_type(const kz_conv_task *t)
+{
+    bool one = t->in.element == t->out.element;
+    for (int i = 0; i < t->n_residuals; i++)
+        one = one && t->residuals[i].element == t->out.element;
+    return one;
+}
+
 extern const kz_rival_table kz_rival_wgmma;
 
 /* NULL: none. */

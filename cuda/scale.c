@@ -23,13 +23,6 @@ void kz_surface_copy_out(kz_gpu *gpu, int lane, const kz_surface *s, const kz_pl
 
 /* ---- scaling ---- */
 
-enum { ALIGNMENT = 256 };
-
-static size_t aligned(size_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 /* Some of the scratch, taken piece by piece. */
 struct pieces {
     char *at;
@@ -39,7 +32,7 @@ struct pieces {
 static void *take(struct pieces *p, size_t bytes)
 {
     void *piece = p->at;
-    bytes = aligned(bytes);
+    bytes = kz_gpu_aligned(bytes);
     if (bytes > p->left)
         return NULL;
     p->at += bytes;
@@ -69,7 +62,7 @@ static int open_scaling(struct scaling *s, kz_device *device, const kz_resampler
 static struct pieces half_of(const kz_device *d)
 {
     const size_t taken = kz_axes_taken(d->axes);
-    const size_t half = (KZ_SCRATCH_BYTES - taken) / KZ_LANES / ALIGNMENT * ALIGNMENT;
+    const size_t half = (KZ_SCRATCH_BYTES - taken) / KZ_LANES / KZ_GPU_ALIGNMENT * KZ_GPU_ALIGNMENT;
     return (struct pieces){d->scratch + taken + (size_t)d->half * half, half};
 }
 

@@ -44,13 +44,9 @@ static size_t wgmma_version(const kz_rival_library *library)
     return 1;
 }
 
-/* Only what is of one type can be compared. */
 static bool wgmma_fits(const kz_conv_task *t)
 {
-    bool fits = kz_cuda_conv_wgmma_fits(t) && t->in.element == t->out.element;
-    for (int i = 0; i < t->n_residuals; i++)
-        fits = fits && t->residuals[i].element == t->out.element;
-    return fits;
+    return kz_cuda_conv_wgmma_fits(t) && kz_rival_one_type(t);
 }
 
 static int wgmma_list(kz_rival_library *library, const kz_rival_layer *layer,

@@ -67,12 +67,11 @@ static bool is_aligned(const kz_view *v, bool packed)
 
 static bool cudnn_fits(const kz_conv_task *t)
 {
-    bool fits = t->in.element == t->out.element && is_aligned(&t->in, true) &&
+    bool fits = kz_rival_one_type(t) && is_aligned(&t->in, true) &&
                 is_aligned(&t->out, !t->phases) && t->n_residuals <= KZ_CUDNN_RESIDUALS &&
                 t->pad_top < t->kernel && t->pad_left < t->kernel;
     for (int i = 0; i < t->n_residuals && fits; i++)
-        fits =
-            t->residuals[i].element == t->out.element && is_aligned(&t->residuals[i], !t->phases);
+        fits = is_aligned(&t->residuals[i], !t->phases);
     return fits;
 }
 

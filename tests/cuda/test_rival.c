@@ -60,10 +60,7 @@ static size_t fake_version(const kz_rival_library *library)
 
 static bool fake_fits(const kz_conv_task *t)
 {
-    bool fits = t->in.element == t->out.element && t->n_residuals <= 2;
-    for (int i = 0; i < t->n_residuals; i++)
-        fits = fits && t->residuals[i].element == t->out.element;
-    return fits;
+    return kz_rival_one_type(t) && t->n_residuals <= 2;
 }
 
 static int fake_list(kz_rival_library *library, const kz_rival_layer *layer,
