@@ -41,14 +41,26 @@ class Collapsed(nn.Module):
 
     @torch.no_grad()
     def expand(self, weight, bias):
-        """To what collapses into that."""
-        self.kernel.copy_(weight - self.identity)
+        """To what collapses into that. Outputs beyond it stay as they are; it reads no inputs beyond its own."""
+        outputs, inputs = weight.shape[:2]
+        whole = self.weight()
+        whole[:outputs] = 0
+        whole[:outputs, :inputs] = weight
+        self.kernel.copy_(whole - self.identity)
         self.narrow.zero_()
-        self.bias.copy_(bias)
+        self.bias[:outputs] = bias
 
     def forward(self, x):
         weight = self.weight().contiguous(memory_format=torch.channels_last)
         return F.conv2d(x, weight, self.bias, padding=1)
+
+
+def same(layers):
+    """(weight, bias) of a layer that changes nothing behind those."""
+    channels = len(layers[-1][1])
+    weight = torch.zeros(channels, channels, 3, 3)
+    weight[range(channels), range(channels), 1, 1] = 1
+    return weight, torch.zeros(channels)
 
 
 class Net(nn.Module):
@@ -72,8 +84,11 @@ class Net(nn.Module):
         return F.pixel_shuffle(detail + x, SCALE)
 
     def expand(self, convolutions):
-        """To what computes with those, (weight, bias) each."""
-        for layer, (weight, bias) in zip([*self.layers, self.last], convolutions, strict=True):
+        """To what computes with those, (weight, bias) each, as a narrower network has them (Chen et al., "Net2Net",
+        2016). One with fewer layers is only met nearly: more of its values below zero are activated again."""
+        *front, last = convolutions
+        more = len(self.layers) - len(front)
+        for layer, (weight, bias) in zip([*self.layers, self.last], [*front, *more * [same(front)], last], strict=True):
             layer.expand(weight, bias)
 
     def convolutions(self):

@@ -15,15 +15,33 @@ import weights
 MODEL = pathlib.Path(__file__).resolve().parent.parent / "models/kizuna-s.safetensors"
 
 
+@torch.no_grad()
+def difference(net):
+    """From what MODEL makes of noise, at most; a slope is rounded in the file."""
+    x = np.random.default_rng(1).random((40, 52), np.float32)
+    return np.abs(net(torch.from_numpy(x)[None, None])[0, 0].numpy() - judged.own(MODEL)(x)).max()
+
+
 class Begins(unittest.TestCase):
     def test_as_another(self):
         training = train.Training("kizuna-s", 10)
         training.begin_with(MODEL)
-        x = np.random.default_rng(1).random((40, 52), np.float32)
-        with torch.no_grad():
-            for net in (training.net, training.mean):
-                made = net(torch.from_numpy(x)[None, None])[0, 0].numpy()
-                self.assertLess(np.abs(made - judged.own(MODEL)(x)).max(), 1e-3)  # the slope is rounded in the file
+        for net in (training.net, training.mean):
+            self.assertLess(difference(net), 1e-3)
+
+    def test_as_a_narrower_one(self):
+        training = train.Training("kizuna-m", 10)
+        training.begin_with(MODEL)
+        self.assertLess(difference(training.net), 1e-3)
+        x = torch.ones(1, 1, 8, 8)
+        training.net(x).sum().backward()
+        for layer in training.net.layers:  # what was added learns, too
+            self.assertGreater(float(layer.kernel.grad[-1].abs().max() + layer.kernel.grad[:, -1].abs().max()), 0)
+
+    def test_as_a_shallower_one(self):
+        training = train.Training("kizuna-l", 10)
+        training.begin_with(MODEL)
+        self.assertLess(difference(training.net), 0.1)
 
     def test_exported_again(self):
         training = train.Training("kizuna-s", 10)

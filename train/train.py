@@ -27,6 +27,7 @@ from net import Net
 CUT = 64    # pixels of a source
 BATCH = 16
 RATE = 2e-3
+WIDE_RATE = 1e-3  # of more than 32 channels, whose loss bursts at RATE
 EMA = 0.999
 KEPT_EVERY = 500  # steps between checkpoints
 
@@ -87,11 +88,12 @@ class Training:
         self.name, self.steps, self.step = name, steps, 0
         self.net = Net(name).to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net)
-        self.optimiser = torch.optim.Adam(self.net.parameters(), RATE, betas=(0.9, 0.99))
+        self.most = WIDE_RATE if self.net.last.kernel.shape[1] > 32 else RATE
+        self.optimiser = torch.optim.Adam(self.net.parameters(), self.most, betas=(0.9, 0.99))
 
     def rate(self):
         warm = min(1.0, (self.step + 1) / 500)
-        return RATE * warm * max(0.005, 0.5 + 0.5 * math.cos(math.pi * self.step / self.steps))
+        return self.most * warm * max(0.005, 0.5 + 0.5 * math.cos(math.pi * self.step / self.steps))
 
     def advance(self, pairs):
         inputs, targets = pairs.batch(self.step)
@@ -129,7 +131,7 @@ class Training:
         self.optimiser.load_state_dict(state["optimiser"])
 
     def begin_with(self, file):
-        """What another network of this shape computes, at step 0."""
+        """What another network computes, at step 0: net.py, expand()."""
         self.net.expand(weights.convolutions(file))
         self.mean.load_state_dict(self.net.state_dict())
 
@@ -154,7 +156,7 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then, to go on later")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--from", dest="other", type=pathlib.Path, metavar="SAFETENSORS",
-                        help="begin as another network of the same shape, which was exported")
+                        help="begin as another network, at most as large, which was exported")
     parser.add_argument("--checkpoint", type=pathlib.Path, help="default: checkpoints/NAME.pt")
     return parser.parse_args()
 
