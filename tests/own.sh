@@ -66,6 +66,12 @@ in_a_folder() {
   refuses 1 "kizuna-s.safetensors is damaged: its sha256" in.mkv -m kizuna-s -s 2 -o x.mkv
 }
 check "a file in a data directory wins, and is checked" in_a_folder
+below_here() {
+  mkdir -p here/kizuna/models && cp "$root"/models/kizuna-s.* here/kizuna/models || return 1
+  env -u KIZUNA_DATA_DIR XDG_DATA_HOME="$work/here" "$kizuna" models | grep -q "$work/here/kizuna/models" &&
+    ! env -u KIZUNA_DATA_DIR XDG_DATA_HOME=here "$kizuna" models | grep here/kizuna
+}
+check "a data directory isn't looked for below the current one" below_here
 
 # ---- files ----
 head -c 500 copy.safetensors >cut.safetensors

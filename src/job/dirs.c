@@ -21,7 +21,7 @@ int kz_dirs_open(kz_dirs *dirs)
     *dirs = (kz_dirs){0};
     if (own && *own)
         error = add(dirs, kz_strdup(own));
-    if (!error && xdg && *xdg)
+    if (!error && xdg && *xdg == '/')
         error = add(dirs, kz_asprintf("%s/kizuna", xdg));
     else if (!error && home && *home)
         error = add(dirs, kz_asprintf("%s/.local/share/kizuna", home));
