@@ -11,7 +11,8 @@ packages=(
 )
 case ${1:-run} in
   run) ;;
-  test) packages+=(g++ ffmpeg mkvtoolnix python3 git clang clang-format shellcheck valgrind libc6-dbg) ;;
+  test) packages+=(g++ ffmpeg mkvtoolnix python3 git clang clang-format shellcheck valgrind libc6-dbg
+    libffmpeg-nvenc-dev libx265-dev) ;;
   compare) packages+=(ffmpeg python3-venv ca-certificates) ;;
   *) die "'$1' is none of run, test, compare" ;;
 esac

@@ -408,6 +408,24 @@ static void test_refused_outputs(void)
     CHECK(!exists("i.mkv"));
 }
 
+static void test_trial(void)
+{
+    kz_encoder_params encoder = {.codec = "libx265", .crf = -1};
+    kz_video_format format = {.width = 64, .height = 48, .time_base = {1, 25}};
+    char why[200];
+    CHECK(kz_format_by_name(&format, "yuv420p10le") == 0);
+    CHECK(kz_encoder_try(&encoder, &format, why, sizeof(why)) == 0);
+    encoder.preset = "quickly";
+    CHECK(kz_encoder_try(&encoder, &format, why, sizeof(why)) == KZ_ERROR_USAGE);
+    CHECK(strncmp(why, "libx265: ", 9) == 0);
+    encoder = (kz_encoder_params){.codec = "hevc_nvenc", .crf = 18, .context = &encoder};
+    CHECK(kz_encoder_try(&encoder, &format, why, sizeof(why)) == KZ_ERROR_FAILED);
+    CHECK(strcmp(why, "no NVIDIA driver") == 0);
+    encoder.codec = "hevc_none";
+    CHECK(kz_encoder_try(&encoder, &format, why, sizeof(why)) == KZ_ERROR_USAGE);
+    CHECK(strcmp(why, "this libavcodec has no hevc_none") == 0);
+}
+
 /* Opening fails for want of a driver; with one, this has nothing to say. */
 static void test_nvenc(void)
 {
@@ -423,6 +441,7 @@ static void test_nvenc(void)
         CHECK(kz_format_by_name(&format, "yuv422p10le") == 0);
         CHECK(kz_encoder_check(&encoder, &format, NULL) == KZ_ERROR_USAGE);
     }
+    test_trial();
     CHECK(run.result == KZ_ERROR_FAILED || run.result == KZ_ERROR_USAGE);
     check_noted(&run.notes, run.result == KZ_ERROR_FAILED ? "hevc_nvenc: no NVIDIA driver"
                                                           : "isn't in this libavcodec");

@@ -12,6 +12,7 @@
 #include "cmd/commands.h"
 #include "job/auto.h"
 #include "job/describe.h"
+#include "job/encoder.h"
 #include "job/size.h"
 #include "model/registry.h"
 
@@ -55,8 +56,8 @@ static const kz_option rows[] = {
         .help = "time decoder, network and encoder over a clip, each alone"),
     ROW("scale", 's', STRING, scale, .metavar = "SIZE",
         .help = "as in kizuna upscale [with a clip 4k, else the network's own factor]"),
-    ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = "libx265",
-        .help = "with --stages: the encoder"),
+    ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = KZ_ENCODER_AUTO,
+        .help = "with --stages: the encoder; auto: as upscale chooses"),
     ROW("encoder-preset", 0, STRING, encoder_preset, .metavar = "NAME",
         .help = "with --stages: its preset"),
     ROW("layers", 0, FLAG, layers,

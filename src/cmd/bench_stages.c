@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "cmd/bench.h"
+#include "job/encoder.h"
 #include "job/probe.h"
 #include "model/registry.h"
 
@@ -16,6 +17,8 @@ struct stages {
     kz_upscaler *upscaler;
     kz_frame_pool *pool;
     kz_video_format out_format;
+    kz_encoder_params encoder;
+    char encoder_note[KZ_ENCODER_NOTE_SIZE];
     kz_frame **decoded, **upscaled;
     int count;
 };
@@ -56,14 +59,21 @@ static int upscale(struct stages *s)
 
 static int encode(struct stages *s)
 {
-    const kz_encoder_params params = kz_job_encoder(&s->job, NULL);
     kz_encoded encoded;
     int error =
-        kz_probe_encode(&encoded, &params, &s->out_format, s->upscaled, s->count, NULL, s->log);
+        kz_probe_encode(&encoded, &s->encoder, &s->out_format, s->upscaled, s->count, NULL, s->log);
     if (!error)
         report(s, "encode", encoded.cost);
     kz_encoded_close(&encoded);
     return error;
+}
+
+static int choose_encoder(struct stages *s)
+{
+    const kz_encoder_question question = {
+        .options = &s->job, .engine = &s->engine, .input = s->input, .out = &s->out_format};
+    s->encoder = kz_job_encoder(&s->job, NULL);
+    return kz_job_choose_encoder(&s->encoder, s->encoder_note, &question, s->log);
 }
 
 static int open_stages(struct stages *s, const kz_dirs *dirs)
@@ -83,6 +93,8 @@ static int open_stages(struct stages *s, const kz_dirs *dirs)
     if (!error)
         error =
             kz_engine_upscaler(&s->upscaler, &s->engine, &s->job, in, &s->out_format, NULL, s->log);
+    if (!error)
+        error = choose_encoder(s);
     if (!error)
         error = kz_frame_pool_open(&s->pool, &s->out_format, s->log);
     size_t count = (size_t)s->options->frames;
@@ -116,6 +128,8 @@ int kz_bench_stages(const kz_bench_options *options, const kz_dirs *dirs, kz_log
     int error = open_stages(&s, dirs);
     if (!error)
         kz_bench_print_engine(options, &s.engine);
+    if (!error && s.encoder_note[0] && !options->json)
+        printf("encoder  %s\n", s.encoder_note);
     if (!error)
         error = decode(&s);
     if (!error)

@@ -80,6 +80,8 @@ static void print_text(const kz_estimate *e, const char *output)
     printf("output   %s: %s%s%s%s, %dx%d %s\n", output, e->encoder.codec,
            e->encoder.preset ? " " : "", e->encoder.preset ? e->encoder.preset : "", crf,
            e->out.width, e->out.height, e->out.pixel_name);
+    if (e->encoder_note[0])
+        printf("encoder  %s\n", e->encoder_note);
     printf("model    %s, %s%s\n", e->model, kz_precision_name(e->precision), e->model_note);
     printf("device   %s\n", e->device);
     print_time(e);

@@ -73,6 +73,17 @@ static int open_input(struct work *w)
     return e->described ? 0 : kz_fail_memory(w->log, "a description");
 }
 
+static int choose_encoder(struct work *w)
+{
+    kz_estimate *e = w->estimate;
+    const kz_encoder_question question = {.options = w->params->options,
+                                          .output = w->params->output,
+                                          .engine = &w->engine,
+                                          .input = w->input,
+                                          .out = &e->out};
+    return kz_job_choose_encoder(&e->encoder, e->encoder_note, &question, w->log);
+}
+
 static int open_engine(struct work *w)
 {
     const kz_job_options *o = w->params->options;
@@ -85,6 +96,8 @@ static int open_engine(struct work *w)
     if (!error)
         error = kz_engine_upscaler(&w->upscaler, &w->engine, o, &e->in, &e->out, w->params->stop,
                                    w->log);
+    if (!error)
+        error = choose_encoder(w);
     if (error)
         return error;
     e->memory = kz_job_memory(o, w->upscaler, &e->in, &e->out, &e->encoder);
@@ -330,6 +343,7 @@ int kz_estimate_make(kz_estimate *estimate, const kz_estimate_params *params, kz
         add_up(estimate, &s);
     }
     close_work(&w);
+    estimate->encoder.context = NULL; /* it went with the device */
     estimate->probed = kz_now() - began;
     return error;
 }

@@ -2,7 +2,7 @@
 #ifndef KZ_JOB_ESTIMATE_H
 #define KZ_JOB_ESTIMATE_H
 
-#include "job/job.h"
+#include "job/encoder.h"
 #include "job/probe.h"
 
 typedef struct kz_estimate_params {
@@ -19,7 +19,8 @@ typedef kz_cost kz_stage_cost;
 typedef struct kz_estimate {
     char *described; /* the input, for people */
     kz_video_format in, out;
-    kz_encoder_params encoder; /* its strings are the options', or static */
+    kz_encoder_params encoder;               /* its strings are the options', or static */
+    char encoder_note[KZ_ENCODER_NOTE_SIZE]; /* as kz_job_choose_encoder() has it */
     char *model;
     char model_note[KZ_MODEL_NOTE_SIZE]; /* as in kz_engine */
     char *device;                        /* for people */

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "job/encoder.h"
 #include "job/resume.h"
 #include "job/size.h"
 #include "model/registry.h"
@@ -28,44 +29,12 @@ struct job {
     kz_output *output;
     kz_sketch *reuse_map;
     kz_encoder_params encoder;
+    char encoder_note[KZ_ENCODER_NOTE_SIZE];
     kz_video_format out_format;
     size_t memory;
 };
 
 /* ---- what to make ---- */
-
-static bool takes_presets(const char *encoder)
-{
-    return strcmp(encoder, "libx265") == 0 || strcmp(encoder, "libx264") == 0;
-}
-
-/* Without a quality NVENC takes 2 Mbit/s for any picture. Its scale is like x265's. */
-enum { QUALITY = 18 };
-
-static bool is_nvenc(const char *encoder)
-{
-    const size_t length = strlen(encoder);
-    return length > 6 && strcmp(encoder + length - 6, "_nvenc") == 0;
-}
-
-/* kizuna's presets speak x265's language; other encoders get only what was given by hand. Raw video
- * has no presets and no quality, whatever was asked for HEVC. */
-kz_encoder_params kz_job_encoder(const kz_job_options *o, const char *output)
-{
-    const char *codec = output ? kz_output_encoder(output, o->format, o->encoder) : o->encoder;
-    if (strcmp(codec, o->encoder) != 0)
-        return (kz_encoder_params){.codec = codec, .crf = -1, .choice = {.drop = o->drop}};
-    bool x26x = takes_presets(o->encoder);
-    kz_encoder_params params = {
-        .codec = o->encoder, .crf = -1, .x265_params = o->x265_params, .choice = {.drop = o->drop}};
-    if (x26x || o->from_user_crf)
-        params.crf = x26x && o->crf < 0 ? QUALITY : o->crf;
-    else if (is_nvenc(o->encoder))
-        params.crf = QUALITY;
-    if (x26x || o->from_user_encoder_preset)
-        params.preset = x26x && !o->encoder_preset ? "medium" : o->encoder_preset;
-    return params;
-}
 
 /* 10 bit with the input's chroma: gradients survive, and encoders lose nothing by it. */
 static const char *default_pixels(const kz_video_format *in)
@@ -117,6 +86,12 @@ static void say_output(const struct job *j)
     kz_log_line(j->log, KZ_LOG_INFO, "output  %s: %s %s%s, %dx%d %s", j->params->output,
                 j->encoder.codec, j->encoder.preset ? j->encoder.preset : "", crf, f->width,
                 f->height, f->pixel_name);
+}
+
+static void say_encoder(const struct job *j)
+{
+    if (j->encoder_note[0])
+        kz_log_line(j->log, KZ_LOG_INFO, "encoder %s", j->encoder_note);
 }
 
 static void say_engine(const struct job *j)
@@ -237,6 +212,21 @@ static int open_output(struct job *j)
     return 0;
 }
 
+/* Whatever the network takes on the GPU it has by now. */
+static int choose_encoder(struct job *j)
+{
+    const kz_encoder_question question = {.options = &j->options,
+                                          .output = j->params->output,
+                                          .engine = &j->engine,
+                                          .input = j->input,
+                                          .out = &j->out_format,
+                                          .before = kz_resume_encoder(&j->resume)};
+    const int error = kz_job_choose_encoder(&j->encoder, j->encoder_note, &question, j->log);
+    if (!error && j->resume.journal)
+        j->encoder.frame_threads = kz_resume_frame_threads(&j->resume, j->encoder.codec);
+    return error;
+}
+
 static int open_engine(struct job *j)
 {
     const kz_job_options *o = &j->options;
@@ -257,19 +247,17 @@ static int open_engine(struct job *j)
 
 static int open_resume(struct job *j)
 {
-    int error = kz_resume_open(&j->resume, &j->options, j->params->input, j->params->output,
-                               j->encoder.codec, j->log);
-    if (!error && j->resume.journal)
-        j->encoder.frame_threads = kz_resume_frame_threads(&j->resume, j->encoder.codec);
-    return error;
+    return kz_resume_open(&j->resume, &j->options, j->params->input, j->params->output,
+                          j->encoder.codec, j->log);
 }
 
 static int begin_resume(struct job *j)
 {
     const int halo =
         kz_engine_halo(&j->engine, &j->options, kz_decoder_format(j->decoder), &j->out_format);
-    return kz_resume_begin(&j->resume, &j->engine, j->upscaler, halo, j->encoder.frame_threads,
-                           j->params->output, j->log);
+    const char *chosen = j->encoder_note[0] ? j->encoder.codec : NULL;
+    return kz_resume_begin(&j->resume, &j->engine, j->upscaler, halo, chosen,
+                           j->encoder.frame_threads, j->params->output, j->log);
 }
 
 /* To the frame with which an unfinished run goes on; from the beginning where the container can't
@@ -310,6 +298,8 @@ static int open_job(struct job *j)
         error = open_decoder(j);
     if (!error)
         error = open_engine(j);
+    if (!error)
+        error = choose_encoder(j);
     if (!error)
         error = begin_resume(j);
     if (!error)
@@ -388,6 +378,7 @@ int kz_job_run(const kz_job_params *params, kz_job_result *result, kz_log *log)
     int error = open_job(&j);
     if (!error) {
         say_output(&j);
+        say_encoder(&j);
         say_engine(&j);
         accelerate(&j);
         say_memory(&j);

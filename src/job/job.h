@@ -63,10 +63,6 @@ int kz_engine_upscaler(kz_upscaler **upscaler, const kz_engine *engine,
 int kz_job_out_format(kz_video_format *out, const kz_video_format *in,
                       const kz_job_options *options, int most_scale, kz_log *log);
 
-/* The encoder's settings; its name may be that of the encoder that `output`'s container needs
- * (NULL: some container). Strings are the options', or static. */
-kz_encoder_params kz_job_encoder(const kz_job_options *options, const char *output);
-
 /* What a run will need. */
 kz_memory kz_job_memory(const kz_job_options *options, const kz_upscaler *upscaler,
                         const kz_video_format *in, const kz_video_format *out,

@@ -4,6 +4,7 @@
 
 #include "job/auto.h"
 #include "job/device.h"
+#include "job/encoder.h"
 #include "job/preset.h"
 
 #define ROW(name_, letter_, type_, field_, ...)                      \
@@ -25,8 +26,9 @@ static const kz_option rows[] = {
                 "small one; on a GPU anime-6b"),
     ROW("preset", 'p', STRING, preset, .metavar = "NAME|FILE", .initial = "anime",
         .help = "anime, fast, best, archive, or a JSON file"),
-    ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = "libx265",
-        .help = "any video encoder of libavcodec"),
+    ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = KZ_ENCODER_AUTO,
+        .help = "any video encoder of libavcodec; auto: libx265, or beside a network on a\n"
+                "GPU hevc_nvenc, where that GPU has it and nothing is lost by it"),
     ROW("crf", 'q', REAL, crf, .least = -1, .most = 63, .metavar = "N", .initial = "-1",
         .help = "constant quality, lower is better; -1: by the preset"),
     ROW("encoder-preset", 0, STRING, encoder_preset, .metavar = "NAME",

@@ -11,7 +11,7 @@ typedef struct kz_job_options {
     char *scale;
     char *model;
     char *preset;
-    char *encoder;
+    char *encoder;                                /* libavcodec's name, or auto */
     double crf;                                   /* < 0: not given */
     char *encoder_preset;                         /* NULL: not given */
     bool from_user_crf, from_user_encoder_preset; /* given by hand, not by a preset */

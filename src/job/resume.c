@@ -64,6 +64,11 @@ static void take_choices(kz_job_options *o, const kz_journal *journal)
         o->columns = o->rows = 0;
 }
 
+const char *kz_resume_encoder(const kz_resume *resume)
+{
+    return resume->again ? kz_journal_fact(resume->journal, "encoder") : NULL;
+}
+
 int kz_resume_frame_threads(const kz_resume *resume, const char *codec)
 {
     const char *before =
@@ -159,7 +164,7 @@ void kz_resume_close(kz_resume *r)
 /* ---- begin ---- */
 
 static int add_engine(kz_key *key, const kz_engine *engine, const kz_upscaler *upscaler, int halo,
-                      int frame_threads)
+                      const char *encoder, int frame_threads)
 {
     const kz_upscaler_info info = kz_upscaler_get_info(upscaler);
     const kz_backend *backend = engine->backend;
@@ -172,6 +177,8 @@ static int add_engine(kz_key *key, const kz_engine *engine, const kz_upscaler *u
         kz_key_add(key, "engine.level", kz_cpu_level_name(backend->level(engine->device))) ||
         kz_key_add(key, "engine.precision", kz_precision_name(info.precision)) ||
         kz_key_add(key, "engine.tiles", tiles) || kz_key_add(key, "encoder.frame-threads", frames))
+        return KZ_ERROR_MEMORY;
+    if (encoder && kz_key_add(key, "encoder", encoder))
         return KZ_ERROR_MEMORY;
     return backend->identity ? kz_key_add(key, "engine.device", backend->identity(engine->device))
                              : 0;
@@ -197,12 +204,12 @@ static void say_again(const kz_resume *r, kz_log *log)
 }
 
 int kz_resume_begin(kz_resume *r, const kz_engine *engine, const kz_upscaler *upscaler, int halo,
-                    int frame_threads, const char *output, kz_log *log)
+                    const char *encoder, int frame_threads, const char *output, kz_log *log)
 {
     char host[200];
     if (!r->journal)
         return 0;
-    if (add_engine(&r->key, engine, upscaler, halo, frame_threads))
+    if (add_engine(&r->key, engine, upscaler, halo, encoder, frame_threads))
         return kz_fail_memory(log, "options");
     if (r->again) {
         int error = kz_key_compare(&r->key, r->journal, output, log);

@@ -23,6 +23,10 @@ int kz_resume_open(kz_resume *resume, kz_job_options *options, const char *input
                    const char *output, const char *codec, kz_log *log);
 void kz_resume_close(kz_resume *resume);
 
+/* The encoder that an earlier run chose for itself; NULL: there is none, or it was told which. The
+ * journal's. */
+const char *kz_resume_encoder(const kz_resume *resume);
+
 /* Frames that the encoder works on at a time: the earlier run's choice, or this machine's. */
 int kz_resume_frame_threads(const kz_resume *resume, const char *codec);
 
@@ -31,9 +35,11 @@ int kz_resume_frame_threads(const kz_resume *resume, const char *codec);
 int kz_resume_check_device(const kz_resume *resume, const kz_engine *engine, const char *output,
                            kz_log *log);
 
-/* The engine is open: an earlier run's must give the same bytes, a new one is noted. */
+/* The engine is open: an earlier run's must give the same bytes, a new one is noted. `encoder` is
+ * the one that was chosen; NULL: it was told which. */
 int kz_resume_begin(kz_resume *resume, const kz_engine *engine, const kz_upscaler *upscaler,
-                    int halo, int frame_threads, const char *output, kz_log *log);
+                    int halo, const char *encoder, int frame_threads, const char *output,
+                    kz_log *log);
 
 /* The engine of another machine than the one that began: makes the first frame (as the decoder gave
  * it) again and compares. */

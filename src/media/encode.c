@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "media/gpu.h"
 #include "media/internal.h"
 #include "media/pack.h"
 
@@ -26,11 +27,12 @@ struct kz_encoder {
     AVPacket *packet;
     AVFrame *like; /* side data of the first frame, no samples */
     kz_log *log;
-    kz_av_note note;
+    kz_av_note note;           /* of opening, then of what came after */
+    int code;                  /* libav's, of opening */
     enum AVPixelFormat pixels; /* of the frames that come; the context's are as it takes them */
     AVFrame *packed;           /* for frames on their way, where the two differ */
     bool told[4];              /* of losses[]: the user knows */
-    int64_t sent;
+    int64_t sent, received;
     struct sent_frame frames[FRAMES_UNDER_WAY]; /* frame n at n modulo the size */
 };
 
@@ -330,11 +332,17 @@ static int open_codec(kz_encoder *encoder, const kz_encoder_params *params, cons
     AVCodecContext *context = encoder->context;
     AVDictionary *options = NULL;
     int result = set_options(&options, params, context, like, encoder->log);
+    if (result == 0 && params->context && !(context->hw_device_ctx = kz_av_gpu(params->context)))
+        result = kz_fail(encoder->log, KZ_ERROR_FAILED, "encoder %s: no NVIDIA driver",
+                         encoder->codec->name);
     if (result == 0) {
         context->opaque = &encoder->note;
-        const int code = avcodec_open2(context, encoder->codec, &options);
-        context->opaque = NULL;
-        result = code < 0 ? open_failed(encoder, params, code) : check_used(encoder, options);
+        encoder->code = avcodec_open2(context, encoder->codec, &options);
+        /* The threads of libav that work on a frame each would all complain into it. */
+        if (encoder->codec->capabilities & AV_CODEC_CAP_FRAME_THREADS)
+            context->opaque = NULL;
+        result = encoder->code < 0 ? open_failed(encoder, params, encoder->code)
+                                   : check_used(encoder, options);
     }
     av_dict_free(&options);
     return result;
@@ -370,9 +378,53 @@ int kz_encoder_open(kz_encoder **encoder, const kz_encoder_params *params,
         return kz_fail_memory(log, "an encoder");
     fresh->log = log;
     result = prepare(fresh, params, format, like ? like->av : NULL);
+    fresh->note = (kz_av_note){0};
     if (result != 0)
         kz_encoder_close(&fresh);
     *encoder = fresh;
+    return result;
+}
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Libav's words for what NVENC says are a programmer's; those that every other machine meets have
+ * better ones. */
+static void explain(const kz_encoder *encoder, char *why, size_t size)
+{
+    static const char session[] = "OpenEncodeSessionEx failed: ";
+    const char *note = encoder->note.text, *reason = note + strlen(session);
+    const AVCodecContext *context = encoder->context;
+    if (encoder->code == AVERROR(ENOENT) || begins(note, "OpenEncodeSessionEx failed: unsupported"))
+        snprintf(why, size, "this GPU has no NVENC");
+    else if (begins(note, session))
+        snprintf(why, size, "NVENC opens no session: %.*s", (int)strcspn(reason, "(") - 1, reason);
+    else if (begins(note, "Provided device"))
+        snprintf(why, size, "this GPU's NVENC doesn't take %dx%d %s", context->width,
+                 context->height, av_get_pix_fmt_name(encoder->pixels));
+    else
+        snprintf(why, size, "%s: %s", encoder->codec->name,
+                 note[0] ? note : av_err2str(encoder->code));
+}
+
+int kz_encoder_try(const kz_encoder_params *params, const kz_video_format *format, char *why,
+                   size_t size)
+{
+    if (avcodec_find_encoder_by_name(params->codec))
+        snprintf(why, size, "%s doesn't take %s", params->codec, format->pixel_name);
+    else
+        snprintf(why, size, "this libavcodec has no %s", params->codec);
+    int result = kz_encoder_check(params, format, NULL);
+    if (result != 0)
+        return result;
+    kz_encoder *trial = kz_alloc(1, sizeof(*trial));
+    snprintf(why, size, trial ? "no NVIDIA driver" : "no memory");
+    result = trial ? prepare(trial, params, format, NULL) : KZ_ERROR_MEMORY;
+    if (result != 0 && trial && trial->code < 0)
+        explain(trial, why, size);
+    kz_encoder_close(&trial);
     return result;
 }
 
@@ -392,7 +444,7 @@ void kz_encoder_close(kz_encoder **encoder)
 static int failed(const kz_encoder *encoder, int code)
 {
     return kz_fail(encoder->log, KZ_ERROR_FAILED, "encoder %s: %s", encoder->codec->name,
-                   av_err2str(code));
+                   kz_av_reason_of(code, &encoder->note).text);
 }
 
 static int check_frame(const kz_encoder *encoder, const AVFrame *av)
@@ -451,6 +503,17 @@ static void set_duration(const kz_encoder *encoder, AVPacket *packet)
     }
 }
 
+/* Libav takes a unit of the time base for a frame where it puts NVENC's decoding times before those
+ * of presentation. A millisecond is too little for that: packets would be decoded after they are
+ * shown. Frames come in the order in which they are shown. */
+static void set_decoding_time(kz_encoder *encoder, AVPacket *packet)
+{
+    const int64_t place = encoder->received++ - encoder->context->has_b_frames;
+    const struct sent_frame *frame = &encoder->frames[(place > 0 ? place : 0) % FRAMES_UNDER_WAY];
+    if (strstr(encoder->codec->name, "nvenc"))
+        packet->dts = frame->pts + (place < 0 ? place * FFMAX(frame->duration, 1) : 0);
+}
+
 int kz_encoder_receive(kz_encoder *encoder, kz_packet **packet)
 {
     const int code = avcodec_receive_packet(encoder->context, encoder->packet);
@@ -461,6 +524,7 @@ int kz_encoder_receive(kz_encoder *encoder, kz_packet **packet)
     if (code < 0)
         return failed(encoder, code);
     set_duration(encoder, encoder->packet);
+    set_decoding_time(encoder, encoder->packet);
     if (kz_packet_wrap(packet, encoder->packet, encoder->context->time_base) != 0)
         return kz_fail_memory(encoder->log, "a packet");
     (*packet)->video = true;

@@ -20,6 +20,8 @@ typedef struct kz_encoder_params {
                          * the encoder's choice */
     bool global_header; /* kz_output_needs_global_header() */
     kz_choice choice;   /* what may be lost: captions, hdr10plus, dovi */
+    void *context;      /* a CUcontext, which outlives the encoder: an encoder of NVIDIA's runs on
+                         * its GPU; NULL: on one that libav chooses */
 } kz_encoder_params;
 
 /* Only checks that the encoder exists and can take the pixel format. KZ_ERROR_USAGE with the
@@ -42,6 +44,14 @@ bool kz_encoder_is_raw(const char *codec);
 int kz_encoder_open(kz_encoder **encoder, const kz_encoder_params *params,
                     const kz_video_format *format, const kz_frame *like, kz_log *log);
 void kz_encoder_close(kz_encoder **encoder);
+
+/* Whether this machine can encode so now: opens the encoder as for a film without colour tags, and
+ * closes it. 0, or KZ_ERROR_FAILED, KZ_ERROR_USAGE or KZ_ERROR_MEMORY with why not in `why`, a
+ * clause without a full stop (nothing is reported). Keeps no state: others may do the same at the
+ * same time, and somebody else may take then what was free here (consumers' GPUs bear few
+ * encoders). */
+int kz_encoder_try(const kz_encoder_params *params, const kz_video_format *format, char *why,
+                   size_t size);
 
 /* Takes a frame (ownership in every case); NULL begins draining. 0 or KZ_ERROR_FAILED. */
 int kz_encoder_send(kz_encoder *encoder, kz_frame *frame);

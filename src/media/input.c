@@ -388,6 +388,16 @@ const char *kz_input_describe(const kz_input *input)
     return input->describe;
 }
 
+bool kz_input_is_hdr(const kz_input *input)
+{
+    const AVStream *stream = kz_input_video_stream(input);
+    const enum AVColorTransferCharacteristic transfer = stream->codecpar->color_trc;
+    size_t size;
+    return transfer == AVCOL_TRC_SMPTE2084 || transfer == AVCOL_TRC_ARIB_STD_B67 ||
+           kz_stream_side_get(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA, &size) ||
+           kz_stream_side_get(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL, &size);
+}
+
 int64_t kz_input_frames(const kz_input *input)
 {
     const AVStream *stream = kz_input_video_stream(input);

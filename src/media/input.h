@@ -40,6 +40,9 @@ const kz_video_format *kz_input_format(const kz_input *input);
  * Owned by the input. */
 const char *kz_input_describe(const kz_input *input);
 
+/* By its tags (PQ, HLG) or HDR10's metadata: more of that may come with its frames. */
+bool kz_input_is_hdr(const kz_input *input);
+
 /* Frames that the run will give as far as the container tells, 0 when it doesn't. */
 int64_t kz_input_frames(const kz_input *input);
 

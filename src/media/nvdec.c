@@ -5,13 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The header wants only two of CUDA's types. */
-#define CUDA_VERSION 0
-typedef struct CUctx_st *CUcontext;
-typedef struct CUstream_st *CUstream;
-#include <libavutil/hwcontext_cuda.h>
-
 #include "base/mem.h"
+#include "media/gpu.h"
 
 struct kz_nvdec {
     AVCodecContext *context;
@@ -54,19 +49,6 @@ static enum AVPixelFormat choose_format(AVCodecContext *context, const enum AVPi
     return *offered;
 }
 
-/* Libav would make a context of its own, or refuse the device's for its flags. */
-static AVBufferRef *device_of(void *context)
-{
-    AVBufferRef *device = av_hwdevice_ctx_alloc(AV_HWDEVICE_TYPE_CUDA);
-    if (!device)
-        return NULL;
-    AVHWDeviceContext *base = (AVHWDeviceContext *)device->data;
-    ((AVCUDADeviceContext *)base->hwctx)->cuda_ctx = context;
-    if (av_hwdevice_ctx_init(device) < 0)
-        av_buffer_unref(&device);
-    return device;
-}
-
 static int refuse(char *why, size_t size, const char *text)
 {
     snprintf(why, size, "%s", text);
@@ -78,7 +60,7 @@ static int open_codec(kz_nvdec *n, const AVCodec *codec, const kz_input *input, 
 {
     AVStream *stream = kz_input_video_stream(input);
     AVCodecContext *context = n->context;
-    context->hw_device_ctx = device_of(device);
+    context->hw_device_ctx = kz_av_gpu(device);
     if (!context->hw_device_ctx)
         return refuse(why, size, "libav can't load the NVIDIA driver's libraries");
     if (avcodec_parameters_to_context(context, stream->codecpar) < 0)

@@ -1,6 +1,7 @@
 /* A libcuda.so.1 for libav alone, on machines without a GPU: device memory is the host's. With
  * PRETEND_SPOIL in the environment samples change once they have been copied to the host, so that
- * who reads them on the device sees others; from the PRETEND_NO_COPY'th copy on they fail. */
+ * who reads them on the device sees others; from the PRETEND_NO_COPY'th copy on they fail. With
+ * PRETEND_NO_CONTEXT there is no context but those that are there. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,51 @@ int cuCtxPopCurrent_v2(void **context)
     if (!n_contexts)
         return FAILED;
     *context = contexts[--n_contexts];
+    return OK;
+}
+
+/* An encoder that isn't told on which device makes a context of its own, which is current then. */
+int cuCtxCreate_v2(void **context, unsigned flags, int device)
+{
+    static int made;
+    (void)flags;
+    (void)device;
+    if (getenv("PRETEND_NO_CONTEXT"))
+        return NO_DEVICE;
+    *context = &made;
+    return cuCtxPushCurrent_v2(*context);
+}
+
+int cuCtxDestroy_v2(void *context)
+{
+    (void)context;
+    return OK;
+}
+
+int cuDeviceGetCount(int *count)
+{
+    *count = 1;
+    return OK;
+}
+
+int cuDeviceGet(int *device, int index)
+{
+    *device = index;
+    return OK;
+}
+
+int cuDeviceGetName(char *name, int size, int device)
+{
+    (void)device;
+    strncpy(name, "a pretended GPU", (size_t)size);
+    return OK;
+}
+
+int cuDeviceComputeCapability(int *major, int *minor, int device)
+{
+    (void)device;
+    *major = 8;
+    *minor = 9;
     return OK;
 }
 
@@ -105,8 +151,7 @@ int cuGetErrorString(int error, const char **text)
     }
 
 /* clang-format off */
-NO(cuDeviceGetCount) NO(cuDeviceGet) NO(cuDeviceGetName) NO(cuDeviceComputeCapability)
-NO(cuCtxCreate_v2) NO(cuCtxSetLimit) NO(cuCtxDestroy_v2) NO(cuCtxGetDevice)
+NO(cuCtxSetLimit) NO(cuCtxGetDevice)
 NO(cuMemAlloc_v2) NO(cuMemAllocPitch_v2) NO(cuMemAllocManaged) NO(cuMemsetD8Async) NO(cuMemFree_v2)
 NO(cuMemcpy) NO(cuMemcpyAsync) NO(cuMemcpy2D_v2) NO(cuMemcpyHtoD_v2) NO(cuMemcpyHtoDAsync_v2)
 NO(cuMemcpyDtoH_v2) NO(cuMemcpyDtoHAsync_v2) NO(cuMemcpyDtoD_v2) NO(cuMemcpyDtoDAsync_v2)
