@@ -67,12 +67,16 @@ check "4:4:4" equal wide mkv yuv444p10le
 check "without segments" equal film mp4 yuv420p10le --no-resume
 check "MPEG-TS" equal film ts yuv420p10le --no-resume
 check "a variable rate" equal uneven mkv yuv420p10le --no-resume
+# Packet n is decoded when picture n - 2 is shown.
 decodes_in_time() {
   upscaled "$1" times.mp4 --no-resume || return 1
   ffprobe -v error -show_entries packet=pts,dts -of csv=p=0 times.mp4 >times.csv
   cat times.csv
-  awk -F, '$2 > $1 || (NR > 1 && $2 <= last) { bad = 1 } { last = $2; bframes += $1 < most; most = $1 > most ? $1 : most }
-    END { exit bad || !bframes || NR != 13 }' times.csv
+  python3 -c '
+rows = [[int(value) for value in line.split(",")[:2]] for line in open("times.csv")]
+shown, decoded = zip(*rows)
+assert len(rows) == 13 and list(shown) != sorted(shown)
+assert list(decoded[2:]) == sorted(shown)[:-2] and decoded[0] < decoded[1] < decoded[2]'
 }
 check "packets are decoded before they are shown" decodes_in_time film
 check "with a variable rate, too" decodes_in_time uneven
@@ -157,6 +161,22 @@ benches() {
     grep -qx "encoder  $nvenc" bench.log && used 18
 }
 check "a benchmark, too" benches
+
+# A watched folder's log tells it once.
+watches() {
+  mkdir -p in && cp film.mkv in && rm -f watch.log jobs.db
+  "$kizuna" watch in --output out --settle 0 --store jobs.db -d cuda -m ./copy.param -s 2 2>watch.log &
+  local run=$!
+  until grep -qE ' (done|failed): ' watch.log; do
+    kill -0 $run || return 1
+    sleep 0.1
+  done
+  kill $run
+  wait $run
+  cat watch.log
+  [[ $(grep -c ' encoder: ' watch.log) == 1 ]] && grep -q "^kizuna: job 1 encoder: .*film.mkv: $nvenc$" watch.log
+}
+check "a watched folder, too" watches
 
 # ---- failures in the middle, and runs that go on ----
 upscaled scenes whole.mkv || exit 1

@@ -25,7 +25,7 @@ struct kz_child {
     kz_child_news news;
     char line[LINE]; /* the one being read; what doesn't fit is dropped */
     size_t length;
-    char error[LINE];
+    char error[LINE], encoder[LINE];
 };
 
 /* ---- start ---- */
@@ -62,6 +62,7 @@ int kz_child_start(kz_child **child, const char *const *argv, int nice, kz_log *
     }
     c->fd = fds[0];
     c->news.error = c->error;
+    c->news.encoder = c->encoder;
     c->pid = fork();
     if (c->pid == 0)
         become(argv, -1, fds[1], nice);
@@ -77,7 +78,7 @@ int kz_child_start(kz_child **child, const char *const *argv, int nice, kz_log *
 
 static void take_line(kz_child *c)
 {
-    static const char mark[] = "kizuna: error: ";
+    static const char mark[] = "kizuna: error: ", encoder[] = "encoder ";
     long long frames, total;
     double fps;
     c->line[c->length] = '\0';
@@ -88,6 +89,8 @@ static void take_line(kz_child *c)
         c->news.fps = fps;
     } else if (strncmp(c->line, mark, strlen(mark)) == 0) {
         memcpy(c->error, c->line + strlen(mark), strlen(c->line) - strlen(mark) + 1);
+    } else if (strncmp(c->line, encoder, strlen(encoder)) == 0) {
+        memcpy(c->encoder, c->line + strlen(encoder), strlen(c->line) - strlen(encoder) + 1);
     }
 }
 

@@ -23,6 +23,7 @@ typedef struct kz_child_news {
     int code;          /* its exit code, if it ended; 128 and the signal's number after a signal */
     bool killed;       /* from outside: by a person, or for want of memory */
     const char *error; /* its last error line, or how it ended; "" */
+    const char *encoder; /* which one it chose by itself, and why; "" */
 } kz_child_news;
 
 /* Reads lines for at most so many seconds, less if it ends. */

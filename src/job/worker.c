@@ -107,8 +107,11 @@ static enum kz_outcome watch(struct work *w, kz_child *child)
     kz_child_news news = {0};
     double moved = kz_now(), beaten = 0, asked = 0;
     int64_t frames = -1;
+    bool told = false;
     do {
         kz_child_wait(child, 0.5, &news);
+        if (!told && (told = news.encoder[0]))
+            kz_event(w->params->events, "encoder", &w->job, news.encoder);
         const double now = kz_now();
         if (news.frames != frames) {
             frames = news.frames;
