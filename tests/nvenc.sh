@@ -29,6 +29,7 @@ film half yuv422p || exit 1
 ffmpeg -v error -i film.mkv -pix_fmt gray -c:v ffv1 grey.mkv || exit 1
 film hdr yuv420p10le "" :transfer=smpte2084:colorprim=bt2020 || exit 1
 film sited yuv420p "" :chromaloc=2 || exit 1
+ffmpeg -v error -i wide.mkv -c:v ffv1 -chroma_sample_location topleft indifferent.mkv || exit 1
 film uneven yuv420p ",select='not(mod(n\\,3))+gt(n\\,20)'" || exit 1
 frames=60 film scenes yuv420p ",setpts=N/5/TB,fps=5,negate=enable='gte(n,20)'" || exit 1
 
@@ -64,6 +65,7 @@ equal() {
 }
 check "NVENC where nothing is said" equal film mkv yuv420p10le
 check "4:4:4" equal wide mkv yuv444p10le
+check "4:4:4, whose chroma lies with luma whatever is said" equal indifferent mkv yuv444p10le
 check "without segments" equal film mp4 yuv420p10le --no-resume
 check "MPEG-TS" equal film ts yuv420p10le --no-resume
 check "a variable rate" equal uneven mkv yuv420p10le --no-resume
@@ -192,6 +194,16 @@ fails() {
     grep -q '^resume  1 segments are ready, 20 frames' run.log && says "$nvenc" && cmp part.mkv whole.mkv
 }
 check "a failure in mid-film loses nothing" fails
+# It was free before the run, and isn't when that begins.
+taken() {
+  rm -f part.mkv
+  ! PRETEND_NVENC=taken upscaled film part.mkv >taken.log || return 1
+  cat taken.log
+  [[ $(grep -c '^kizuna: error: ' taken.log) == 1 ]] && grep -q \
+    '^kizuna: error: encoder hevc_nvenc: .*OpenEncodeSessionEx failed: out of memory' taken.log || return 1
+  upscaled film part.mkv && says "$nvenc"
+}
+check "a session that another one takes is told" taken
 gone() {
   fails_once || return 1
   PRETEND_NVENC=memory upscaled scenes part.mkv >gone.log

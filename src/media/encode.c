@@ -249,7 +249,8 @@ static int open_failed(const kz_encoder *encoder, const kz_encoder_params *param
     const char *name = encoder->codec->name;
     const kz_av_reason reason = kz_av_reason_of(code, &encoder->note);
     char quality[40] = "";
-    if (code == AVERROR(ENOMEM))
+    /* NVENC says the same of its sessions. */
+    if (code == AVERROR(ENOMEM) && !encoder->note.text[0])
         return kz_fail_memory(encoder->log, name);
     if (strstr(name, "nvenc") && (code == AVERROR(EPERM) || code == AVERROR(ENOSYS)))
         return kz_fail(encoder->log, KZ_ERROR_FAILED, "encoder %s: no NVIDIA driver", name);

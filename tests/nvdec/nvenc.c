@@ -1,9 +1,9 @@
 /* A libnvidia-encode.so.1 for libav, on machines without a GPU. libx265 encodes in NVENC's place,
  * without loss and with two B-frames between others, so that what comes out can be compared. Of
  * encoders it bears one at a time.
- *   PRETEND_NVENC=unsupported|none|memory|key|old|narrow|shallow  opening fails: there is no NVENC
- *     (two words for it), no memory, no further session, the driver is older than libav's headers,
- *     pictures are too wide, 10 bits too many
+ *   PRETEND_NVENC=unsupported|none|memory|key|taken|old|narrow|shallow  opening fails: there is no
+ *     NVENC (two words for it), no memory, no further session, none after the first in the log, the
+ *     driver is older than libav's headers, pictures are too wide, 10 bits too many
  *   PRETEND_NVENC_FAIL=T  what is shown at T or later, in units of time, can't be encoded
  *   PRETEND_NVENC_LOG     a file that gets a line for each encoder: how it was set */
 #include <stdbool.h>
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <ffnvcodec/nvEncodeAPI.h>
 #include <x265.h>
@@ -48,6 +49,12 @@ static bool is_told(const char *what)
     return told && strcmp(told, what) == 0;
 }
 
+static const char *log_path(void)
+{
+    const char *path = getenv("PRETEND_NVENC_LOG");
+    return path ? path : "/dev/null";
+}
+
 /* ---- what there is ---- */
 
 static NVENCSTATUS open_session(NV_ENC_OPEN_ENCODE_SESSION_EX_PARAMS *params, void **made)
@@ -58,7 +65,7 @@ static NVENCSTATUS open_session(NV_ENC_OPEN_ENCODE_SESSION_EX_PARAMS *params, vo
         return NV_ENC_ERR_NO_ENCODE_DEVICE;
     if (is_told("key"))
         return NV_ENC_ERR_INCOMPATIBLE_CLIENT_KEY;
-    if (is_told("memory") || sessions)
+    if (is_told("memory") || sessions || (is_told("taken") && access(log_path(), F_OK) == 0))
         return NV_ENC_ERR_OUT_OF_MEMORY;
     if (!params->device || params->deviceType != NV_ENC_DEVICE_TYPE_CUDA)
         return NV_ENC_ERR_INVALID_DEVICE;
@@ -119,8 +126,7 @@ static void note(const NV_ENC_INITIALIZE_PARAMS *p)
                                    NV_ENC_PRESET_P6_GUID,
                                    NV_ENC_PRESET_P7_GUID};
     const NV_ENC_RC_PARAMS *rate = &p->encodeConfig->rcParams;
-    const char *path = getenv("PRETEND_NVENC_LOG");
-    FILE *file = path ? fopen(path, "a") : NULL;
+    FILE *file = fopen(log_path(), "a");
     int preset = 7;
     while (preset && memcmp(&presets[preset], &p->presetGUID, sizeof(GUID)) != 0)
         preset--;
