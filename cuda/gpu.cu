@@ -19,6 +19,7 @@ struct kz_gpu {
     cudaEvent_t ends[2][STREAMS]; /* of the last two batches */
     int batch;                    /* of the two, the next to end */
     cudaEvent_t marks[KZ_GPU_MARKS];
+    size_t launches;
     cudaError_t error;
 };
 
@@ -248,6 +249,16 @@ void *kz_gpu_stream(kz_gpu *gpu)
 {
     use(gpu);
     return gpu->streams[COMPUTE];
+}
+
+size_t kz_gpu_launches(const kz_gpu *gpu)
+{
+    return gpu->launches;
+}
+
+void kz_gpu_count_launch(kz_gpu *gpu)
+{
+    gpu->launches++;
 }
 
 /* The runtime has no call of its own for it. */

@@ -59,6 +59,10 @@ void kz_gpu_unpin(kz_gpu *gpu, void *block);
 /* The stream that kernels are launched on: a cudaStream_t. */
 void *kz_gpu_stream(kz_gpu *gpu);
 
+/* Kernels of ours that were launched so far; kz_launch() counts them. */
+size_t kz_gpu_launches(const kz_gpu *gpu);
+void kz_gpu_count_launch(kz_gpu *gpu);
+
 /* The device's primary context, a CUcontext; NULL: the driver doesn't give it. */
 void *kz_gpu_context(kz_gpu *gpu);
 

@@ -103,6 +103,7 @@ size_t kz_net_need(const kz_graph *graph, const kz_program_params *params)
 struct tile_run {
     kz_net *net;
     const kz_view *input;
+    const kz_batch *batch;
 };
 
 static kz_view view_of(const struct tile_run *t, const kz_place *place)
@@ -123,7 +124,8 @@ static int index_of(const struct tile_run *t, const kz_step *s)
 static void run_conv(const struct tile_run *t, const kz_step *s)
 {
     kz_net *n = t->net;
-    const kz_conv_task task = kz_step_task(s, n->arena, n->constants, t->input);
+    kz_conv_task task = kz_step_task(s, n->arena, n->constants, t->input);
+    task.batch = t->batch;
     if (!is_whole(t) || !kz_lineup_run(n->lineup, index_of(t, s), &task))
         s->run(n->gpu, &task);
 }
@@ -132,7 +134,8 @@ static void run_sum(const struct tile_run *t, const kz_step *s)
 {
     kz_sum_task task = {.out = view_of(t, &s->out),
                         .n_terms = s->n_others,
-                        .slopes = kz_floats_at(t->net->constants, s->slopes)};
+                        .slopes = kz_floats_at(t->net->constants, s->slopes),
+                        .batch = t->batch};
     for (int i = 0; i < s->n_others; i++) {
         task.terms[i] = s->terms[i];
         task.terms[i].view = view_of(t, &s->others[i]);
@@ -142,7 +145,8 @@ static void run_sum(const struct tile_run *t, const kz_step *s)
 
 static void run_small(const struct tile_run *t, const kz_step *s)
 {
-    const kz_small_task task = kz_step_small(s, t->net->arena, t->net->constants, t->input);
+    kz_small_task task = kz_step_small(s, t->net->arena, t->net->constants, t->input);
+    task.batch = t->batch;
     kz_cuda_small(t->net->gpu, &task);
 }
 
@@ -160,12 +164,12 @@ static void run_step(const struct tile_run *t, const kz_step *s)
 
 kz_view kz_net_output(kz_net *n, const kz_view *input)
 {
-    return view_of(&(struct tile_run){n, input}, &n->program.output);
+    return view_of(&(struct tile_run){n, input, NULL}, &n->program.output);
 }
 
-kz_view kz_net_run(kz_net *n, const kz_view *input)
+kz_view kz_net_run(kz_net *n, const kz_view *input, const kz_batch *batch)
 {
-    const struct tile_run t = {n, input};
+    const struct tile_run t = {n, input, batch};
     for (int i = 0; i < n->program.n_steps; i++)
         run_step(&t, &n->program.steps[i]);
     return view_of(&t, &n->program.output);
@@ -179,7 +183,7 @@ static const char *kernel_of(const struct tile_run *t, const kz_step *s)
 
 int kz_net_layers(kz_net *n, const kz_view *input, kz_layer *layers, int most)
 {
-    const struct tile_run t = {n, input};
+    const struct tile_run t = {n, input, NULL};
     const double pixels = (double)input->width * input->height;
     int count = 0;
     for (int i = 0; i < n->program.n_steps && count < most; i++, count++) {

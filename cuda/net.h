@@ -28,8 +28,10 @@ size_t kz_net_need(const kz_graph *graph, const kz_program_params *params);
 kz_view kz_net_output(kz_net *net, const kz_view *input);
 
 /* Puts all steps on the stream. `input` is the graph's first value, of the tile's size: fp32 where
- * that has one channel, else as another net's output. Returns the output, in the net's arena. */
-kz_view kz_net_run(kz_net *net, const kz_view *input);
+ * that has one channel, else as another net's output. Returns the output, in the net's arena. With
+ * a batch, both are the first tile's; none may reach beyond as many pixels as the largest tile has,
+ * and one of that size is alone. NULL: this tile alone. */
+kz_view kz_net_run(kz_net *net, const kz_view *input, const kz_batch *batch);
 
 /* Fills at most `most` layers with the times of a run over what `input` is. */
 int kz_net_layers(kz_net *net, const kz_view *input, kz_layer *layers, int most);

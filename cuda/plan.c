@@ -1,5 +1,7 @@
 /* A network before it enlarges runs on whole tiles, and behind that on bands of their rows
- * (backend/split.h): no value of the 4× picture with 64 channels is ever whole in memory. */
+ * (backend/split.h): no value of the 4× picture with 64 channels is ever whole in memory. Small
+ * tiles, of which reuse asks for many, are gathered: as many as fit where one of the plan's size
+ * would lie, or behind the cut one band, are computed at once. */
 #include <string.h>
 
 #include "backend/split.h"
@@ -19,12 +21,12 @@ struct kz_plan {
     int reach;           /* of the tail */
     int scale;
     int tile_width, tile_height;
-    size_t band_pixels;
+    size_t band_pixels; /* of tiles that are computed at once, and of one without a tail */
     kz_plan_info info;
-    int in, out; /* lanes of KZ_LANES that the next tile and the next rows take */
-    kz_surface leaving;
-    bool leaves;
-    /* Of the device: a tile's samples, the same as numbers, what comes out as samples, a curve. */
+    int in, out; /* lanes of KZ_LANES that the next tiles and the next rows take */
+    kz_surface leaving[KZ_BATCH_MOST];
+    int n_leaving;
+    /* Of the device: tiles' samples, the same as numbers, what comes out as samples, a curve. */
     char *samples[KZ_LANES], *input, *outputs[KZ_LANES];
     kz_tone *tone;
     kz_tone tone_there; /* what it has */
@@ -133,7 +135,7 @@ static kz_view rows_of(const kz_view *v, int y, int height)
 
 static kz_view input_of(const kz_plan *p, int width, int height)
 {
-    return (kz_view){p->input, KZ_ELEMENT_FP32, 1, 1, width, height};
+    return (kz_view){p->input, KZ_ELEMENT_FP32, 1, 1, width, height, 1};
 }
 
 /* Devices on which the same engines compute have the same line. */
@@ -255,8 +257,6 @@ kz_plan_need kz_cuda_need(const kz_device *device, const kz_graph *graph,
     return need;
 }
 
-/* ---- run ---- */
-
 static void upload_tone(kz_plan *p, const kz_tone *tone)
 {
     if (!tone || (p->has_tone && memcmp(tone, &p->tone_there, sizeof(*tone)) == 0))
@@ -267,75 +267,164 @@ static void upload_tone(kz_plan *p, const kz_tone *tone)
                    sizeof(*tone), 1);
 }
 
-/* Where a decoder hasn't left them on the device, the samples come while the tile before, perhaps
- * another picture's, is computed. */
-static kz_view load_tile(kz_plan *p, const kz_run *run, kz_tile tile)
+/* ---- tiles that are computed at once ---- */
+
+/* Where each begins, in pixels: rows of one channel's samples or numbers then lie as in memory of
+ * their own. */
+enum { TILE_ALIGNMENT = 64 };
+
+struct group {
+    const kz_tile *tiles;
+    kz_batch batch;
+};
+
+static size_t pixels_of(const kz_tile *tile)
+{
+    return (size_t)tile->width * (size_t)tile->height;
+}
+
+/* The first of these tiles, and those behind it that fit beside it. */
+static void gather(const kz_plan *p, const kz_tile *tiles, int n, struct group *g)
+{
+    size_t end = 0;
+    g->tiles = tiles;
+    g->batch.n = 0;
+    for (int i = 0; i < n && i < KZ_BATCH_MOST; i++) {
+        const size_t first = (end + TILE_ALIGNMENT - 1) / TILE_ALIGNMENT * TILE_ALIGNMENT;
+        end = first + pixels_of(&tiles[i]);
+        if (i && end > p->band_pixels)
+            return;
+        g->batch.tiles[g->batch.n++] =
+            (struct kz_batch_tile){first, tiles[i].width, tiles[i].height};
+    }
+}
+
+/* A tile's part of a value, of which `first` is the first tile's. */
+static kz_view view_of(const kz_view *first, const struct kz_batch_tile *tile)
+{
+    kz_view v = *first;
+    const size_t pixels = tile->first * (size_t)(v.scale * v.scale);
+    v.data = (char *)v.data + pixels * (size_t)v.pixel * kz_element_bytes(v.element);
+    v.width = tile->width * v.scale;
+    v.height = tile->height * v.scale;
+    return v;
+}
+
+/* ---- in ---- */
+
+/* Where a decoder hasn't left them on the device, the samples come while the tiles before, perhaps
+ * another picture's, are computed. */
+static kz_surface fetch_tile(kz_plan *p, const kz_run *run, const kz_tile *tile, size_t first)
+{
+    const kz_rect part = {tile->x, tile->y, tile->x + tile->width, tile->y + tile->height};
+    if (run->src->there.data)
+        return kz_surface_there(run->src, part);
+    const kz_surface samples =
+        kz_surface_of(run->src, part, p->samples[p->in] + first * (size_t)run->src->bytes);
+    kz_surface_copy_in(p->device->gpu, KZ_LANE_TILES_IN + p->in, &samples, run->src);
+    return samples;
+}
+
+/* Returns the first tile. */
+static kz_view load_tiles(kz_plan *p, const kz_run *run, const struct group *g)
 {
     kz_gpu *gpu = p->device->gpu;
-    const kz_rect part = {tile.x, tile.y, tile.x + tile.width, tile.y + tile.height};
-    const kz_view input = input_of(p, tile.width, tile.height);
-    if (run->src->there.data) {
-        const kz_surface there = kz_surface_there(run->src, part);
-        kz_cuda_load(gpu, &there, run->src_levels, 0, 0, &input);
-        return input;
-    }
-    const kz_surface samples = kz_surface_of(run->src, part, p->samples[p->in]);
+    const kz_view input = input_of(p, g->tiles->width, g->tiles->height);
     const int lane = KZ_LANE_TILES_IN + p->in;
-    kz_surface_copy_in(gpu, lane, &samples, run->src);
-    kz_gpu_lane_open(gpu, lane);
-    kz_cuda_load(gpu, &samples, run->src_levels, 0, 0, &input);
+    const bool there = run->src->there.data;
+    kz_patch patches[KZ_BATCH_MOST];
+    for (int i = 0; i < g->batch.n; i++) {
+        const struct kz_batch_tile *tile = &g->batch.tiles[i];
+        patches[i] =
+            (kz_patch){fetch_tile(p, run, &g->tiles[i], tile->first), view_of(&input, tile), 0, 0};
+    }
+    if (!there)
+        kz_gpu_lane_open(gpu, lane);
+    kz_cuda_load(gpu, patches, g->batch.n, run->src_levels);
+    if (there)
+        return input;
     kz_gpu_lane_close(gpu, lane);
     p->in = (p->in + 1) % KZ_LANES;
     return input;
+}
+
+/* ---- out ---- */
+
+/* Where a part of the output is made: on the canvas, or behind so many samples of those that leave
+ * together. */
+static kz_surface place_of(const kz_plan *p, const kz_run *run, kz_rect part, size_t before)
+{
+    if (run->canvas)
+        return kz_surface_part(&run->canvas->surface, part);
+    return kz_surface_of(run->dst, part, p->outputs[p->out] + before * (size_t)run->dst->bytes);
+}
+
+/* What the tile owns of its rows y0 … y1-1 (in input pixels), from `out`, whose first row is the
+ * tile's row `first`. Returns how many patches that is. */
+static int find_patch(const kz_plan *p, const kz_run *run, const kz_tile *tile, const kz_view *out,
+                      int first, int y0, int y1, size_t before, kz_patch *patch)
+{
+    const int scale = p->scale;
+    y0 = tile->y + y0 > tile->own_y0 ? tile->y + y0 : tile->own_y0;
+    y1 = tile->y + y1 < tile->own_y1 ? tile->y + y1 : tile->own_y1;
+    if (y0 >= y1 || tile->own_x0 >= tile->own_x1)
+        return 0;
+    const kz_rect part = {tile->own_x0 * scale, y0 * scale, tile->own_x1 * scale, y1 * scale};
+    *patch = (kz_patch){.samples = place_of(p, run, part, before),
+                        .numbers = *out,
+                        .x = (tile->own_x0 - tile->x) * scale,
+                        .y = (y0 - tile->y - first) * scale};
+    return 1;
 }
 
 /* Copies the rows that wait for it. */
 static void let_leave(kz_plan *p, const kz_run *run)
 {
     const int last = (p->out + KZ_LANES - 1) % KZ_LANES;
-    if (p->leaves)
-        kz_surface_copy_out(p->device->gpu, KZ_LANE_TILES_OUT + last, &p->leaving, run->dst);
-    p->leaves = false;
+    for (int i = 0; i < p->n_leaving; i++)
+        kz_surface_copy_out(p->device->gpu, KZ_LANE_TILES_OUT + last, &p->leaving[i], run->dst);
+    p->n_leaving = 0;
 }
 
-/* The part of `out` at (x, y) to its place in dst. It leaves while the next rows are computed: the
- * copy waits in `leaving` until these are on the stream, for one to ordinary memory of the host
- * holds up whoever asks for it. */
-static void send_rows(kz_plan *p, const kz_run *run, const kz_view *out, int x, int y, kz_rect part)
+/* The patches to their places in dst. They leave while the next ones are computed: the copy waits
+ * in `leaving` until these are on the stream, for one to ordinary memory of the host holds up
+ * whoever asks for it. */
+static void send_patches(kz_plan *p, const kz_run *run, const kz_patch *patches, int n)
 {
     kz_gpu *gpu = p->device->gpu;
     const int lane = KZ_LANE_TILES_OUT + p->out;
-    const kz_surface samples = kz_surface_of(run->dst, part, p->outputs[p->out]);
     kz_gpu_lane_open(gpu, lane);
-    kz_cuda_store(gpu, out, x, y, run->tone ? p->tone : NULL, &samples, run->dst_levels,
-                  (kz_rect){0, 0, samples.width, samples.height});
+    kz_cuda_store(gpu, patches, n, run->tone ? p->tone : NULL, run->dst_levels);
     kz_gpu_lane_close(gpu, lane);
     let_leave(p, run);
-    p->leaving = samples;
-    p->leaves = true;
+    for (int i = 0; i < n; i++)
+        p->leaving[i] = patches[i].samples;
+    p->n_leaving = n;
     p->out = (p->out + 1) % KZ_LANES;
 }
 
-/* Rows y0 … y1-1 of the tile (in input pixels), as far as it owns them, from `out`, whose first row
- * is the tile's row `first`. */
-static void store_rows(kz_plan *p, const kz_run *run, kz_tile tile, const kz_view *out, int first,
-                       int y0, int y1)
+static void store_patches(kz_plan *p, const kz_run *run, const kz_patch *patches, int n)
 {
-    kz_gpu *gpu = p->device->gpu;
-    const kz_tone *tone = run->tone ? p->tone : NULL;
-    const int scale = p->scale;
-    y0 = tile.y + y0 > tile.own_y0 ? tile.y + y0 : tile.own_y0;
-    y1 = tile.y + y1 < tile.own_y1 ? tile.y + y1 : tile.own_y1;
-    if (y0 >= y1 || tile.own_x0 >= tile.own_x1)
-        return;
-    const kz_rect part = {tile.own_x0 * scale, y0 * scale, tile.own_x1 * scale, y1 * scale};
-    const int x = (tile.own_x0 - tile.x) * scale, y = (y0 - tile.y - first) * scale;
-    if (run->canvas) {
-        kz_cuda_store(gpu, out, x, y, tone, &run->canvas->surface, run->dst_levels, part);
-        return;
-    }
-    send_rows(p, run, out, x, y, part);
+    if (n && run->canvas)
+        kz_cuda_store(p->device->gpu, patches, n, run->tone ? p->tone : NULL, run->dst_levels);
+    else if (n)
+        send_patches(p, run, patches, n);
 }
+
+static void store_tiles(kz_plan *p, const kz_run *run, const struct group *g, const kz_view *out)
+{
+    kz_patch patches[KZ_BATCH_MOST];
+    int n = 0;
+    for (int i = 0; i < g->batch.n; i++) {
+        const struct kz_batch_tile *tile = &g->batch.tiles[i];
+        const kz_view from = view_of(out, tile);
+        n += find_patch(p, run, &g->tiles[i], &from, 0, 0, tile->height,
+                        tile->first * (size_t)(p->scale * p->scale), &patches[n]);
+    }
+    store_patches(p, run, patches, n);
+}
+
+/* ---- run ---- */
 
 static bool is_cancelled(const kz_run *run)
 {
@@ -343,38 +432,45 @@ static bool is_cancelled(const kz_run *run)
 }
 
 /* Bands that the tile owns nothing of are skipped: they lie in its halo. */
-static int run_bands(kz_plan *p, const kz_run *run, kz_tile tile, const kz_view *cut)
+static int run_bands(kz_plan *p, const kz_run *run, const kz_tile *tile, const kz_view *cut)
 {
-    const kz_tiling bands = split_bands(tile.width, tile.height, p->reach, p->band_pixels);
+    const kz_tiling bands = split_bands(tile->width, tile->height, p->reach, p->band_pixels);
     for (int i = 0; i < kz_tiling_count(&bands); i++) {
         const kz_tile band = kz_tiling_get(&bands, i);
-        if (tile.y + band.own_y1 <= tile.own_y0 || tile.y + band.own_y0 >= tile.own_y1)
+        kz_patch patch;
+        if (tile->y + band.own_y1 <= tile->own_y0 || tile->y + band.own_y0 >= tile->own_y1)
             continue;
         if (is_cancelled(run))
             return KZ_ERROR_CANCELLED;
         const kz_view in = rows_of(cut, band.y, band.height);
-        const kz_view out = kz_net_run(p->tail, &in);
-        store_rows(p, run, tile, &out, band.y, band.own_y0, band.own_y1);
+        const kz_view out = kz_net_run(p->tail, &in, NULL);
+        const int n = find_patch(p, run, tile, &out, band.y, band.own_y0, band.own_y1, 0, &patch);
+        store_patches(p, run, &patch, n);
     }
     return 0;
 }
 
-static int run_tile(kz_plan *p, const kz_run *run, kz_tile tile)
+static int run_group(kz_plan *p, const kz_run *run, const struct group *g)
 {
-    const kz_view in = load_tile(p, run, tile);
-    const kz_view out = kz_net_run(p->head, &in);
+    const kz_view in = load_tiles(p, run, g);
+    kz_view out = kz_net_run(p->head, &in, &g->batch);
+    if (p->tail && pixels_of(g->tiles) > p->band_pixels)
+        return run_bands(p, run, g->tiles, &out);
     if (p->tail)
-        return run_bands(p, run, tile, &out);
-    store_rows(p, run, tile, &out, 0, 0, tile.height);
+        out = kz_net_run(p->tail, &out, &g->batch);
+    store_tiles(p, run, g, &out);
     return 0;
 }
 
 int kz_cuda_run(kz_plan *p, const kz_run *run)
 {
+    struct group g;
     int error = 0;
     upload_tone(p, run->tone);
-    for (int i = 0; i < run->n_tiles && !error; i++)
-        error = is_cancelled(run) ? KZ_ERROR_CANCELLED : run_tile(p, run, run->tiles[i]);
+    for (int i = 0; i < run->n_tiles && !error; i += g.batch.n) {
+        gather(p, run->tiles + i, run->n_tiles - i, &g);
+        error = is_cancelled(run) ? KZ_ERROR_CANCELLED : run_group(p, run, &g);
+    }
     let_leave(p, run);
     if (run->deferred && !error)
         return 0;
@@ -390,7 +486,7 @@ int kz_cuda_layers(const kz_plan *p, kz_layer *layers, int most)
     int count = kz_net_layers(p->head, &in, layers, most);
     if (!p->tail || !count)
         return count;
-    const kz_view out = kz_net_run(p->head, &in);
+    const kz_view out = kz_net_run(p->head, &in, NULL);
     const kz_tiling bands = split_bands(in.width, in.height, p->reach, p->band_pixels);
     const kz_view band = rows_of(&out, 0, bands.tile_height);
     const int more = kz_net_layers(p->tail, &band, layers + count, most - count);

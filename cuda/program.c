@@ -105,7 +105,8 @@ kz_view kz_place_view(const kz_place *p, char *arena, const kz_view *input, int 
                      .channels = p->channels,
                      .pixel = p->external ? input->pixel : p->pixel,
                      .width = width * p->scale,
-                     .height = height * p->scale};
+                     .height = height * p->scale,
+                     .scale = p->scale};
 }
 
 kz_conv_task kz_step_task(const kz_step *s, char *arena, const char *constants,
@@ -245,7 +246,7 @@ static kz_step *add_step(struct builder *b, enum kz_step_kind kind, int index)
 static kz_view shape_of(const kz_place *p)
 {
     return (kz_view){
-        (void *)(p->external ? 0 : p->offset), p->element, p->channels, p->pixel, 1, 1};
+        (void *)(p->external ? 0 : p->offset), p->element, p->channels, p->pixel, 1, 1, 1};
 }
 
 /* The first kernel that fits. */

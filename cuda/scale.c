@@ -96,7 +96,7 @@ static bool scale_band(const struct scaling *s, kz_rect part)
     const int y0 = s->first_row[part.y0], y1 = s->first_row[part.y1 - 1] + s->y.taps;
     struct pieces p = half_of(s->device);
     kz_surface src, out = kz_surface_of(s->dst, part, NULL);
-    kz_view rows = {NULL, KZ_ELEMENT_FP32, 1, 1, part.x1 - part.x0, y1 - y0};
+    kz_view rows = {NULL, KZ_ELEMENT_FP32, 1, 1, part.x1 - part.x0, y1 - y0, 1};
     kz_cuda_axis x = s->x, y = s->y;
     out.data = take(&p, kz_surface_bytes(&out));
     rows.data = take(&p, (size_t)rows.width * (size_t)rows.height * sizeof(float));

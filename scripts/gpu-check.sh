@@ -25,8 +25,8 @@ cd "$root" || exit
 
 models=(animevideov3 anime-6b x4plus)
 sizes=(640x360 854x480 1280x720 1920x1080)
-odd=(1x1 65x9 333x77) small=96x64 runs=20 rounds=5 peak_seconds=1
-((twin)) && models=(animevideov3) sizes=(16x8) odd=(65x9) small=24x16 runs=2 rounds=2 peak_seconds=0.05
+odd=(1x1 65x9 333x77) small=96x64 runs=20 rounds=5 tiles=48 peak_seconds=1
+((twin)) && models=(animevideov3) sizes=(16x8) odd=(65x9) small=24x16 runs=2 rounds=2 tiles=2 peak_seconds=0.05
 failed=0
 declare -A stems=([animevideov3]=realesr-animevideov3-x4 [anime-6b]=realesrgan-x4plus-anime [x4plus]=realesrgan-x4plus)
 
@@ -84,7 +84,7 @@ export -f tap
 
 run_tests() {
   local program
-  for program in test_cuda_kernels test_cuda test_cuda_overlap; do
+  for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap; do
     part "tests-$program" 240 bash -c 'tap "$0"' "$work/$program"
   done
 }
@@ -148,9 +148,9 @@ run_speed() {
 run_stages() {
   local model
   for model in "${models[@]}"; do
-    part "stages-$model" 100 "$work/gpu_check" stages "models/weights/${stems[$model]}" fp16 "$rounds" "${sizes[-1]}"
+    part "stages-$model" 100 "$work/gpu_check" stages "models/weights/${stems[$model]}" fp16 "$rounds" "${sizes[-1]}" "$tiles"
   done
-  ((twin)) || part stages-anime-6b-small 100 "$work/gpu_check" stages "models/weights/${stems[anime-6b]}" fp16 "$rounds" 640x360
+  ((twin)) || part stages-anime-6b-small 100 "$work/gpu_check" stages "models/weights/${stems[anime-6b]}" fp16 "$rounds" 640x360 "$tiles"
 }
 
 # Hopper's own products beside the others: layers, at sizes with borders everywhere and at a large one;
@@ -211,7 +211,7 @@ run_sanitize() {
     return
   fi
   for tool in memcheck racecheck initcheck synccheck; do
-    for program in test_cuda_kernels test_cuda test_cuda_overlap; do
+    for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap; do
       part "sanitize-$tool-$program" 150 bash -c 'sanitize "$@"' sanitize "$sanitizer" "$tool" "$work/$program"
     done
     part "sanitize-$tool-network" 150 bash -c 'sanitize "$@"' sanitize "$sanitizer" "$tool" "$work/gpu_check" upscale \

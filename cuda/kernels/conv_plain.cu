@@ -28,11 +28,14 @@ void kz_cuda_conv_plain_pack(const kz_conv_task *t, const float *weights, float 
 
 void kz_cuda_conv_plain(kz_gpu *gpu, const kz_conv_task *t)
 {
-    const size_t threads =
-        (size_t)(width_of(t) / OUTPUTS) * (size_t)t->in.width * (size_t)t->in.height;
-    const dim3 grid((unsigned)((threads + conv_plain::THREADS - 1) / conv_plain::THREADS), 1,
-                    t->phases ? 4 : 1);
-    kz_launch(gpu, conv_plain::run, grid, dim3(conv_plain::THREADS), 0, *t);
+    const size_t groups = (size_t)(width_of(t) / OUTPUTS);
+    kz_blocks blocks = kz_blocks_of(t->batch, &t->in);
+    const unsigned count = kz_blocks_number(&blocks, [=](int width, int height) {
+        return (groups * (size_t)width * (size_t)height + conv_plain::THREADS - 1) /
+               conv_plain::THREADS;
+    });
+    kz_launch(gpu, conv_plain::run, dim3(count, 1, t->phases ? 4 : 1), dim3(conv_plain::THREADS), 0,
+              *t, blocks);
 }
 
 bool kz_cuda_conv_last_fits(const kz_conv_task *t)
@@ -45,11 +48,11 @@ bool kz_cuda_conv_last_fits(const kz_conv_task *t)
 void kz_cuda_conv_last(kz_gpu *gpu, const kz_conv_task *t)
 {
     using namespace conv_last;
-    const dim3 grid((unsigned)(t->in.width + COLUMNS - 1) / COLUMNS,
-                    (unsigned)(t->in.height + ROWS - 1) / ROWS);
-    const size_t shared = ACROSS * DOWN * sizeof(uint4);
+    kz_blocks blocks = kz_blocks_of(t->batch, &t->in);
+    const dim3 grid(kz_blocks_number(&blocks, COLUMNS, ROWS));
+    const size_t shared = ACROSS * DOWN * sizeof(uint4) + sizeof(place);
     if (t->in.element == KZ_ELEMENT_FP16)
-        kz_launch(gpu, run<kz_fp16>, grid, dim3(COLUMNS, ROWS), shared, *t);
+        kz_launch(gpu, run<kz_fp16>, grid, dim3(COLUMNS, ROWS), shared, *t, blocks);
     else
-        kz_launch(gpu, run<kz_bf16>, grid, dim3(COLUMNS, ROWS), shared, *t);
+        kz_launch(gpu, run<kz_bf16>, grid, dim3(COLUMNS, ROWS), shared, *t, blocks);
 }

@@ -81,10 +81,11 @@ void kz_cuda_conv_tensor_pack(const kz_conv_task *t, const float *weights, void 
 
 template <class T, int KERNEL, int GROUP> static void launch(kz_gpu *gpu, const kz_conv_task *t)
 {
-    const dim3 grid((unsigned)(t->in.width + TILE_COLUMNS - 1) / TILE_COLUMNS,
-                    (unsigned)(t->in.height + TILE_ROWS - 1) / TILE_ROWS,
+    kz_blocks blocks = kz_blocks_of(t->batch, &t->in);
+    const dim3 grid(kz_blocks_number(&blocks, TILE_COLUMNS, TILE_ROWS), 1,
                     (unsigned)(groups_of(t) * (t->phases ? 4 : 1)));
-    kz_launch(gpu, run<T, KERNEL, GROUP>, grid, dim3(THREADS), room<KERNEL, GROUP>::bytes, *t);
+    kz_launch(gpu, run<T, KERNEL, GROUP>, grid, dim3(THREADS), room<KERNEL, GROUP>::bytes, *t,
+              blocks);
 }
 
 template <class T, int KERNEL> static void launch_group(kz_gpu *gpu, const kz_conv_task *t)

@@ -17,6 +17,7 @@
 #ifndef KZ_CUDA_KERNELS_CONV_TENSOR_CUH
 #define KZ_CUDA_KERNELS_CONV_TENSOR_CUH
 
+#include "cuda/kernels/batch.cuh"
 #include "cuda/kernels/element.cuh"
 #include "cuda/kernels/tensor.cuh"
 
@@ -40,22 +41,35 @@ template <int KERNEL, int GROUP> struct stage {
     static constexpr int bytes = (2 * plane + weights + 127) / 128 * 128;
 };
 
-/* Where a block works. */
+/* Where a block works. It lies in shared memory, from where a few values are read again for each
+ * chunk: registers are for the sums. */
 struct place {
-    int x, y;             /* its first pixel, in the input's */
+    int width, height;    /* of its tile, in the input's pixels */
+    const void *in;       /* the tile's first channel */
+    size_t before;        /* pixels of the output before the tile */
+    int out_width;        /* of the tile there */
+    int x, y;             /* its first pixel in the tile */
     int first;            /* output channel */
     int phase_x, phase_y; /* 0 without phases */
     const char *weights;
 };
 
-template <class T, int KERNEL, int GROUP> KZ_DEVICE place find_place(const kz_conv_task &p)
+template <class T, int KERNEL, int GROUP>
+KZ_DEVICE place find_place(const kz_conv_task &p, const kz_blocks &blocks)
 {
+    const kz_block_tile &tile = blocks.tiles[kz_block_find(blocks)];
+    const kz_corner corner = kz_block_corner(tile, TILE_COLUMNS, TILE_ROWS);
     const int groups = (p.out.channels + GROUP - 1) / GROUP;
     const int group = (int)blockIdx.z % groups, phase = (int)blockIdx.z / groups;
     const size_t bytes = (size_t)(p.in.channels / CHUNK) * (size_t)stage<KERNEL, GROUP>::weights;
     place at;
-    at.x = (int)blockIdx.x * TILE_COLUMNS;
-    at.y = (int)blockIdx.y * TILE_ROWS;
+    at.width = tile.width;
+    at.height = tile.height;
+    at.in = (const T *)p.in.data + kz_pixels_before(p.in, tile) * (size_t)p.in.pixel;
+    at.before = kz_pixels_before(p.out, tile);
+    at.out_width = tile.width * (p.phases ? 2 : 1);
+    at.x = corner.x;
+    at.y = corner.y;
     at.first = group * GROUP;
     at.phase_x = phase % 2;
     at.phase_y = phase / 2;
@@ -64,20 +78,20 @@ template <class T, int KERNEL, int GROUP> KZ_DEVICE place find_place(const kz_co
 }
 
 template <class T, int KERNEL, int GROUP>
-KZ_DEVICE void fetch(const kz_conv_task &p, const place &at, int chunk, unsigned char *to)
+KZ_DEVICE void fetch(const kz_conv_task &p, const place *from, int chunk, unsigned char *to)
 {
     typedef stage<KERNEL, GROUP> s;
-    const T *in = (const T *)p.in.data + chunk * CHUNK;
+    const place at = *from;
+    const T *in = (const T *)at.in + chunk * CHUNK;
     const int x0 = at.x - p.pad_left + at.phase_x, y0 = at.y - p.pad_top + at.phase_y;
+#pragma unroll 2
     for (int i = (int)threadIdx.x; i < s::rows * s::columns * 2; i += THREADS) {
         const int half = i % 2, pixel = i / 2;
         const int x = x0 + pixel % s::columns, y = y0 + pixel / s::columns;
-        const bool there = x >= 0 && x < p.in.width && y >= 0 && y < p.in.height;
-        const size_t offset =
-            there ? ((size_t)y * (size_t)p.in.width + (size_t)x) * (size_t)p.in.pixel +
-                        (size_t)(8 * half)
-                  : 0;
-        kz_copy_16(to + half * s::plane + pixel * 16, in + offset, there);
+        const bool there = x >= 0 && x < at.width && y >= 0 && y < at.height;
+        const unsigned at_pixel = there ? (unsigned)y * (unsigned)at.width + (unsigned)x : 0;
+        kz_copy_16(to + half * s::plane + pixel * 16,
+                   in + (size_t)at_pixel * (unsigned)p.in.pixel + 8 * half, there);
     }
     const char *weights = at.weights + (size_t)chunk * (size_t)s::weights;
     for (int i = (int)threadIdx.x; i < s::weights / 16; i += THREADS)
@@ -177,10 +191,23 @@ KZ_DEVICE void write_8(const float from[8], const kz_view &v, size_t offset, int
     *(uint4 *)((T *)v.data + offset) = u.all;
 }
 
+/* Whether the input's (x, y) is in the tile, and an output's or a residual's pixel. A kernel for
+ * one tile has its own. */
+KZ_DEVICE bool is_inside(const kz_conv_task &, const place &at, int x, int y)
+{
+    return x < at.width && y < at.height;
+}
+
+KZ_DEVICE size_t pixel_of(const kz_view &, const place &at, int x, int y)
+{
+    return at.before + (size_t)y * (size_t)at.out_width + (size_t)x;
+}
+
 /* Bias, activation, residuals, and eight channels of a pixel are stored; at (x, y) of the output.
  */
-template <class T>
-KZ_DEVICE void finish(const kz_conv_task &p, float sums[8], int x, int y, int channel)
+template <class T, class PLACE>
+KZ_DEVICE void finish(const kz_conv_task &p, const PLACE &at, float sums[8], int x, int y,
+                      int channel)
 {
     const int left = p.out.channels - channel, count = left < 8 ? left : 8;
 #pragma unroll
@@ -191,20 +218,22 @@ KZ_DEVICE void finish(const kz_conv_task &p, float sums[8], int x, int y, int ch
     }
     for (int r = 0; r < p.n_residuals; r++) {
         float more[8] = {0};
-        read_8<T>(more, p.residuals[r], kz_element_at(p.residuals[r], x, y, channel), count);
+        const kz_view &v = p.residuals[r];
+        read_8<T>(more, v, kz_element_of(v, pixel_of(v, at, x, y), channel), count);
 #pragma unroll
         for (int i = 0; i < 8; i++)
             sums[i] += p.coefs[r] * more[i];
     }
-    write_8<T>(sums, p.out, kz_element_at(p.out, x, y, channel), count);
+    write_8<T>(sums, p.out, kz_element_of(p.out, pixel_of(p.out, at, x, y), channel), count);
 }
 
 /* The fragments of 16 pixels go through shared memory, so that a lane has eight channels of one
  * pixel in a row. Every warp has a place of its own: `to`, of floats. */
-template <class T, int GROUP>
-KZ_DEVICE void store_pixels(const kz_conv_task &p, const place &at, float c[GROUP / 8][4],
+template <class T, int GROUP, class PLACE>
+KZ_DEVICE void store_pixels(const kz_conv_task &p, const PLACE &from, float c[GROUP / 8][4],
                             float *to, int x, int y)
 {
+    const PLACE at = from;
     enum { ROW = GROUP + 4 };
     const int lane = (int)threadIdx.x % 32, steps = p.phases ? 2 : 1;
 #pragma unroll
@@ -216,38 +245,43 @@ KZ_DEVICE void store_pixels(const kz_conv_task &p, const place &at, float c[GROU
     for (int i = lane; i < 16 * GROUP / 8; i += 32) {
         const int pixel = i / (GROUP / 8), channel = i % (GROUP / 8) * 8;
         float sums[8];
-        if (x + pixel >= p.in.width || y >= p.in.height || at.first + channel >= p.out.channels)
+        if (!is_inside(p, at, x + pixel, y) || at.first + channel >= p.out.channels)
             continue;
 #pragma unroll
         for (int j = 0; j < 8; j++)
             sums[j] = to[pixel * ROW + channel + j];
-        finish<T>(p, sums, (x + pixel) * steps + at.phase_x, y * steps + at.phase_y,
+        finish<T>(p, at, sums, (x + pixel) * steps + at.phase_x, y * steps + at.phase_y,
                   at.first + channel);
     }
     __syncwarp();
 }
 
-/* Shared memory: two stages, and at the end what the warps' outputs pass through. */
+/* Shared memory: two stages, at the end what the warps' outputs pass through; then the place. */
 template <int KERNEL, int GROUP> struct room {
     static constexpr int passage = 16 * (GROUP + 4); /* floats, for a warp */
     static constexpr int stages = 2 * stage<KERNEL, GROUP>::bytes;
-    static constexpr int bytes = stages > WARPS *passage * 4 ? stages : WARPS *passage * 4;
+    static constexpr int place = stages > WARPS *passage * 4 ? stages : WARPS *passage * 4;
+    static constexpr int bytes = place + (int)sizeof(struct place);
 };
 
 template <class T, int KERNEL, int GROUP>
-KZ_KERNEL void __launch_bounds__(THREADS) run(const kz_conv_task p)
+KZ_KERNEL void __launch_bounds__(THREADS)
+    run(const KZ_PARAMETER kz_conv_task p, const KZ_PARAMETER kz_blocks blocks)
 {
     KZ_SHARED(shared);
     typedef stage<KERNEL, GROUP> s;
-    const place at = find_place<T, KERNEL, GROUP>(p);
+    place *const there = (place *)(shared + room<KERNEL, GROUP>::place);
     const int chunks = p.in.channels / CHUNK, warp = (int)threadIdx.x / 32;
     float c[WARP_ROWS][2][GROUP / 8][4] = {};
-    fetch<T, KERNEL, GROUP>(p, at, 0, shared);
+    if (threadIdx.x == 0)
+        *there = find_place<T, KERNEL, GROUP>(p, blocks);
+    __syncthreads();
+    fetch<T, KERNEL, GROUP>(p, there, 0, shared);
     for (int chunk = 0; chunk < chunks; chunk++) {
         kz_copies_wait();
         __syncthreads(); /* this chunk is there, and nobody reads the one before any more */
         if (chunk + 1 < chunks)
-            fetch<T, KERNEL, GROUP>(p, at, chunk + 1, shared + (chunk + 1) % 2 * s::bytes);
+            fetch<T, KERNEL, GROUP>(p, there, chunk + 1, shared + (chunk + 1) % 2 * s::bytes);
         multiply<T, KERNEL, GROUP>(c, shared + chunk % 2 * s::bytes);
     }
     __syncthreads();
@@ -256,8 +290,8 @@ KZ_KERNEL void __launch_bounds__(THREADS) run(const kz_conv_task p)
     for (int row = 0; row < WARP_ROWS; row++)
 #pragma unroll
         for (int half = 0; half < 2; half++)
-            store_pixels<T, GROUP>(p, at, c[row][half], to, at.x + 16 * half,
-                                   at.y + warp * WARP_ROWS + row);
+            store_pixels<T, GROUP>(p, *there, c[row][half], to, there->x + 16 * half,
+                                   there->y + warp * WARP_ROWS + row);
 }
 } // namespace conv_tensor
 

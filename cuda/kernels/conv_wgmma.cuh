@@ -55,11 +55,27 @@ template <int KERNEL, int GROUP> struct room {
     static_assert(bytes >= THREADS / 32 * passage * 4, "what leaves passes where stages were");
 };
 
+/* Where a block works, as conv_tensor's; there is one tile. */
+struct place {
+    int x, y, first, phase_x, phase_y;
+    const char *weights;
+};
+
+KZ_DEVICE bool is_inside(const kz_conv_task &p, const place &, int x, int y)
+{
+    return x < p.in.width && y < p.in.height;
+}
+
+KZ_DEVICE size_t pixel_of(const kz_view &v, const place &, int x, int y)
+{
+    return (size_t)y * (size_t)v.width + (size_t)x;
+}
+
 /* A phase has one group of outputs. */
-template <int KERNEL, int GROUP> KZ_DEVICE conv_tensor::place find_place(const kz_conv_task &p)
+template <int KERNEL, int GROUP> KZ_DEVICE place find_place(const kz_conv_task &p)
 {
     const int phase = KERNEL == 2 ? (int)blockIdx.z % 4 : 0;
-    conv_tensor::place at = {};
+    place at = {};
     at.x = (int)blockIdx.x * TILE_COLUMNS;
     at.y = (int)blockIdx.y * TILE_ROWS;
     at.first = KERNEL == 2 ? 0 : (int)blockIdx.z * GROUP;
@@ -71,8 +87,7 @@ template <int KERNEL, int GROUP> KZ_DEVICE conv_tensor::place find_place(const k
 }
 
 template <class T, int KERNEL, int GROUP>
-KZ_DEVICE void fetch_chunk(const kz_conv_task &p, const conv_tensor::place &at, int chunk,
-                           unsigned char *to)
+KZ_DEVICE void fetch_chunk(const kz_conv_task &p, const place &at, int chunk, unsigned char *to)
 {
     typedef stage<KERNEL, GROUP> s;
     const T *in = (const T *)p.in.data + chunk * CHUNK;
@@ -178,7 +193,7 @@ KZ_KERNEL void __launch_bounds__(THREADS, stage<KERNEL, GROUP>::blocks) run(cons
     typedef stage<KERNEL, GROUP> s;
     enum { AHEAD = s::count - 2 }; /* chunks that are under way beside the one that is multiplied */
     KZ_SHARED(shared);
-    const conv_tensor::place at = find_place<KERNEL, GROUP>(p);
+    const place at = find_place<KERNEL, GROUP>(p);
     const int chunks = p.in.channels / CHUNK, warp = kz_uniform((int)threadIdx.x / 32);
     const int first_row = warp / (WARPGROUP / 32) * ROWS;
     for (int chunk = 0; chunk < AHEAD; chunk++) {

@@ -10,6 +10,12 @@ KZ_DEVICE size_t kz_element_at(const kz_view &v, int x, int y, int channel)
     return ((size_t)y * (size_t)v.width + (size_t)x) * (size_t)v.pixel + (size_t)channel;
 }
 
+/* The same of a pixel's number. */
+KZ_DEVICE size_t kz_element_of(const kz_view &v, size_t pixel, int channel)
+{
+    return pixel * (size_t)v.pixel + (size_t)channel;
+}
+
 KZ_DEVICE float kz_read(const kz_view &v, size_t at)
 {
     switch (v.element) {

@@ -26,7 +26,21 @@ typedef struct kz_view {
     enum kz_element element;
     int channels, pixel; /* elements: its own, and from one pixel to the next */
     int width, height;
+    int scale; /* in a batch: pixels for one of the batch's, in each direction */
 } kz_view;
+
+enum { KZ_BATCH_MOST = 32 };
+
+/* Tiles that one kernel computes at once, each as if it were alone: there are zeros around it. In
+ * every value one lies behind the other; pixels count where scale is 1. A task's views are those of
+ * the first tile, which begins at 0. */
+typedef struct kz_batch {
+    int n;
+    struct kz_batch_tile {
+        size_t first; /* pixels of the value before it; in a larger one scale² times as many */
+        int width, height;
+    } tiles[KZ_BATCH_MOST];
+} kz_batch;
 
 /* A plane of samples on the device. */
 typedef struct kz_surface {
@@ -39,16 +53,35 @@ typedef struct kz_surface {
     int x, y;          /* where its first sample lies in the picture: dither hangs on that */
 } kz_surface;
 
-/* Code values of the rectangle at (x, y) as large as `dst` to numbers: as kz_levels_load(). `dst`
- * is fp32 with one channel. */
-void kz_cuda_load(kz_gpu *gpu, const kz_surface *src, kz_levels levels, int x, int y,
-                  const kz_view *dst);
+/* A rectangle of it. */
+static inline kz_surface kz_surface_part(const kz_surface *surface, kz_rect part)
+{
+    kz_surface s = *surface;
+    s.data = (char *)s.data + (size_t)part.y0 * s.pitch +
+             (size_t)part.x0 * (size_t)s.step * (size_t)s.bytes;
+    s.width = part.x1 - part.x0;
+    s.height = part.y1 - part.y0;
+    s.x += part.x0;
+    s.y += part.y0;
+    return s;
+}
+
+/* Samples, and numbers that are the same: the first sample is the number at (x, y) of a view in
+ * fp32 with one channel. */
+typedef struct kz_patch {
+    kz_surface samples;
+    kz_view numbers;
+    int x, y;
+} kz_patch;
+
+/* At most KZ_BATCH_MOST patches, of one kind of samples, at once. Code values to numbers: as
+ * kz_levels_load(). */
+void kz_cuda_load(kz_gpu *gpu, const kz_patch *patches, int n, kz_levels levels);
 
 /* Numbers to code values with the dither of kz_levels_store(), through the curve (of device memory,
- * NULL: none). Sample (x, y) of `src` (fp32, one channel) becomes that of `part`'s corner;
- * `part` lies in `dst`. */
-void kz_cuda_store(kz_gpu *gpu, const kz_view *src, int x, int y, const kz_tone *tone,
-                   const kz_surface *dst, kz_levels levels, kz_rect part);
+ * NULL: none). */
+void kz_cuda_store(kz_gpu *gpu, const kz_patch *patches, int n, const kz_tone *tone,
+                   kz_levels levels);
 
 /* ---- convolutions ---- */
 
@@ -64,10 +97,11 @@ typedef struct kz_conv_task {
     int n_residuals;
     int kernel, pad_top, pad_left;
     bool phases;
-    int group;           /* of kz_cuda_conv_tensor_group() */
-    const void *weights; /* packed for the kernel that runs */
-    const float *bias;   /* [out channels, rounded up to 64] */
-    const float *slopes; /* the same: x < 0 ? slope x : x; NULL: no activation */
+    int group;             /* of kz_cuda_conv_tensor_group() */
+    const void *weights;   /* packed for the kernel that runs */
+    const float *bias;     /* [out channels, rounded up to 64] */
+    const float *slopes;   /* the same: x < 0 ? slope x : x; NULL: no activation */
+    const kz_batch *batch; /* in host memory; NULL: one tile, as large as the views */
 } kz_conv_task;
 
 /* Tensor cores: in has fp16 or bf16 elements, its channels are a multiple of 16 and begin at a
@@ -84,7 +118,8 @@ void kz_cuda_conv_tensor(kz_gpu *gpu, const kz_conv_task *task);
 
 /* The same on Hopper's own products, where the device has them: what fits tensor cores with a group
  * of 32 or 64; phases have one of 64. Weights, in and out are the same; sums are in another order.
- * Two ways: one tap at a time, or pairs of rows for most taps. */
+ * One tile: a batch isn't looked at. Two ways: one tap at a time, or pairs of rows for most taps.
+ */
 bool kz_cuda_conv_wgmma_there(const kz_gpu_info *info);
 bool kz_cuda_conv_wgmma_fits(const kz_conv_task *task);
 void kz_cuda_conv_wgmma(kz_gpu *gpu, const kz_conv_task *task);
@@ -112,6 +147,7 @@ typedef struct kz_small_task {
     bool skip;
     int columns;           /* of a strip, halo included: of kz_cuda_small_columns() at most */
     const void *constants; /* packed */
+    const kz_batch *batch; /* as kz_conv_task's */
 } kz_small_task;
 
 /* One of its layers, first to last; in host memory. */
@@ -145,7 +181,8 @@ typedef struct kz_sum_task {
     kz_view out;
     kz_term terms[KZ_SUM_MOST];
     int n_terms;
-    const float *slopes; /* [out channels]; NULL: no activation */
+    const float *slopes;   /* [out channels]; NULL: no activation */
+    const kz_batch *batch; /* as kz_conv_task's */
 } kz_sum_task;
 
 void kz_cuda_sum(kz_gpu *gpu, const kz_sum_task *task);

@@ -12,18 +12,47 @@ static dim3 block(void)
     return dim3(COLUMNS, ROWS);
 }
 
-void kz_cuda_load(kz_gpu *gpu, const kz_surface *src, kz_levels levels, int x, int y,
-                  const kz_view *dst)
+static patch patch_of(const kz_patch *p)
 {
-    kz_launch(gpu, run_load, grid_of(dst->width, dst->height), block(), 0, *src, levels, x, y,
-              *dst);
+    const kz_view *v = &p->numbers;
+    const size_t first = ((size_t)p->y * (size_t)v->width + (size_t)p->x) * (size_t)v->pixel;
+    return {p->samples.data, p->samples.pitch, (float *)v->data + first,
+            v->width,        p->samples.x,     p->samples.y};
 }
 
-void kz_cuda_store(kz_gpu *gpu, const kz_view *src, int x, int y, const kz_tone *tone,
-                   const kz_surface *dst, kz_levels levels, kz_rect part)
+static patches patches_of(const kz_patch *from, int n)
 {
-    kz_launch(gpu, run_store, grid_of(part.x1 - part.x0, part.y1 - part.y0), block(), 0, *src, x, y,
-              tone, *dst, levels, part);
+    patches p;
+    memset(&p, 0, sizeof(p));
+    p.kind = from->samples;
+    p.step = from->numbers.pixel;
+    for (int i = 0; i < n; i++)
+        p.each[i] = patch_of(&from[i]);
+    return p;
+}
+
+/* Numbers the blocks and returns how many there are. */
+static unsigned blocks_of(const kz_patch *from, int n, kz_blocks *blocks)
+{
+    memset(blocks, 0, sizeof(*blocks));
+    blocks->n = n;
+    for (int i = 0; i < n; i++)
+        blocks->tiles[i] = {0, from[i].samples.width, from[i].samples.height, 0};
+    return kz_blocks_number(blocks, COLUMNS, ROWS);
+}
+
+void kz_cuda_load(kz_gpu *gpu, const kz_patch *from, int n, kz_levels levels)
+{
+    kz_blocks blocks;
+    const dim3 grid(blocks_of(from, n, &blocks));
+    kz_launch(gpu, run_load, grid, block(), 0, patches_of(from, n), blocks, levels);
+}
+
+void kz_cuda_store(kz_gpu *gpu, const kz_patch *from, int n, const kz_tone *tone, kz_levels levels)
+{
+    kz_blocks blocks;
+    const dim3 grid(blocks_of(from, n, &blocks));
+    kz_launch(gpu, run_store, grid, block(), 0, patches_of(from, n), blocks, tone, levels);
 }
 
 void kz_cuda_scale_rows(kz_gpu *gpu, const kz_surface *src, kz_levels levels,

@@ -3,6 +3,7 @@
 #ifndef KZ_CUDA_KERNELS_PLANE_CUH
 #define KZ_CUDA_KERNELS_PLANE_CUH
 
+#include "cuda/kernels/batch.cuh"
 #include "cuda/kernels/element.cuh"
 
 namespace plane
@@ -74,22 +75,62 @@ KZ_DEVICE float through(const kz_tone *tone, float value)
     return on_table + (place - inside) / tone->scale;
 }
 
-KZ_KERNEL void run_load(const kz_surface src, const kz_levels levels, const int x0, const int y0,
-                        const kz_view dst)
+/* Where a patch differs from the others. */
+struct patch {
+    void *samples;
+    size_t pitch;
+    float *numbers; /* its first one */
+    int row;        /* numbers from one row to the next */
+    int x, y;       /* as kz_surface's */
+};
+
+struct patches {
+    kz_surface kind; /* the first one's samples */
+    int step;        /* numbers from one to the next */
+    patch each[KZ_BATCH_MOST];
+};
+
+/* What a thread has to do with. */
+struct place {
+    kz_surface samples;
+    float *number;
+    int x, y;
+    bool inside;
+};
+
+KZ_DEVICE place find_place(const patches &p, const kz_blocks &blocks)
 {
-    const int x = column(), y = row();
-    if (x < dst.width && y < dst.height)
-        ((float *)dst.data)[kz_element_at(dst, x, y, 0)] = load(src, levels, x0 + x, y0 + y);
+    const int index = kz_block_find(blocks);
+    const kz_block_tile &tile = blocks.tiles[index];
+    const kz_corner corner = kz_block_corner(tile, COLUMNS, ROWS);
+    const patch &one = p.each[index];
+    place at;
+    at.samples = p.kind;
+    at.samples.data = one.samples;
+    at.samples.pitch = one.pitch;
+    at.samples.x = one.x;
+    at.samples.y = one.y;
+    at.x = corner.x + (int)threadIdx.x;
+    at.y = corner.y + (int)threadIdx.y;
+    at.number = one.numbers + ((size_t)at.y * (size_t)one.row + (size_t)at.x) * (size_t)p.step;
+    at.inside = at.x < tile.width && at.y < tile.height;
+    return at;
 }
 
-KZ_KERNEL void run_store(const kz_view src, const int x0, const int y0, const kz_tone *tone,
-                         const kz_surface dst, const kz_levels levels, const kz_rect part)
+KZ_KERNEL void run_load(const KZ_PARAMETER patches p, const KZ_PARAMETER kz_blocks blocks,
+                        const kz_levels levels)
 {
-    const int x = column(), y = row();
-    if (x >= part.x1 - part.x0 || y >= part.y1 - part.y0)
-        return;
-    const float value = ((const float *)src.data)[kz_element_at(src, x0 + x, y0 + y, 0)];
-    store(dst, levels, part.x0 + x, part.y0 + y, tone ? through(tone, value) : value);
+    const place at = find_place(p, blocks);
+    if (at.inside)
+        *at.number = load(at.samples, levels, at.x, at.y);
+}
+
+KZ_KERNEL void run_store(const KZ_PARAMETER patches p, const KZ_PARAMETER kz_blocks blocks,
+                         const kz_tone *tone, const kz_levels levels)
+{
+    const place at = find_place(p, blocks);
+    if (at.inside)
+        store(at.samples, levels, at.x, at.y, tone ? through(tone, *at.number) : *at.number);
 }
 
 KZ_KERNEL void run_scale_rows(const kz_surface src, const kz_levels levels, const kz_cuda_axis axis,

@@ -1,5 +1,6 @@
 #include "cuda/kernels/small.cuh"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace small;
@@ -34,29 +35,42 @@ int kz_cuda_small_columns(const kz_small_task *t, int bytes)
     return shared >= SHARING_COLUMNS ? shared : widest(t, bytes);
 }
 
-/* As many strips, but as narrow as they may be. */
-static int strips_of(kz_small_task *t)
+static int strips_of(const kz_small_task *t, int width)
 {
-    const int halo = halo_of(*t), own = t->columns - 2 * halo;
-    const int strips = (t->in.width + own - 1) / own;
-    const int needed = (t->in.width + strips - 1) / strips + 2 * halo;
+    const int own = t->columns - 2 * halo_of(*t);
+    return (width + own - 1) / own;
+}
+
+/* As many strips of the widest tile, but as narrow as they may be. */
+static void narrow(kz_small_task *t, int widest)
+{
+    const int strips = strips_of(t, widest);
+    const int needed = (widest + strips - 1) / strips + 2 * halo_of(*t);
     t->columns = (needed + GROUP - 1) / GROUP * GROUP;
-    return strips;
+}
+
+/* Numbers the segments of strips. */
+static unsigned number_segments(kz_blocks *blocks, const kz_small_task *t, int rows)
+{
+    return kz_blocks_number(blocks, [=](int width, int height) {
+        return strips_of(t, width) * ((height + rows - 1) / rows);
+    });
 }
 
 /* Rows of a segment, such that the multiprocessor with the most work has the least: a segment costs
  * its rows and the halo's. */
-static int segment_rows(const kz_gpu_info *info, const kz_small_task *t, int strips)
+static int segment_rows(const kz_gpu_info *info, const kz_small_task *t, kz_blocks *blocks,
+                        int highest)
 {
     enum { LEAST = 16 };
     const int most = blocks_of(t->channels);
     const int fit = (info->shared_bytes + RESERVED) / (shared_bytes(*t) + RESERVED);
-    const int blocks = info->processors * (fit < most ? fit : most);
-    int best = t->in.height;
+    const int at_once = info->processors * (fit < most ? fit : most);
+    int best = highest;
     double least = HUGE_VAL;
-    for (int segments = 1; segments == 1 || t->in.height / segments >= LEAST; segments++) {
-        const int rows = ((t->in.height + segments - 1) / segments + ROWS - 1) / ROWS * ROWS;
-        const double rounds = ceil((double)strips * segments / blocks);
+    for (int segments = 1; segments == 1 || highest / segments >= LEAST; segments++) {
+        const int rows = ((highest + segments - 1) / segments + ROWS - 1) / ROWS * ROWS;
+        const double rounds = ceil((double)number_segments(blocks, t, rows) / at_once);
         const double cost = rounds * (rows + 2 * halo_of(*t));
         best = cost < least ? rows : best;
         least = cost < least ? cost : least;
@@ -145,11 +159,17 @@ void kz_cuda_small_pack(const kz_small_task *t, const kz_small_layer *layers, vo
 template <class T, int C> static void launch(kz_gpu *gpu, const kz_small_task *task)
 {
     kz_small_task t = *task;
-    const int strips = strips_of(&t);
-    const int rows = segment_rows(kz_gpu_get_info(gpu), &t, strips);
-    const dim3 grid((unsigned)strips, (unsigned)((t.in.height + rows - 1) / rows));
+    kz_blocks blocks = kz_blocks_of(t.batch, &t.in);
+    int widest = 0, highest = 0;
+    for (int i = 0; i < blocks.n; i++) {
+        widest = std::max(widest, blocks.tiles[i].width);
+        highest = std::max(highest, blocks.tiles[i].height);
+    }
+    narrow(&t, widest);
+    const int rows = segment_rows(kz_gpu_get_info(gpu), &t, &blocks, highest);
+    const dim3 grid(number_segments(&blocks, &t, rows));
     kz_launch(gpu, run<T, C>, grid, dim3((unsigned)(t.columns / GROUP * 32)),
-              (size_t)shared_bytes(t), t, rows);
+              (size_t)shared_bytes(t), t, blocks, rows);
 }
 
 template <class T> static void launch_channels(kz_gpu *gpu, const kz_small_task *task)

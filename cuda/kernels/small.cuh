@@ -35,6 +35,7 @@
 
 #include <cstring>
 
+#include "cuda/kernels/batch.cuh"
 #include "cuda/kernels/element.cuh"
 #include "cuda/kernels/tensor.cuh"
 
@@ -79,9 +80,12 @@ KZ_BOTH int values_bytes(const kz_small_task &p)
     return (first_pairs(p) + hidden_pairs(p)) * ROWS * row_bytes(p);
 }
 
+/* Before the values. */
+enum { SEGMENT_BYTES = 128 };
+
 KZ_BOTH int shared_bytes(const kz_small_task &p)
 {
-    return values_bytes(p) + INPUTS * ROWS * pitch_of(p) * (int)sizeof(float);
+    return SEGMENT_BYTES + values_bytes(p) + INPUTS * ROWS * pitch_of(p) * (int)sizeof(float);
 }
 
 /* Columns on each side that aren't a strip's own. */
@@ -138,27 +142,54 @@ constexpr int blocks_of(int channels)
 
 /* ---- where a block works ---- */
 
-struct strip {
-    int x, y;   /* in the picture: its first column, and the first layer's first row */
-    int x0, x1; /* its own columns */
+/* In shared memory: a block needs this too seldom to keep it in registers. */
+struct segment {
+    int width, height; /* of its tile */
+    const float *in;   /* the tile's first pixel */
+    float *out;
+    int x0, x1; /* its own columns, in the tile */
     int y0, y1;
+};
+
+struct strip {
+    const segment *own;
+    int x, y; /* in the tile: its first column, and the first layer's first row */
     unsigned char *first, *hidden; /* pairs of rows: [row][eight][pitch][8 elements] */
     float *input;                  /* [pitch], the first of which is column -1 */
 };
 
-KZ_DEVICE strip find_strip(const kz_small_task &p, int rows, unsigned char *shared)
+KZ_DEVICE segment find_segment(const kz_small_task &p, const kz_blocks &blocks, int rows)
 {
-    const int halo = halo_of(p), own = p.columns - 2 * halo;
+    const int own = p.columns - 2 * halo_of(p);
+    const kz_block_tile &tile = blocks.tiles[kz_block_find(blocks)];
+    const int block = (int)(blockIdx.x - tile.begin), strips = (tile.width + own - 1) / own;
+    segment s;
+    s.width = tile.width;
+    s.height = tile.height;
+    s.in = (const float *)p.in.data + kz_pixels_before(p.in, tile) * (size_t)p.in.pixel;
+    s.out = (float *)p.out.data + kz_pixels_before(p.out, tile) * (size_t)p.out.pixel;
+    s.x0 = block % strips * own;
+    s.x1 = s.x0 + own < tile.width ? s.x0 + own : tile.width;
+    s.y0 = block / strips * rows;
+    s.y1 = s.y0 + rows < tile.height ? s.y0 + rows : tile.height;
+    return s;
+}
+
+/* With the barrier behind which it is there. */
+KZ_DEVICE strip find_strip(const kz_small_task &p, const kz_blocks &blocks, int rows,
+                           unsigned char *shared)
+{
+    segment *const own = (segment *)shared;
     strip s;
-    s.x0 = (int)blockIdx.x * own;
-    s.x1 = s.x0 + own < p.in.width ? s.x0 + own : p.in.width;
-    s.y0 = (int)blockIdx.y * rows;
-    s.y1 = s.y0 + rows < p.in.height ? s.y0 + rows : p.in.height;
-    s.x = s.x0 - halo;
-    s.y = s.y0 - halo;
-    s.first = shared;
-    s.hidden = shared + first_pairs(p) * ROWS * row_bytes(p);
-    s.input = (float *)(shared + values_bytes(p));
+    if (threadIdx.x == 0)
+        *own = find_segment(p, blocks, rows);
+    __syncthreads();
+    s.own = own;
+    s.x = own->x0 - halo_of(p);
+    s.y = own->y0 - halo_of(p);
+    s.first = shared + SEGMENT_BYTES;
+    s.hidden = s.first + first_pairs(p) * ROWS * row_bytes(p);
+    s.input = (float *)(s.first + values_bytes(p));
     return s;
 }
 
@@ -247,6 +278,16 @@ KZ_DEVICE void multiply(const kz_small_task &p, float c[ROWS][EIGHTS][4], const 
 
 /* ---- layers ---- */
 
+KZ_DEVICE bool is_inside(const strip &s, int x, int y)
+{
+    return x >= 0 && x < s.own->width && y >= 0 && y < s.own->height;
+}
+
+KZ_DEVICE const float *source_at(const kz_small_task &p, const strip &s, int x, int y)
+{
+    return s.own->in + ((size_t)y * (size_t)s.own->width + (size_t)x) * (size_t)p.in.pixel;
+}
+
 /* The input's pair of rows `index`, of which the first is the one above s.y. */
 KZ_DEVICE void fetch(const kz_small_task &p, const strip &s, int index)
 {
@@ -254,15 +295,9 @@ KZ_DEVICE void fetch(const kz_small_task &p, const strip &s, int index)
     float *const to = s.input + index % INPUTS * ROWS * pitch;
     for (int i = (int)threadIdx.x; i < ROWS * pitch; i += (int)blockDim.x) {
         const int x = s.x - 1 + i % pitch, y = s.y - 1 + index * ROWS + i / pitch;
-        const bool there = x >= 0 && x < p.in.width && y >= 0 && y < p.in.height;
-        const float *in = (const float *)p.in.data;
-        kz_copy_4(to + i, there ? in + kz_element_at(p.in, x, y, 0) : in, there);
+        const bool there = is_inside(s, x, y);
+        kz_copy_4(to + i, there ? source_at(p, s, x, y) : (const float *)p.in.data, there);
     }
-}
-
-KZ_DEVICE bool is_inside(const kz_small_task &p, int x, int y)
-{
-    return x >= 0 && x < p.in.width && y >= 0 && y < p.in.height;
 }
 
 /* Eight channels of a column, both rows. */
@@ -319,7 +354,7 @@ KZ_DEVICE void make_first(const kz_small_task &p, const strip &s, int step)
         add_taps(p, s, step, column, eight, sums);
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
-            const bool inside = is_inside(p, s.x + column, s.y + ROWS * step + r);
+            const bool inside = is_inside(s, s.x + column, s.y + ROWS * step + r);
             union {
                 uint4 all;
                 T each[8];
@@ -392,7 +427,7 @@ KZ_DEVICE void make_hidden(const kz_small_task &p, const strip &s, int step, int
     for (int i = 0; i < ROWS * 2; i++) {
         const int r = i / 2, half = i % 2, pixel = column + lane / 4 + 8 * half;
         const unsigned char *skipped = skips ? skipped_row(p, s, step, r) : nullptr;
-        const bool inside = is_inside(p, s.x + pixel, s.y + ROWS * step - k + r);
+        const bool inside = is_inside(s, s.x + pixel, s.y + ROWS * step - k + r);
 #pragma unroll
         for (int n = 0; n < C / 8; n++) {
             const int at = (n * pitch_of(p) + 1 + pixel) * 16 + lane % 4 * 4;
@@ -418,8 +453,10 @@ KZ_DEVICE void store_output(const kz_small_task &p, const strip &s, const float 
     pair two;
     for (int i = 0; i < 2; i++)
         two.each[i] = sums[i] + bias[2 * below + i] + source;
-    if (x >= s.x0 && x < s.x1 && y >= s.y0 && y < s.y1)
-        *(pair *)((float *)p.out.data + kz_element_at(p.out, 2 * x, 2 * y + below, 0)) = two;
+    const segment *own = s.own;
+    const size_t pixel = (size_t)(2 * y + below) * (size_t)(2 * own->width) + (size_t)(2 * x);
+    if (x >= own->x0 && x < own->x1 && y >= own->y0 && y < own->y1)
+        *(pair *)(own->out + pixel * (size_t)p.out.pixel) = two;
 }
 
 template <class T, int C>
@@ -433,10 +470,7 @@ KZ_DEVICE void make_last(const kz_small_task &p, const strip &s, int step, int n
 #pragma unroll
     for (int i = 0; i < ROWS * 2; i++) {
         const int from_x = x + 8 * (i % 2), from_y = y + i / 2;
-        source[i / 2][i % 2] =
-            is_inside(p, from_x, from_y)
-                ? ((const float *)p.in.data)[kz_element_at(p.in, from_x, from_y, 0)]
-                : 0;
+        source[i / 2][i % 2] = is_inside(s, from_x, from_y) ? *source_at(p, s, from_x, from_y) : 0;
     }
     multiply<T, C, 1>(p, c, weights, find_window(p, s, step, halo_of(p), next), column);
     if (lane % 4 * 2 >= OUTPUTS)
@@ -449,11 +483,12 @@ KZ_DEVICE void make_last(const kz_small_task &p, const strip &s, int step, int n
 
 /* Segments of `rows` rows. */
 template <class T, int C>
-KZ_KERNEL void __launch_bounds__(THREADS, blocks_of(C)) run(const kz_small_task p, int rows)
+KZ_KERNEL void __launch_bounds__(THREADS, blocks_of(C))
+    run(const KZ_PARAMETER kz_small_task p, const KZ_PARAMETER kz_blocks blocks, int rows)
 {
     KZ_SHARED(shared);
-    const strip s = find_strip(p, rows, shared);
-    const int halo = halo_of(p), steps = (s.y1 - s.y0 + ROWS - 1) / ROWS + halo;
+    const strip s = find_strip(p, blocks, rows, shared);
+    const int halo = halo_of(p), steps = (s.own->y1 - s.own->y0 + ROWS - 1) / ROWS + halo;
     int next = 0;
     for (int pair = 0; pair < INPUTS - 1; pair++)
         fetch(p, s, pair);

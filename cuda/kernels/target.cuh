@@ -15,6 +15,7 @@
 #include <cuda_runtime.h>
 
 #define KZ_KERNEL __global__
+#define KZ_PARAMETER __grid_constant__ /* read where it lies, by changing indices too */
 #define KZ_DEVICE __device__ __forceinline__
 #define KZ_BOTH __host__ __device__ __forceinline__
 #define KZ_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
@@ -54,6 +55,7 @@ void kz_launch(kz_gpu *gpu, void (*kernel)(P...), dim3 grid, dim3 block, size_t 
 {
     if (shared > 48 << 10)
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    kz_gpu_count_launch(gpu);
     kernel<<<grid, block, shared, (cudaStream_t)kz_gpu_stream(gpu)>>>(args...);
 }
 
@@ -62,6 +64,7 @@ void kz_launch(kz_gpu *gpu, void (*kernel)(P...), dim3 grid, dim3 block, size_t 
 #include "cuda/twin/twin.hpp"
 
 #define KZ_KERNEL
+#define KZ_PARAMETER
 #define KZ_DEVICE static inline
 #define KZ_BOTH static inline
 #define KZ_SHARED(name) auto *const name = static_cast<unsigned char *>(twin::self().shared)
@@ -106,6 +109,7 @@ static inline float kz_product(float a, float b)
 template <class... P, class... A>
 void kz_launch(kz_gpu *gpu, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, A... args)
 {
+    kz_gpu_count_launch(gpu);
     twin::launch(gpu, [=] { twin::run(grid, block, shared, [=] { kernel(args...); }); });
 }
 

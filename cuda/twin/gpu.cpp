@@ -52,6 +52,7 @@ struct kz_gpu {
     size_t ends[2][QUEUES]; /* of the last two batches */
     int batch;              /* of the two, the next to end */
     int pinned;             /* blocks */
+    size_t launches;
     kz_gpu_info info;
     size_t left; /* bytes */
     double marks[KZ_GPU_MARKS];
@@ -238,6 +239,16 @@ void kz_gpu_unpin(kz_gpu *gpu, void *)
 void *kz_gpu_stream(kz_gpu *)
 {
     return nullptr;
+}
+
+size_t kz_gpu_launches(const kz_gpu *gpu)
+{
+    return gpu->launches;
+}
+
+void kz_gpu_count_launch(kz_gpu *gpu)
+{
+    gpu->launches++;
 }
 
 /* Something to tell one by: pretended drivers take anything. */

@@ -154,6 +154,8 @@ class Report:
             lines += [f"{', '.join(shape)}: the GPU computes for {share(frame - idle, frame)} of a frame's time, and is idle or "
                       f"copies for {share(max(idle, 0), frame)}.", ""]
             lines += table(("stage", "ms", "of the frame", "GB/s", "ms, pinned memory"), rows)
+            lines += [f"{t['count']} tiles of {t['tile']}, as reuse asks for them: {ms(t['together'])} ms at once, "
+                      f"{ms(t['apart'])} ms one by one." for t in self.of("tiles") if (t["model"], t["precision"], t["size"]) == shape] + [""]
             lines += self.layers(shape)
         return ["### Where the time goes", "", "Each stage alone, the median of a few; layers one by one, between events.", "",
                 *lines] if lines else []

@@ -39,7 +39,7 @@ static void time_net(kz_net *net, kz_gpu *gpu, const kz_view *in, int rounds, st
     double seconds[MOST_ROUNDS];
     for (int i = -WARM_UP; i < rounds; i++) {
         kz_gpu_mark(gpu, 0);
-        kz_net_run(net, in);
+        kz_net_run(net, in, NULL);
         kz_gpu_mark(gpu, 1);
         if (kz_gpu_wait(gpu))
             stop("a run failed", kz_gpu_error(gpu));
@@ -61,7 +61,7 @@ static struct way run_way(kz_gpu *gpu, const kz_graph *graph, const kz_view *in,
     if (kz_net_open(&net, gpu, graph, &params, log))
         stop("can't be run", "a random network");
     time_net(net, gpu, in, rounds, &way);
-    const kz_view out = kz_net_run(net, in);
+    const kz_view out = kz_net_run(net, in, NULL);
     kz_gpu_copy_out(gpu, way.out, (ptrdiff_t)row, out.data, row, row, in->height * 2);
     way.memory = kz_net_memory(net);
     way.whole = kz_net_layers(net, in, layers, 2) == 1;
@@ -72,7 +72,7 @@ static struct way run_way(kz_gpu *gpu, const kz_graph *graph, const kz_view *in,
 static kz_view send_drawing(kz_gpu *gpu, struct size s)
 {
     kz_plane drawn = draw(s, 4);
-    kz_view in = {NULL, KZ_ELEMENT_FP32, 1, 1, s.width, s.height};
+    kz_view in = {NULL, KZ_ELEMENT_FP32, 1, 1, s.width, s.height, 1};
     const size_t row = (size_t)s.width * sizeof(float);
     in.data = kz_gpu_alloc(gpu, row * (size_t)s.height);
     if (!in.data)

@@ -215,13 +215,12 @@ static void copy_out(const struct stage *s)
 
 static void load(const struct stage *s)
 {
-    kz_cuda_load(s->gpu, &s->samples, levels_of(s->plane), 0, 0, &s->values);
+    kz_cuda_load(s->gpu, &(kz_patch){s->samples, s->values, 0, 0}, 1, levels_of(s->plane));
 }
 
 static void store(const struct stage *s)
 {
-    kz_cuda_store(s->gpu, &s->values, 0, 0, NULL, &s->samples, levels_of(s->plane),
-                  (kz_rect){0, 0, s->plane->width, s->plane->height});
+    kz_cuda_store(s->gpu, &(kz_patch){s->samples, s->values, 0, 0}, 1, NULL, levels_of(s->plane));
 }
 
 /* The host's clock for copies, which keep the host waiting; the device's for kernels. */
@@ -253,7 +252,8 @@ static struct stage open_stage(kz_gpu *gpu, const kz_plane *plane)
                          1,
                          1,
                          plane->width,
-                         plane->height};
+                         plane->height,
+                         1};
     if (!s.samples.data || !s.values.data)
         stop("a stage", "memory of the device is short");
     kz_gpu_clear(gpu, s.values.data, samples * sizeof(float));
@@ -282,15 +282,75 @@ static double time_pinned(struct stage *s, void (*run)(const struct stage *), in
     return seconds;
 }
 
-/* MODEL PRECISION ROUNDS SIZE: where a frame's time goes. */
+enum { MOST_TILES = 100, SIDE = 96 };
+
+static struct size tile_size(const struct shape *s)
+{
+    return (struct size){s->size.width < SIDE ? s->size.width : SIDE,
+                         s->size.height < SIDE ? s->size.height : SIDE};
+}
+
+/* Along the diagonal. */
+static void place_tiles(const struct shape *s, int count, kz_tile *tiles)
+{
+    const int width = tile_size(s).width, height = tile_size(s).height;
+    for (int i = 0; i < count; i++) {
+        const int x = (s->size.width - width) * i / count;
+        const int y = (s->size.height - height) * i / count;
+        tiles[i] = (kz_tile){x, y, width, height, x, y, x + width, y + height};
+    }
+}
+
+static double time_parts(const struct shape *s, kz_run run, int count)
+{
+    const double began = kz_now();
+    for (int i = 0; i < count; i += run.n_tiles, run.tiles += run.n_tiles)
+        if (kz_backend_cuda.run(s->plan, &run))
+            stop("a run", "failed");
+    if (kz_backend_cuda.wait(s->device, 0))
+        stop("a run", "failed");
+    return kz_now() - began;
+}
+
+/* Parts of a picture as reuse asks for them, in one run or each in its own, onto a canvas. */
+static double time_tiles(const struct shape *s, int count, bool together, int rounds)
+{
+    double seconds[MOST_RUNS];
+    kz_tile tiles[MOST_TILES];
+    kz_run run = {.src = &s->in,
+                  .src_levels = levels_of(&s->in),
+                  .dst_levels = levels_of(&s->out),
+                  .tiles = tiles,
+                  .n_tiles = together ? count : 1,
+                  .deferred = true};
+    place_tiles(s, count, tiles);
+    if (kz_backend_cuda.open_canvas(s->device, &run.canvas, s->out.width, s->out.height))
+        stop("a canvas", "memory of the device is short");
+    time_parts(s, run, count);
+    for (int i = 0; i < rounds; i++)
+        seconds[i] = time_parts(s, run, count);
+    kz_backend_cuda.close_canvas(&run.canvas);
+    return median(seconds, rounds);
+}
+
+static void say_tiles(const struct shape *s, int count, int rounds)
+{
+    const double together = time_tiles(s, count, true, rounds);
+    const double apart = time_tiles(s, count, false, rounds);
+    say_shape(s, "tiles");
+    printf("\"count\":%d,\"tile\":\"%dx%d\",\"together\":%.6g,\"apart\":%.6g}\n", count,
+           tile_size(s).width, tile_size(s).height, together, apart);
+}
+
+/* MODEL PRECISION ROUNDS SIZE TILES: where a frame's time goes, and that of so many small tiles. */
 int part_stages(char **arguments, kz_log *log)
 {
     struct model m = read_model(arguments[0], log);
     kz_device *device = open_device(&kz_backend_cuda, log);
-    const int rounds = atoi(arguments[2]);
+    const int rounds = atoi(arguments[2]), tiles = atoi(arguments[4]);
     struct shape s = {&m, arguments[1], size_of(arguments[3]), device, NULL, {0}, {0}};
     double seconds[MOST_RUNS];
-    if (rounds < 1 || rounds > MOST_RUNS || open_shape(&s, log))
+    if (rounds < 1 || rounds > MOST_RUNS || tiles < 1 || tiles > MOST_TILES || open_shape(&s, log))
         stop("can't be run", arguments[1]);
     const int count = time_runs(&s, seconds, rounds);
     say_stage(&s, "frame", median(seconds, count), 0);
@@ -306,6 +366,7 @@ int part_stages(char **arguments, kz_log *log)
     say_stage(&s, "copy out, pinned", time_pinned(&out, copy_out, rounds), out_bytes);
     close_stage(&in);
     close_stage(&out);
+    say_tiles(&s, tiles, rounds);
     close_shape(&s);
     kz_backend_cuda.close(&device);
     kz_graph_close(&m.graph);

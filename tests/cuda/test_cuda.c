@@ -242,11 +242,11 @@ static struct picture run_net(const kz_graph *graph, const struct picture *in,
     const kz_program_params params = {in->width, in->height, precision,
                                       shared ? kz_gpu_get_info(gpu)->shared_bytes : 0};
     CHECK(kz_net_open(&net, gpu, graph, &params, NULL) == 0);
-    kz_view there = {NULL, KZ_ELEMENT_FP32, 1, 1, in->width, in->height};
+    kz_view there = {NULL, KZ_ELEMENT_FP32, 1, 1, in->width, in->height, 1};
     there.data = kz_gpu_alloc(gpu, row * (size_t)in->height);
     CHECK(there.data);
     kz_gpu_copy_in(gpu, there.data, row, in->data, (ptrdiff_t)row, row, in->height);
-    const kz_view result = kz_net_run(net, &there);
+    const kz_view result = kz_net_run(net, &there, NULL);
     kz_gpu_copy_out(gpu, out.data, (ptrdiff_t)out_row, result.data, out_row, out_row, out.height);
     CHECK(kz_gpu_wait(gpu) == 0);
     kz_gpu_free(gpu, there.data);

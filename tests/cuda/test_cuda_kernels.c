@@ -1,36 +1,15 @@
 /* The CUDA back end's kernels, as they are, on the host (cuda/twin): each against its definition,
  * at odd sizes, with sentinels behind what is written. $KIZUNA_SEED repeats a run. */
 #include <math.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "check.h"
 #include "cuda/half.h"
-#include "cuda/kernels/kernels.h"
+#include "cuda/tasks.h"
 #include "pixel/resample.h"
 #include "random_graph.h"
 
-static unsigned seed;
-
-static int random_int(int least, int most)
-{
-    int n = least + (int)((random_unit(&seed) * 0.5f + 0.5f) * (float)(most - least + 1));
-    return n < most ? n : most;
-}
-
-static kz_gpu *open_gpu(void)
-{
-    kz_gpu *gpu;
-    CHECK(kz_gpu_open(&gpu, 0, NULL) == 0);
-    return gpu;
-}
-
 /* ---- values ---- */
-
-static size_t count_of(const kz_view *v)
-{
-    return (size_t)v->width * (size_t)v->height * (size_t)v->pixel;
-}
 
 static float get(const kz_view *v, int x, int y, int c)
 {
@@ -38,122 +17,7 @@ static float get(const kz_view *v, int x, int y, int c)
     return kz_get_element(v->data, v->element, at);
 }
 
-/* A slice that begins at `first` of pixels of `pixel` elements, random all over. */
-static kz_view random_view(enum kz_element element, int channels, int pixel, int first, int width,
-                           int height)
-{
-    kz_view v = {NULL, element, channels, pixel, width, height};
-    v.data = kz_alloc(count_of(&v), kz_element_bytes(element));
-    CHECK(v.data);
-    for (size_t i = 0; i < count_of(&v); i++)
-        kz_put_element(v.data, element, i, random_unit(&seed));
-    v.data = (char *)v.data + (size_t)first * kz_element_bytes(element);
-    return v;
-}
-
-static void free_view(const kz_view *v, int first)
-{
-    kz_free((char *)v->data - (size_t)first * kz_element_bytes(v->element));
-}
-
-/* ---- what is on the device ---- */
-
-/* A copy of host memory there. */
-static void *send(kz_gpu *gpu, const void *host, size_t bytes)
-{
-    void *there = kz_gpu_alloc(gpu, bytes);
-    CHECK(there);
-    kz_gpu_copy_in(gpu, there, bytes, host, (ptrdiff_t)bytes, bytes, 1);
-    return there;
-}
-
-/* And back; frees it. */
-static void fetch(kz_gpu *gpu, void *there, void *host, size_t bytes)
-{
-    kz_gpu_copy_out(gpu, host, (ptrdiff_t)bytes, there, bytes, bytes, 1);
-    CHECK(kz_gpu_wait(gpu) == 0);
-    kz_gpu_free(gpu, there);
-}
-
-static size_t bytes_of(const kz_view *v)
-{
-    return count_of(v) * kz_element_bytes(v->element);
-}
-
-static char *whole(const kz_view *v, int first)
-{
-    return (char *)v->data - (size_t)first * kz_element_bytes(v->element);
-}
-
-static kz_view send_view(kz_gpu *gpu, const kz_view *v, int first)
-{
-    kz_view there = *v;
-    there.data = (char *)send(gpu, whole(v, first), bytes_of(v)) +
-                 (size_t)first * kz_element_bytes(v->element);
-    return there;
-}
-
-static void fetch_view(kz_gpu *gpu, const kz_view *there, const kz_view *v, int first)
-{
-    fetch(gpu, whole(there, first), whole(v, first), bytes_of(v));
-}
-
 /* ---- convolutions ---- */
-
-struct problem {
-    kz_conv_task task;
-    int in_first, out_first;
-    kz_view before; /* out, as it was */
-    float *weights; /* as kz_node's */
-    float *bias, *slopes;
-};
-
-static float *random_floats(size_t count, float scale)
-{
-    float *floats = kz_alloc(count, sizeof(*floats));
-    CHECK(floats);
-    for (size_t i = 0; i < count; i++)
-        floats[i] = random_unit(&seed) * scale;
-    return floats;
-}
-
-static void open_problem(struct problem *p, enum kz_element in, enum kz_element out, int inputs,
-                         int outputs, bool phases, int width, int height)
-{
-    const int kernel = phases ? 2 : 3, steps = phases ? 2 : 1, wide = 8 * random_int(0, 4);
-    const size_t taps = (size_t)(phases ? 16 : 9);
-    *p = (struct problem){.in_first = 8 * random_int(0, 2), .out_first = 8 * random_int(0, 2)};
-    p->task = (kz_conv_task){.kernel = kernel, .pad_top = 1, .pad_left = 1, .phases = phases};
-    p->task.in = random_view(in, inputs, inputs + p->in_first + wide, p->in_first, width, height);
-    p->task.out = random_view(out, outputs, outputs + p->out_first + wide, p->out_first,
-                              width * steps, height * steps);
-    p->before = p->task.out;
-    p->before.data = kz_alloc(count_of(&p->before), kz_element_bytes(out));
-    memcpy(p->before.data, (char *)p->task.out.data - (size_t)p->out_first * kz_element_bytes(out),
-           count_of(&p->before) * kz_element_bytes(out));
-    p->weights =
-        random_floats(taps * (size_t)inputs * (size_t)outputs, 1 / sqrtf((float)inputs * 3));
-    p->task.bias = p->bias = random_floats((size_t)outputs + 64, 1);
-    p->slopes = random_floats((size_t)outputs + 64, 1);
-    p->task.slopes = random_int(0, 1) ? p->slopes : NULL;
-    for (int r = phases ? 0 : random_int(0, 2); r > 0; r--) {
-        p->task.coefs[p->task.n_residuals] = random_unit(&seed);
-        p->task.residuals[p->task.n_residuals++] = random_view(
-            random_int(0, 1) ? out : KZ_ELEMENT_FP32, outputs, outputs, 0, width, height);
-    }
-}
-
-static void close_problem(struct problem *p)
-{
-    free_view(&p->task.in, p->in_first);
-    free_view(&p->task.out, p->out_first);
-    for (int r = 0; r < p->task.n_residuals; r++)
-        free_view(&p->task.residuals[r], 0);
-    kz_free(p->before.data);
-    kz_free(p->weights);
-    kz_free(p->bias);
-    kz_free(p->slopes);
-}
 
 static double weight_at(const struct problem *p, int phase, int out, int in, int tap)
 {
@@ -199,7 +63,7 @@ static void check_problem(const struct problem *p)
     const kz_view *out = &p->task.out;
     const double bound = fmax(bound_of(out), bound_of(&p->task.in));
     const kz_view all = {
-        whole(out, p->out_first), out->element, out->pixel, out->pixel, out->width, out->height};
+        whole(out, p->out_first), out->element, out->pixel, out->pixel, out->width, out->height, 1};
     for (int y = 0; y < out->height; y++)
         for (int x = 0; x < out->width; x++)
             for (int c = 0; c < out->pixel; c++) {
@@ -211,54 +75,16 @@ static void check_problem(const struct problem *p)
             }
 }
 
-typedef void (*convolution)(kz_gpu *gpu, const kz_conv_task *task);
-
-/* Weights as the kernel wants them; `bytes` of host memory. */
-static void *pack(const struct problem *p, bool tensor, size_t *bytes)
-{
-    *bytes = tensor ? kz_cuda_conv_tensor_count(&p->task) * 2
-                    : kz_cuda_conv_plain_count(&p->task) * sizeof(float);
-    void *packed = kz_alloc(*bytes, 1);
-    CHECK(packed);
-    if (tensor)
-        kz_cuda_conv_tensor_pack(&p->task, p->weights, packed);
-    else
-        kz_cuda_conv_plain_pack(&p->task, p->weights, packed);
-    return packed;
-}
-
 static void run_problem(struct problem *p, convolution run, bool tensor)
 {
     kz_gpu *gpu = open_gpu();
-    size_t bytes, floats = (size_t)(p->task.out.channels + 64) * sizeof(float);
-    if (!p->task.group)
-        p->task.group = kz_cuda_conv_tensor_group(p->task.out.channels, random_int(64, 99) << 10);
-    void *packed = pack(p, tensor, &bytes);
-    kz_conv_task t = p->task;
-    t.in = send_view(gpu, &p->task.in, p->in_first);
-    t.out = send_view(gpu, &p->task.out, p->out_first);
-    for (int r = 0; r < t.n_residuals; r++)
-        t.residuals[r] = send_view(gpu, &p->task.residuals[r], 0);
-    t.weights = send(gpu, packed, bytes);
-    t.bias = send(gpu, p->bias, floats);
-    t.slopes = p->task.slopes ? send(gpu, p->slopes, floats) : NULL;
+    const kz_conv_task t = send_problem(gpu, p, tensor);
     run(gpu, &t);
     fetch_view(gpu, &t.out, &p->task.out, p->out_first);
     check_problem(p);
-    kz_gpu_free(gpu, whole(&t.in, p->in_first));
-    for (int r = 0; r < t.n_residuals; r++)
-        kz_gpu_free(gpu, t.residuals[r].data);
-    kz_gpu_free(gpu, (void *)t.weights);
-    kz_gpu_free(gpu, (void *)t.bias);
-    kz_gpu_free(gpu, (void *)t.slopes);
-    kz_free(packed);
+    drop_problem(gpu, p, &t);
     kz_gpu_close(&gpu);
     close_problem(p);
-}
-
-static enum kz_element random_wide(void)
-{
-    return random_int(0, 1) ? KZ_ELEMENT_FP16 : KZ_ELEMENT_BF16;
 }
 
 static void tensor_convolutions_agree(void)
@@ -364,7 +190,7 @@ static void sums_agree(void)
     };
     float slopes[] = {0.5f, -1, 0};
     const kz_view out = random_view(KZ_ELEMENT_FP32, 3, 4, 0, width, height);
-    float *there = send(gpu, slopes, sizeof(slopes));
+    float *there = send_bytes(gpu, slopes, sizeof(slopes));
     kz_sum_task task = {.out = send_view(gpu, &out, 0), .n_terms = 3, .slopes = there};
     memcpy(task.terms, terms, sizeof(terms));
     for (int i = 0; i < 3; i++)
@@ -391,48 +217,6 @@ static void sums_agree(void)
 }
 
 /* ---- small networks ---- */
-
-enum { MOST_HIDDEN = 7 };
-
-struct network {
-    kz_small_task task;
-    kz_small_layer layers[MOST_HIDDEN + 2];
-};
-
-static float random_gain(int inputs)
-{
-    return 1 / sqrtf((float)inputs * 3);
-}
-
-static void open_network(struct network *n, int channels, int hidden, bool skip, int width,
-                         int height)
-{
-    *n = (struct network){
-        .task = {.element = random_wide(),
-                 .channels = channels,
-                 .hidden = hidden,
-                 .skip = skip,
-                 .in = random_view(KZ_ELEMENT_FP32, 1, 1, 0, width, height),
-                 .out = random_view(KZ_ELEMENT_FP32, 1, 1, 0, 2 * width, 2 * height)}};
-    for (int l = 0; l < hidden + 2; l++) {
-        const int inputs = l ? channels : 1, outputs = l <= hidden ? channels : 4;
-        n->layers[l] = (kz_small_layer){
-            .weights = random_floats((size_t)(inputs * outputs * 9), random_gain(inputs)),
-            .bias = random_int(0, 3) ? random_floats((size_t)outputs, 0.3f) : NULL,
-            .slopes = l <= hidden ? random_floats((size_t)outputs, 1) : NULL};
-    }
-}
-
-static void close_network(struct network *n)
-{
-    for (int l = 0; l < n->task.hidden + 2; l++) {
-        kz_free((void *)n->layers[l].weights);
-        kz_free((void *)n->layers[l].bias);
-        kz_free((void *)n->layers[l].slopes);
-    }
-    free_view(&n->task.in, 0);
-    free_view(&n->task.out, 0);
-}
 
 static float rounded(enum kz_element element, float value)
 {
@@ -509,7 +293,7 @@ static void run_network(struct network *n, int columns)
     kz_small_task t = n->task;
     t.in = send_view(gpu, &n->task.in, 0);
     t.out = send_view(gpu, &n->task.out, 0);
-    t.constants = send(gpu, packed, bytes);
+    t.constants = send_bytes(gpu, packed, bytes);
     kz_cuda_small(gpu, &t);
     fetch_view(gpu, &t.out, &n->task.out, 0);
     check_network(n);
@@ -577,41 +361,6 @@ static void strips_fit_the_device(void)
 
 /* ---- planes ---- */
 
-static kz_surface random_surface(int width, int height, int bytes, int depth, int step)
-{
-    const size_t samples = (size_t)(width * step + 3);
-    kz_surface s = {.pitch = samples * (size_t)bytes,
-                    .width = width,
-                    .height = height,
-                    .bytes = bytes,
-                    .step = step,
-                    .depth = depth};
-    s.data = kz_alloc(samples * (size_t)height, (size_t)bytes);
-    CHECK(s.data);
-    for (size_t i = 0; i < samples * (size_t)height; i++) {
-        const float value = random_unit(&seed) * 0.5f + 0.5f;
-        if (bytes == 4)
-            ((float *)s.data)[i] = value;
-        else if (bytes == 2)
-            ((uint16_t *)s.data)[i] = (uint16_t)(value * (float)((1 << depth) - 1));
-        else
-            ((uint8_t *)s.data)[i] = (uint8_t)(value * 255);
-    }
-    return s;
-}
-
-static size_t surface_bytes(const kz_surface *s)
-{
-    return s->pitch * (size_t)s->height;
-}
-
-static kz_surface send_surface(kz_gpu *gpu, const kz_surface *s)
-{
-    kz_surface there = *s;
-    there.data = send(gpu, s->data, surface_bytes(s));
-    return there;
-}
-
 static kz_plane plane_of(const kz_surface *s)
 {
     return (kz_plane){.data = s->data,
@@ -634,7 +383,8 @@ static void loading_is_that_of_the_host(void)
         const kz_levels levels = kz_luma_levels(depths[i], i == 1);
         const kz_surface from = send_surface(gpu, &s);
         const kz_view to = send_view(gpu, &tile, 0);
-        kz_cuda_load(gpu, &from, levels, 11, 7, &to);
+        const kz_rect part = {11, 7, 11 + 50, 7 + 19};
+        kz_cuda_load(gpu, &(kz_patch){kz_surface_part(&from, part), to, 0, 0}, 1, levels);
         fetch_view(gpu, &to, &tile, 0);
         kz_gpu_free(gpu, from.data);
         for (int y = 0; y < 19; y++) {
@@ -661,14 +411,15 @@ static void high_bits_are_shifted_down(void)
                           .step = 1,
                           .depth = 10,
                           .shift = 6};
-    const kz_view tile = {values, KZ_ELEMENT_FP32, 1, 1, 2, 1};
+    const kz_view tile = {values, KZ_ELEMENT_FP32, 1, 1, 2, 1, 1};
     const kz_surface from = send_surface(gpu, &s);
     const kz_view to = send_view(gpu, &tile, 0);
-    kz_cuda_load(gpu, &from, kz_luma_levels(10, false), 0, 0, &to);
+    const kz_patch patch = {from, to, 0, 0};
+    kz_cuda_load(gpu, &patch, 1, kz_luma_levels(10, false));
     kz_gpu_clear(gpu, from.data, surface_bytes(&s));
-    kz_cuda_store(gpu, &to, 0, 0, NULL, &from, kz_luma_levels(10, false), (kz_rect){0, 0, 2, 1});
+    kz_cuda_store(gpu, &patch, 1, NULL, kz_luma_levels(10, false));
     fetch_view(gpu, &to, &tile, 0);
-    fetch(gpu, from.data, samples, sizeof(samples));
+    fetch_bytes(gpu, from.data, samples, sizeof(samples));
     CHECK(values[0] == 0 && fabsf(values[1] - 1) < 1e-6f);
     CHECK(samples[0] == 64 << 6 && samples[1] == 940 << 6);
     kz_gpu_close(&gpu);
@@ -680,7 +431,7 @@ static void storing_is_that_of_the_host(void)
     kz_gpu *gpu = open_gpu();
     kz_tone tone = {.low = 0.1f, .scale = 600};
     for (int i = 0; i <= KZ_TONE_STEPS; i++)
-        tone.table[i] = tone.low + (float)i / tone.scale * (1 + 0.1f * random_unit(&seed));
+        tone.table[i] = tone.low + (float)i / tone.scale * (1 + 0.1f * random_unit(&tasks_seed));
     for (int i = 0; i < 8; i++) {
         kz_surface s = random_surface(90, 40, bytes[i / 2], depths[i / 2], 1);
         kz_surface host = s;
@@ -693,9 +444,10 @@ static void storing_is_that_of_the_host(void)
         const kz_rect part = {13, 5, 13 + 60, 5 + 22};
         const kz_view from = send_view(gpu, &tile, 0);
         const kz_surface to = send_surface(gpu, &s);
-        kz_tone *curve = send(gpu, &tone, sizeof(tone));
-        kz_cuda_store(gpu, &from, 4, 3, i % 2 ? curve : NULL, &to, levels, part);
-        fetch(gpu, to.data, s.data, surface_bytes(&s));
+        kz_tone *curve = send_bytes(gpu, &tone, sizeof(tone));
+        kz_cuda_store(gpu, &(kz_patch){kz_surface_part(&to, part), from, 4, 3}, 1,
+                      i % 2 ? curve : NULL, levels);
+        fetch_bytes(gpu, to.data, s.data, surface_bytes(&s));
         kz_gpu_free(gpu, from.data);
         kz_gpu_free(gpu, curve);
         for (int y = 0; y < 22; y++) {
@@ -734,8 +486,6 @@ CHECK_CASES(cases)
 
 int main(int argc, char **argv)
 {
-    const char *given = getenv("KIZUNA_SEED");
-    seed = given ? (unsigned)atol(given) : (unsigned)time(NULL);
-    printf("# KIZUNA_SEED=%u\n", seed);
+    draw_tasks_seed();
     return run_cases(argc, argv);
 }

@@ -9,7 +9,7 @@
 #include "model/rewrite.h"
 #include "random_graph.h"
 
-enum { FRAMES = 4 };
+enum { FRAMES = 4, MOST_TILES = 12 };
 
 /* What a film is made with. */
 struct studio {
@@ -17,7 +17,14 @@ struct studio {
     kz_plan *plan;
     kz_resampler *luma, *chroma; /* luma may be NULL: pictures have the network's size */
     kz_canvas *canvas;
-    kz_tiling tiling;
+    kz_tile tiles[MOST_TILES];
+    int n_tiles;
+};
+
+/* What a film is made in: on a canvas or not, in two tiles or in many small ones, of which several
+ * are computed at once. */
+struct manner {
+    bool canvas, small;
 };
 
 /* The planes of a picture: luma, chroma. */
@@ -25,22 +32,27 @@ struct frame {
     kz_plane luma, chroma;
 };
 
-static struct studio open_studio(const kz_graph *graph, int order, bool canvas)
+static struct studio open_studio(const kz_graph *graph, int order, struct manner manner)
 {
     struct studio s = {0};
+    kz_tiling large, tiling;
     const kz_resample_params chroma = kz_resample_centred(14, 19, 28, 38);
     const kz_resample_params luma = kz_resample_centred(112, 152, 35, 48);
     char text[16];
     snprintf(text, sizeof(text), "%d", order);
     setenv("KIZUNA_TWIN_ORDER", text, 1);
-    CHECK(kz_tiling_split(&s.tiling, 28, 38, 1, 2, 3));
+    CHECK(kz_tiling_split(&large, 28, 38, 1, 2, 3));
+    CHECK(kz_tiling_split(&tiling, 28, 38, manner.small ? 3 : 1, manner.small ? 4 : 2, 3));
+    s.n_tiles = kz_tiling_count(&tiling);
+    for (int i = 0; i < s.n_tiles; i++)
+        s.tiles[i] = kz_tiling_get(&tiling, i);
     const kz_device_params device = {.threads = 2};
-    const kz_plan_params plan = {s.tiling.tile_width, s.tiling.tile_height, KZ_PRECISION_FP16};
+    const kz_plan_params plan = {large.tile_width, large.tile_height, KZ_PRECISION_FP16};
     CHECK(kz_backend_cuda.open(&s.device, &device, NULL) == 0);
     CHECK(kz_backend_cuda.compile(s.device, &s.plan, graph, &plan, NULL) == 0);
     unsetenv("KIZUNA_TWIN_ORDER");
     CHECK(kz_resample_open(&s.chroma, &chroma) == 0);
-    if (canvas) {
+    if (manner.canvas) {
         CHECK(kz_resample_open(&s.luma, &luma) == 0);
         CHECK(kz_backend_cuda.open_canvas(s.device, &s.canvas, 112, 152) == 0);
     }
@@ -87,16 +99,13 @@ static void start_picture(const struct studio *s, const struct frame *in, const 
 {
     const kz_levels from = kz_luma_levels(8, false), to = kz_luma_levels(10, false);
     const kz_backend *b = &kz_backend_cuda;
-    kz_tile tiles[2];
-    for (int i = 0; i < 2; i++)
-        tiles[i] = kz_tiling_get(&s->tiling, i);
     const kz_run run = {.src = &in->luma,
                         .src_levels = from,
                         .dst = &out->luma,
                         .dst_levels = to,
                         .canvas = s->canvas,
-                        .tiles = tiles,
-                        .n_tiles = 2,
+                        .tiles = s->tiles,
+                        .n_tiles = s->n_tiles,
                         .deferred = true};
     CHECK(b->scale(s->device, s->chroma, &in->chroma, from, &out->chroma, to) == 0);
     CHECK(b->run(s->plan, &run) == 0);
@@ -121,15 +130,15 @@ static void finish_picture(const struct studio *s, struct frame *in, const struc
 
 /* Of each picture what came out, one after the other; `waits`: for a picture before the next is
  * started. Returns the bytes. */
-static size_t make_film(const kz_graph *graph, int order, bool waits, bool canvas,
+static size_t make_film(const kz_graph *graph, int order, bool waits, struct manner manner,
                         unsigned char *film)
 {
-    struct studio s = open_studio(graph, order, canvas);
+    struct studio s = open_studio(graph, order, manner);
     struct frame in[2], out[2];
     unsigned char *at = film;
     for (int i = 0; i < 2; i++) {
         in[i] = (struct frame){open_plane(28, 38, 1), open_plane(14, 19, 1)};
-        out[i].luma = canvas ? open_plane(35, 48, 2) : open_plane(112, 152, 2);
+        out[i].luma = manner.canvas ? open_plane(35, 48, 2) : open_plane(112, 152, 2);
         out[i].chroma = open_plane(28, 38, 2);
     }
     for (int i = 0; i < FRAMES + 1; i++) {
@@ -157,10 +166,11 @@ static void pictures_overlap_in_any_order(void)
     static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
     unsigned char *first = kz_alloc(MOST_BYTES, 1), *film = kz_alloc(MOST_BYTES, 1);
     CHECK(first && film && kz_rewrite_all(graph, bt709, NULL) == 0);
-    for (int canvas = 0; canvas < 2; canvas++) {
-        const size_t bytes = make_film(graph, 0, true, canvas, first);
+    static const struct manner manners[] = {{false, false}, {true, false}, {false, true}};
+    for (int i = 0; i < 3; i++) {
+        const size_t bytes = make_film(graph, 0, true, manners[i], first);
         for (int order = 1; order <= ORDERS; order++) {
-            CHECK(make_film(graph, order, false, canvas, film) == bytes && bytes <= MOST_BYTES);
+            CHECK(make_film(graph, order, false, manners[i], film) == bytes && bytes <= MOST_BYTES);
             CHECK(memcmp(first, film, bytes) == 0);
         }
     }

@@ -38,7 +38,7 @@ static _Alignas(256) char block[512];
 
 static kz_view view(enum kz_element element, int channels, int pixel, int scale)
 {
-    return (kz_view){block, element, channels, pixel, 320 * scale, 180 * scale};
+    return (kz_view){block, element, channels, pixel, 320 * scale, 180 * scale, scale};
 }
 
 static kz_rival_layer layer_of(kz_view in, kz_view out)
