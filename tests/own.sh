@@ -71,6 +71,13 @@ below_here() {
   env -u KIZUNA_DATA_DIR XDG_DATA_HOME="$work/here" "$kizuna" models | grep -q "$work/here/kizuna/models" &&
     ! env -u KIZUNA_DATA_DIR XDG_DATA_HOME=here "$kizuna" models | grep here/kizuna
 }
+large() {
+  "$kizuna" models | grep -qE "^$1 +kizuna +x2 +MIT +yes +$root/models/$1.safetensors\$" || return 1
+  "$kizuna" upscale in.mkv -y -m "$1" -s 2 "${quick[@]}" -o large.mkv && [[ $(size_of large.mkv) == 192,128 ]]
+}
+for model in kizuna-l kizuna-l-clean; do
+  check "$model lies beside the program" large "$model"
+done
 check "a data directory isn't looked for below the current one" below_here
 
 # ---- files ----
