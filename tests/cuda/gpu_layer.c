@@ -74,8 +74,8 @@ kz_conv_task task_of(const struct bench *b, const struct layer *l, char *out)
 {
     const int width = b->size.width, height = b->size.height;
     const size_t from = (size_t)l->out_from * kz_element_bytes(b->element);
-    kz_conv_task t = {.in = {b->in, b->element, l->in, l->in_pixel, width, height},
-                      .out = {out + from, b->element, l->out, l->out_pixel, width, height},
+    kz_conv_task t = {.in = {b->in, b->element, l->in, l->in_pixel, width, height, 1},
+                      .out = {out + from, b->element, l->out, l->out_pixel, width, height, 1},
                       .coefs = {1},
                       .n_residuals = l->n_residuals,
                       .kernel = 3,
