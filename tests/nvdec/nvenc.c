@@ -117,14 +117,14 @@ static NVENCSTATUS tell_preset(void *encoder, GUID codec, GUID preset, NV_ENC_TU
 
 static void note(const NV_ENC_INITIALIZE_PARAMS *p)
 {
-    static const GUID presets[] = {{0},
-                                   NV_ENC_PRESET_P1_GUID,
-                                   NV_ENC_PRESET_P2_GUID,
-                                   NV_ENC_PRESET_P3_GUID,
-                                   NV_ENC_PRESET_P4_GUID,
-                                   NV_ENC_PRESET_P5_GUID,
-                                   NV_ENC_PRESET_P6_GUID,
-                                   NV_ENC_PRESET_P7_GUID};
+    const GUID presets[] = {{0},
+                            NV_ENC_PRESET_P1_GUID,
+                            NV_ENC_PRESET_P2_GUID,
+                            NV_ENC_PRESET_P3_GUID,
+                            NV_ENC_PRESET_P4_GUID,
+                            NV_ENC_PRESET_P5_GUID,
+                            NV_ENC_PRESET_P6_GUID,
+                            NV_ENC_PRESET_P7_GUID};
     const NV_ENC_RC_PARAMS *rate = &p->encodeConfig->rcParams;
     FILE *file = fopen(log_path(), "a");
     int preset = 7;
