@@ -20,12 +20,6 @@ static bool takes_presets(const char *encoder)
     return strcmp(encoder, "libx265") == 0 || strcmp(encoder, "libx264") == 0;
 }
 
-static bool is_nvenc(const char *encoder)
-{
-    const size_t length = strlen(encoder);
-    return length > 6 && strcmp(encoder + length - 6, "_nvenc") == 0;
-}
-
 /* kizuna's presets speak x265's language; other encoders get only what was given by hand. Raw video
  * has no presets and no quality, whatever was asked for HEVC. */
 kz_encoder_params kz_job_encoder(const kz_job_options *o, const char *output)
@@ -39,7 +33,7 @@ kz_encoder_params kz_job_encoder(const kz_job_options *o, const char *output)
         .codec = name, .crf = -1, .x265_params = o->x265_params, .choice = {.drop = o->drop}};
     if (x26x || o->from_user_crf)
         params.crf = x26x && o->crf < 0 ? QUALITY : o->crf;
-    else if (is_nvenc(name))
+    else if (kz_encoder_is_nvenc(name))
         params.crf = QUALITY;
     if (x26x || o->from_user_encoder_preset)
         params.preset = x26x && !o->encoder_preset ? USUAL_PRESET : o->encoder_preset;
@@ -116,7 +110,7 @@ int kz_job_choose_encoder(kz_encoder_params *params, char note[KZ_ENCODER_NOTE_S
     else if (q->before)
         return lost(q, why, log);
     if (params->context)
-        refuse(why, sizeof(why), "this GPU has NVENC");
+        snprintf(why, sizeof(why), "this GPU has NVENC");
     snprintf(note, KZ_ENCODER_NOTE_SIZE, "%s: %s", params->codec, why);
     return 0;
 }

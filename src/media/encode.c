@@ -244,6 +244,12 @@ static int set_options(AVDictionary **options, const kz_encoder_params *params,
     return code < 0 ? kz_fail_memory(log, "encoder options") : 0;
 }
 
+bool kz_encoder_is_nvenc(const char *name)
+{
+    const size_t length = strlen(name);
+    return length > 6 && strcmp(name + length - 6, "_nvenc") == 0;
+}
+
 static int open_failed(const kz_encoder *encoder, const kz_encoder_params *params, int code)
 {
     const char *name = encoder->codec->name;
@@ -252,7 +258,7 @@ static int open_failed(const kz_encoder *encoder, const kz_encoder_params *param
     /* NVENC says the same of its sessions. */
     if (code == AVERROR(ENOMEM) && !encoder->note.text[0])
         return kz_fail_memory(encoder->log, name);
-    if (strstr(name, "nvenc") && (code == AVERROR(EPERM) || code == AVERROR(ENOSYS)))
+    if (kz_encoder_is_nvenc(name) && (code == AVERROR(EPERM) || code == AVERROR(ENOSYS)))
         return kz_fail(encoder->log, KZ_ERROR_FAILED, "encoder %s: no NVIDIA driver", name);
     if (code != AVERROR(EINVAL) && code != AVERROR(ERANGE) && code != AVERROR_OPTION_NOT_FOUND)
         return kz_fail(encoder->log, KZ_ERROR_FAILED, "encoder %s: %s", name, reason.text);
@@ -511,7 +517,7 @@ static void set_decoding_time(kz_encoder *encoder, AVPacket *packet)
 {
     const int64_t place = encoder->received++ - encoder->context->has_b_frames;
     const struct sent_frame *frame = &encoder->frames[(place > 0 ? place : 0) % FRAMES_UNDER_WAY];
-    if (strstr(encoder->codec->name, "nvenc"))
+    if (kz_encoder_is_nvenc(encoder->codec->name))
         packet->dts = frame->pts + (place < 0 ? place * FFMAX(frame->duration, 1) : 0);
 }
 

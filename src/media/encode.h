@@ -45,6 +45,9 @@ int kz_encoder_open(kz_encoder **encoder, const kz_encoder_params *params,
                     const kz_video_format *format, const kz_frame *like, kz_log *log);
 void kz_encoder_close(kz_encoder **encoder);
 
+/* Whether libavcodec's encoder of this name is NVENC. */
+bool kz_encoder_is_nvenc(const char *name);
+
 /* Whether this machine can encode so now: opens the encoder as for a film without colour tags, and
  * closes it. 0, or KZ_ERROR_FAILED, KZ_ERROR_USAGE or KZ_ERROR_MEMORY with why not in `why`, a
  * clause without a full stop (nothing is reported). Keeps no state: others may do the same at the
