@@ -3,18 +3,7 @@
 # driver the one of tests/nvdec: what comes out is what software decoding makes. Prints TAP.
 #   tests/nvdec.sh build/release/kizuna build/release/tests
 set -uo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
-program=$(realpath "$1")
-modules=$(realpath "$2")
-export KIZUNA_DATA_DIR=$root
-[[ -e $modules/twin_module.so ]] || { echo "1..0 # skip the twin isn't built"; exit 0; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-source "$root/tests/check.sh"
-python3 "$root/tests/tiny_model.py" copy
-cp "$program" kizuna && cp "$modules/twin_module.so" kizuna-cuda.so || exit 1
-kizuna=$work/kizuna
+source "$(dirname "$0")/twin.sh"
 
 # film NAME PIXELS ENCODER…: 28 frames of 56x40, which no codec's blocks divide, in four groups of pictures; what they
 # decode to lies in NAME.nv12.

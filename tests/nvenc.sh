@@ -3,20 +3,9 @@
 # place of NVIDIA's driver the one of tests/nvdec, which encodes without loss. Prints TAP.
 #   tests/nvenc.sh build/release/kizuna build/release/tests
 set -uo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
-program=$(realpath "$1")
-modules=$(realpath "$2")
-export KIZUNA_DATA_DIR=$root
+source "$(dirname "$0")/twin.sh"
 driver=$modules/nvdec
-[[ -e $modules/twin_module.so && -e $driver/libnvidia-encode.so.1 ]] ||
-  { echo "1..0 # skip the twin or the driver isn't built"; exit 0; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-source "$root/tests/check.sh"
-python3 "$root/tests/tiny_model.py" copy
-cp "$program" kizuna && cp "$modules/twin_module.so" kizuna-cuda.so || exit 1
-kizuna=$work/kizuna
+[[ -e $driver/libnvidia-encode.so.1 ]] || { echo "1..0 # skip the driver isn't built"; exit 0; }
 
 # film NAME PIXELS [FILTERS [TAGS]]: 13 frames, or $frames.
 film() {
