@@ -16,6 +16,13 @@ SLOPE = 0.1
 SCALE = 2
 
 
+def unchanged(channels):
+    """The 3x3 kernel that gives its input."""
+    weight = torch.zeros(channels, channels, 3, 3)
+    weight[range(channels), range(channels), 1, 1] = 1
+    return weight
+
+
 class Collapsed(nn.Module):
     """A 3x3 convolution, trained through a wider one."""
 
@@ -25,9 +32,7 @@ class Collapsed(nn.Module):
         self.wide = nn.Parameter(torch.empty(wide, inputs, 3, 3))
         self.narrow = nn.Parameter(torch.empty(outputs, wide))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        identity = torch.zeros(outputs, inputs, 3, 3)
-        if inputs == outputs:
-            identity[range(outputs), range(inputs), 1, 1] = 1
+        identity = unchanged(outputs) if inputs == outputs else torch.zeros(outputs, inputs, 3, 3)
         self.register_buffer("identity", identity, persistent=False)
         nn.init.kaiming_normal_(self.kernel, a=SLOPE)
         nn.init.kaiming_normal_(self.wide, a=1)
@@ -58,9 +63,7 @@ class Collapsed(nn.Module):
 def same(layers):
     """(weight, bias) of a layer that changes nothing behind those."""
     channels = len(layers[-1][1])
-    weight = torch.zeros(channels, channels, 3, 3)
-    weight[range(channels), range(channels), 1, 1] = 1
-    return weight, torch.zeros(channels)
+    return unchanged(channels), torch.zeros(channels)
 
 
 class Net(nn.Module):
