@@ -164,14 +164,17 @@ static int open_decoder(struct job *j)
     return kz_decoder_open(&j->decoder, j->input, &params, j->log);
 }
 
-/* A GPU that the network runs on may decode, too. What is damaged within a picture it doesn't tell:
- * who wants to know has it decoded in software. */
-static void accelerate(struct job *j)
+/* A GPU that the network runs on copies from what software decodes, and may decode itself. What is
+ * damaged within a picture it doesn't tell: who wants to know has it decoded in software. */
+static int use_device(struct job *j)
 {
     const kz_engine *e = &j->engine;
+    const kz_block_watch watch = kz_pipeline_watch(j->upscaler);
     void *context = e->backend->context ? e->backend->context(e->device) : NULL;
-    if (context && !j->options.strict)
+    const int error = e->backend->pin ? kz_decoder_watch(j->decoder, &watch) : 0;
+    if (!error && context && !j->options.strict)
         kz_decoder_accelerate(j->decoder, context, KZ_DECODED_FRAMES);
+    return error;
 }
 
 static int open_input(struct job *j)
@@ -273,9 +276,10 @@ static int go_on(struct job *j)
             error = open_again(j, &j->input);
             if (!error)
                 error = open_decoder(j);
+            if (!error)
+                error = use_device(j);
             if (error)
                 return error;
-            accelerate(j);
         }
         position.input = j->input;
         position.decoder = j->decoder;
@@ -380,9 +384,9 @@ int kz_job_run(const kz_job_params *params, kz_job_result *result, kz_log *log)
         say_output(&j);
         say_encoder(&j);
         say_engine(&j);
-        accelerate(&j);
+        error = use_device(&j);
         say_memory(&j);
-        if (j.resume.again)
+        if (!error && j.resume.again)
             error = go_on(&j);
         if (!error)
             error = run_pipeline(&j, result);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "media/block.h"
 #include "media/nvdec.h"
 #include "media/recent.h"
 
@@ -21,6 +22,8 @@ struct kz_codec {
     int threads;
     enum who who;
     AVCodecContext *software; /* NULL: DEVICE */
+    kz_block_watch watch;     /* of what software decodes into; blank: nobody asks */
+    kz_blocks *blocks;        /* NULL: software decodes into libav's memory */
     kz_nvdec *nvdec;          /* NULL: SOFTWARE */
     AVFrame *scratch;
     /* TRIAL: the device's frames that the software hasn't given yet; else what is given next. */
@@ -47,11 +50,21 @@ static int open_software(kz_codec *c)
     context->framerate = av_guess_frame_rate(input->av, stream, NULL);
     context->thread_count = c->threads;
     context->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
+    if (c->watch.made && kz_blocks_open(&c->blocks, &c->watch) != 0)
+        return kz_fail_memory(c->log, "a decoder");
+    if (c->blocks)
+        kz_blocks_use(c->blocks, context);
     const int code = avcodec_open2(context, c->codec, NULL);
     if (code < 0)
         return kz_fail(c->log, KZ_ERROR_FAILED, "%s: decoder %s: %s", input->name, c->codec->name,
                        av_err2str(code));
     return 0;
+}
+
+static void close_software(kz_codec *c)
+{
+    avcodec_free_context(&c->software);
+    kz_blocks_close(&c->blocks);
 }
 
 int kz_codec_open(kz_codec **codec, const kz_input *input, int threads, kz_log *log)
@@ -92,10 +105,17 @@ void kz_codec_close(kz_codec **codec)
     drop_ahead(c);
     kz_recent_clear(&c->recent);
     kz_nvdec_close(&c->nvdec);
-    avcodec_free_context(&c->software);
+    close_software(c);
     av_frame_free(&c->scratch);
     kz_free(c);
     *codec = NULL;
+}
+
+int kz_codec_watch(kz_codec *c, const kz_block_watch *watch)
+{
+    close_software(c);
+    c->watch = *watch;
+    return open_software(c);
 }
 
 const char *kz_codec_name(const kz_codec *c)
@@ -164,7 +184,7 @@ static void trust(kz_codec *c)
                 "decode  %s by NVDEC, which gave the same %d frames as software", c->codec->name,
                 c->equal);
     c->who = DEVICE;
-    avcodec_free_context(&c->software);
+    close_software(c);
 }
 
 /* All that the device has, without the surfaces: a decoder has few of these. */

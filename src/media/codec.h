@@ -19,6 +19,10 @@ void kz_codec_close(kz_codec **codec); /* NULL is legal */
 /* libav's name of the decoder. */
 const char *kz_codec_name(const kz_codec *codec);
 
+/* Before the first packet: whoever `watch` names hears of the memory that software decodes into. 0,
+ * KZ_ERROR_FAILED or KZ_ERROR_MEMORY; reported. */
+int kz_codec_watch(kz_codec *codec, const kz_block_watch *watch);
+
 /* Before the first packet: a GPU may decode. `context` and `held` are kz_nvdec_open()'s. Whether it
  * tries; where it can't, then or later, software does, and one line says why. */
 bool kz_codec_accelerate(kz_codec *codec, void *context, int held);

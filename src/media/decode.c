@@ -74,6 +74,11 @@ void kz_decoder_close(kz_decoder **decoder)
     *decoder = NULL;
 }
 
+int kz_decoder_watch(kz_decoder *decoder, const kz_block_watch *watch)
+{
+    return decoder->filter ? 0 : kz_codec_watch(decoder->codec, watch);
+}
+
 /* References, pictures being put in order and libav's reserve, besides those given; for each there
  * is what it was decoded into and what is read. */
 enum { MOST_SURFACES = 16 + 16 + 5 };

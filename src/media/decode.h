@@ -39,6 +39,11 @@ int kz_decoder_open(kz_decoder **decoder, const kz_input *input, const kz_decode
                     kz_log *log);
 void kz_decoder_close(kz_decoder **decoder);
 
+/* Before the first packet: tells `watch` of the memory that frames will lie in, as far as libav
+ * lets its user choose that: not of what filters make, nor of what a GPU decodes. 0,
+ * KZ_ERROR_FAILED or KZ_ERROR_MEMORY; reported. */
+int kz_decoder_watch(kz_decoder *decoder, const kz_block_watch *watch);
+
 /* Before the first packet: lets the GPU decode that `context`, a CUcontext, belongs to, where it
  * gives the same frames (codec.h); they then lie in its memory, too (kz_plane's `there`). The
  * context outlives decoder and frames, of which the caller keeps `held` at a time at most. What

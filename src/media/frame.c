@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "media/block.h"
 #include "media/fingerprint.h"
 #include "media/internal.h"
 #include "media/nvdec.h"
@@ -206,32 +207,10 @@ struct kz_frame_pool {
     kz_log *log;
 };
 
-/* Goes with the block, which may outlive the pool. */
-static void free_block(void *opaque, uint8_t *data)
-{
-    kz_block_watch *watch = opaque;
-    if (watch->freed)
-        watch->freed(watch->context, data);
-    kz_free(watch);
-    kz_free(data);
-}
-
-/* libav's own allocator aligns as its build thought fit. */
 static AVBufferRef *alloc_block(void *opaque, size_t size)
 {
     const kz_frame_pool *pool = opaque;
-    uint8_t *data = kz_alloc_raw(1, size);
-    kz_block_watch *watch = kz_alloc(1, sizeof(*watch));
-    AVBufferRef *buffer = data && watch ? av_buffer_create(data, size, free_block, watch, 0) : NULL;
-    if (!buffer) {
-        kz_free(data);
-        kz_free(watch);
-        return NULL;
-    }
-    *watch = pool->watch;
-    if (watch->made)
-        watch->made(watch->context, data, size);
-    return buffer;
+    return kz_block_alloc(&pool->watch, size);
 }
 
 int kz_frame_pool_open(kz_frame_pool **pool, const kz_video_format *format, kz_log *log)

@@ -88,6 +88,9 @@ typedef struct kz_pipeline_params {
     void *context;
 } kz_pipeline_params;
 
+/* Lets the upscaler's device copy faster from and to frames; it outlives them. */
+kz_block_watch kz_pipeline_watch(kz_upscaler *upscaler);
+
 /* Runs to the end: decoder and encoder drained, the output finished under its final name. Returns
  * 0, KZ_ERROR_CANCELLED, or the failing stage's code (reported). *last is filled in any case. */
 int kz_pipeline_run(const kz_pipeline_params *params, kz_progress *last, kz_log *log);

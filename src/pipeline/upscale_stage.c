@@ -196,10 +196,15 @@ static void unpin(void *context, void *block)
     kz_upscaler_unpin(context, block);
 }
 
+kz_block_watch kz_pipeline_watch(kz_upscaler *upscaler)
+{
+    return (kz_block_watch){pin, unpin, upscaler};
+}
+
 static int open_pool(struct upscale *u)
 {
     kz_line *line = u->line;
-    const kz_block_watch watch = {pin, unpin, line->params->upscaler};
+    const kz_block_watch watch = kz_pipeline_watch(line->params->upscaler);
     int error = kz_frame_pool_open(&u->pool, &line->params->out_format, line->log);
     if (!error)
         kz_frame_pool_watch(u->pool, &watch);
