@@ -6,18 +6,25 @@
 
 #include "base/mem.h"
 
+/* Inputs and outputs lie cell by cell, an anchor's rows without gaps: in planes of the picture's
+ * size they would lie pages apart, and each would be waited for. */
 struct kz_anchors {
     const kz_cells *cells;
-    kz_plane outputs[KZ_ANCHORS];
-    char *inputs;
-    size_t *offsets;         /* [count] of a cell's first input among the inputs */
+    int out_bytes, out_depth; /* of an output's samples */
+    char *inputs, *outputs;
+    size_t *in_offsets;      /* [count] of a cell's first input among the inputs */
+    size_t *out_offsets;     /* [count] of its first output among the outputs */
     int (*used)[KZ_ANCHORS]; /* [count] frame of the last use; 0: there is none */
 };
 
+static size_t bytes_of(kz_rect r, int sample)
+{
+    return (size_t)(r.x1 - r.x0) * (size_t)(r.y1 - r.y0) * (size_t)sample;
+}
+
 static size_t input_bytes(const kz_cell *cell, const kz_plane *in)
 {
-    kz_rect r = cell->read;
-    return (size_t)(r.x1 - r.x0) * (size_t)(r.y1 - r.y0) * (size_t)in->bytes;
+    return bytes_of(cell->read, in->bytes);
 }
 
 static size_t all_inputs(const kz_cells *cells, const kz_plane *in)
@@ -46,23 +53,22 @@ int kz_anchors_open(kz_anchors **anchors, const kz_cells *cells, const kz_plane 
         return KZ_ERROR_MEMORY;
     a->cells = cells;
     a->inputs = kz_alloc_raw(all_inputs(cells, in), 1);
-    a->offsets = kz_alloc((size_t)cells->count, sizeof(*a->offsets));
+    a->in_offsets = kz_alloc((size_t)cells->count, sizeof(*a->in_offsets));
     a->used = kz_alloc((size_t)cells->count, sizeof(*a->used));
-    bool failed = !a->inputs || !a->offsets || !a->used;
-    for (int i = 0; i < KZ_ANCHORS; i++) {
-        a->outputs[i] = *out;
-        a->outputs[i].stride = (ptrdiff_t)out->width * out->bytes;
-        a->outputs[i].data = kz_alloc_raw(output_bytes(out), 1);
-        failed |= !a->outputs[i].data;
-    }
-    if (failed) {
+    a->outputs = kz_alloc_raw(KZ_ANCHORS * output_bytes(out), 1);
+    a->out_offsets = kz_alloc((size_t)cells->count, sizeof(*a->out_offsets));
+    a->out_bytes = out->bytes;
+    a->out_depth = out->depth;
+    if (!a->inputs || !a->in_offsets || !a->used || !a->outputs || !a->out_offsets) {
         kz_anchors_close(anchors);
         return KZ_ERROR_MEMORY;
     }
-    size_t offset = 0;
+    size_t in_offset = 0, out_offset = 0;
     for (int i = 0; i < cells->count; i++) {
-        a->offsets[i] = offset;
-        offset += input_bytes(&cells->cells[i], in) * KZ_ANCHORS;
+        a->in_offsets[i] = in_offset;
+        a->out_offsets[i] = out_offset;
+        in_offset += input_bytes(&cells->cells[i], in) * KZ_ANCHORS;
+        out_offset += bytes_of(cells->cells[i].out, out->bytes) * KZ_ANCHORS;
     }
     return 0;
 }
@@ -72,10 +78,10 @@ void kz_anchors_close(kz_anchors **anchors)
     kz_anchors *a = *anchors;
     if (!a)
         return;
-    for (int i = 0; i < KZ_ANCHORS; i++)
-        kz_free(a->outputs[i].data);
     kz_free(a->inputs);
-    kz_free(a->offsets);
+    kz_free(a->outputs);
+    kz_free(a->out_offsets);
+    kz_free(a->in_offsets);
     kz_free(a->used);
     kz_free(a);
     *anchors = NULL;
@@ -139,7 +145,8 @@ DEFINE_ADD(add_floats, float, double)
 
 static const char *input_of(const kz_anchors *a, int cell, int anchor, const kz_plane *in)
 {
-    return a->inputs + a->offsets[cell] + (size_t)anchor * input_bytes(&a->cells->cells[cell], in);
+    return a->inputs + a->in_offsets[cell] +
+           (size_t)anchor * input_bytes(&a->cells->cells[cell], in);
 }
 
 static const char *at(const kz_plane *plane, int x, int y)
@@ -210,12 +217,6 @@ int kz_anchors_find(kz_anchors *a, int cell, const kz_plane *in, kz_likeness mos
 
 /* ---- contents ---- */
 
-static void copy_part(kz_rect part, const kz_plane *from, const kz_plane *to)
-{
-    const kz_plane source = kz_plane_part(from, part), target = kz_plane_part(to, part);
-    kz_plane_copy(&source, &target);
-}
-
 static int longest_unused(const int used[KZ_ANCHORS])
 {
     int oldest = 0;
@@ -231,25 +232,37 @@ int kz_anchors_put_input(kz_anchors *a, int cell, const kz_plane *in, int instea
     a->used[cell][anchor] = frame;
     const kz_plane now = kz_plane_part(in, c->read);
     kz_plane kept = now;
-    kept.data = a->inputs + a->offsets[cell] + (size_t)anchor * input_bytes(c, in);
+    kept.data = a->inputs + a->in_offsets[cell] + (size_t)anchor * input_bytes(c, in);
     kept.stride = (ptrdiff_t)now.width * now.bytes;
     kz_plane_copy(&now, &kept);
     return anchor;
 }
 
+kz_plane kz_anchors_output(const kz_anchors *a, int cell, int anchor)
+{
+    const kz_rect part = a->cells->cells[cell].out;
+    const int width = part.x1 - part.x0;
+    char *first = a->outputs + a->out_offsets[cell];
+    return (kz_plane){.data = first + (size_t)anchor * bytes_of(part, a->out_bytes),
+                      .stride = (ptrdiff_t)width * a->out_bytes,
+                      .width = width,
+                      .height = part.y1 - part.y0,
+                      .bytes = a->out_bytes,
+                      .depth = a->out_depth};
+}
+
 void kz_anchors_put_output(kz_anchors *a, int cell, int anchor, const kz_plane *out)
 {
-    copy_part(a->cells->cells[cell].out, out, &a->outputs[anchor]);
+    const kz_plane now = kz_plane_part(out, a->cells->cells[cell].out);
+    const kz_plane kept = kz_anchors_output(a, cell, anchor);
+    kz_plane_copy(&now, &kept);
 }
 
 void kz_anchors_copy(const kz_anchors *a, int cell, int anchor, const kz_plane *out)
 {
-    copy_part(a->cells->cells[cell].out, &a->outputs[anchor], out);
-}
-
-const kz_plane *kz_anchors_output(const kz_anchors *a, int anchor)
-{
-    return &a->outputs[anchor];
+    const kz_plane kept = kz_anchors_output(a, cell, anchor);
+    const kz_plane now = kz_plane_part(out, a->cells->cells[cell].out);
+    kz_plane_copy(&kept, &now);
 }
 
 static bool row_change(const char *now, const char *before, int bytes, int count, float *change)

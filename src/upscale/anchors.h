@@ -39,8 +39,8 @@ void kz_anchors_put_output(kz_anchors *anchors, int cell, int anchor, const kz_p
 /* Copies an anchor's output to its place in `out`. */
 void kz_anchors_copy(const kz_anchors *anchors, int cell, int anchor, const kz_plane *out);
 
-/* The plane that has the outputs of all cells' anchors of this number, each at its place. */
-const kz_plane *kz_anchors_output(const kz_anchors *anchors, int anchor);
+/* An anchor's output: a plane as large as the cell's part of `out`. It stays the anchors'. */
+kz_plane kz_anchors_output(const kz_anchors *anchors, int cell, int anchor);
 
 /* What `in` has become since the anchor, in code values (of a float plane in values): the samples
  * of `part`, which lies within what the cell reads, row by row. Returns whether anything has. */

@@ -41,7 +41,7 @@ void kz_change_render(const kz_change *c, const kz_anchors *anchors, const kz_ce
                       int anchor, const kz_plane *in, const kz_plane *out, float *scratch)
 {
     static const kz_levels codes = {0, 1};
-    const kz_plane *before = kz_anchors_output(anchors, anchor);
+    const kz_plane before = kz_anchors_output(anchors, index, anchor);
     const kz_rect part = cell->out;
     if (area(part) == 0)
         return;
@@ -56,7 +56,7 @@ void kz_change_render(const kz_change *c, const kz_anchors *anchors, const kz_ce
     kz_resample_part(c->resampler, scratch, reads.x1 - reads.x0, reads, part, enlarged,
                      row + width);
     for (int y = part.y0; y < part.y1; y++, enlarged += width) {
-        kz_levels_load(codes, before, part.x0, y, width, row);
+        kz_levels_load(codes, &before, 0, y - part.y0, width, row);
         for (int x = 0; x < width; x++)
             enlarged[x] = row[x] + gain * enlarged[x];
         kz_levels_store(codes, out, part.x0, y, width, enlarged);
