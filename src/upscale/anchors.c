@@ -265,21 +265,28 @@ void kz_anchors_copy(const kz_anchors *a, int cell, int anchor, const kz_plane *
     kz_plane_copy(&kept, &now);
 }
 
-static bool row_change(const char *now, const char *before, int bytes, int count, float *change)
-{
-    float sum = 0;
-    for (int i = 0; i < count; i++) {
-        if (bytes == 1)
-            change[i] = (float)(((const uint8_t *)now)[i] - ((const uint8_t *)before)[i]);
-        else if (bytes == 2)
-            change[i] = (float)(((const uint16_t *)(const void *)now)[i] -
-                                ((const uint16_t *)(const void *)before)[i]);
-        else
-            change[i] =
-                ((const float *)(const void *)now)[i] - ((const float *)(const void *)before)[i];
-        sum += fabsf(change[i]);
+/* Returns whether any sample has changed. */
+#define DEFINE_CHANGE(name, type)                                                     \
+    static bool name(const void *now_, const void *before_, int count, float *change) \
+    {                                                                                 \
+        const type *now = now_, *before = before_;                                    \
+        int any = 0;                                                                  \
+        for (int i = 0; i < count; i++) {                                             \
+            change[i] = (float)(now[i] - before[i]);                                  \
+            any |= now[i] != before[i];                                               \
+        }                                                                             \
+        return any;                                                                   \
     }
-    return sum != 0;
+
+DEFINE_CHANGE(change_bytes, uint8_t)
+DEFINE_CHANGE(change_words, uint16_t)
+DEFINE_CHANGE(change_floats, float)
+
+static bool row_change(const void *now, const void *before, int bytes, int count, float *change)
+{
+    return bytes == 1   ? change_bytes(now, before, count, change)
+           : bytes == 2 ? change_words(now, before, count, change)
+                        : change_floats(now, before, count, change);
 }
 
 bool kz_anchors_change(const kz_anchors *a, int cell, int anchor, const kz_plane *in, kz_rect part,
