@@ -443,19 +443,41 @@ static void nothing_drifts(void)
 
 /* ---- regions ---- */
 
+enum { MOST_CELLS = 400, MOST_CORNERS = 2 * MOST_CELLS + 2 };
+
+static bool holds_marked(const kz_cells *cells, const bool *marked, kz_rect r)
+{
+    bool any = false;
+    for (int i = 0; i < cells->count; i++) {
+        const kz_rect *c = &cells->cells[i].own;
+        any |= marked[i] && c->x1 > r.x0 && c->x0 < r.x1 && c->y1 > r.y0 && c->y0 < r.y1;
+    }
+    return any;
+}
+
+/* No cell at its edges is there for nothing. */
+static bool is_tight(const kz_cells *cells, const bool *marked, kz_rect r)
+{
+    return holds_marked(cells, marked, (kz_rect){r.x0, r.y0, r.x1, r.y0 + 1}) &&
+           holds_marked(cells, marked, (kz_rect){r.x0, r.y1 - 1, r.x1, r.y1}) &&
+           holds_marked(cells, marked, (kz_rect){r.x0, r.y0, r.x0 + 1, r.y1}) &&
+           holds_marked(cells, marked, (kz_rect){r.x1 - 1, r.y0, r.x1, r.y1});
+}
+
 static void check_regions(kz_cells *cells, const kz_region_costs *costs, unsigned *seed)
 {
-    bool marked[400] = {0};
-    kz_rect regions[400];
+    bool marked[MOST_CELLS] = {0};
+    kz_rect regions[MOST_CELLS];
+    int sums[MOST_CORNERS];
     int density = 1 + random_below(seed, 12);
     for (int i = 0; i < cells->count; i++)
         marked[i] = random_below(seed, density) == 0;
-    int n = kz_regions_find(regions, cells, marked, costs);
+    int n = kz_regions_find(regions, cells, marked, costs, sums);
     double sum = 0;
     for (int i = 0; i < n; i++) {
         kz_tile tiles[64];
         int count = kz_region_tiles(costs, regions[i], tiles, 64);
-        CHECK(count <= 64);
+        CHECK(count <= 64 && is_tight(cells, marked, regions[i]));
         sum += kz_region_cost(costs, regions[i]);
         for (int t = 0; t < count; t++) {
             const kz_tile *k = &tiles[t];
@@ -491,7 +513,7 @@ static void regions_hold_all_that_changed(void)
     kz_cells cells;
     unsigned seed = seed_of(61);
     CHECK(kz_resample_open(&resampler, &params) == 0);
-    CHECK(kz_cells_even(&cells, &in, &out, 32, 8, resampler) == 0 && cells.count <= 400);
+    CHECK(kz_cells_even(&cells, &in, &out, 32, 8, resampler) == 0 && cells.count <= MOST_CELLS);
     for (int i = 0; i < 400; i++)
         check_regions(&cells, &costs[i % 4], &seed);
     kz_cells_close(&cells);
@@ -506,16 +528,17 @@ static void regions_leave_out_what_is_still(void)
     kz_resampler *resampler;
     kz_resample_params params = kz_resample_centred(640, 640, 640, 640);
     kz_cells cells;
-    bool marked[400] = {0};
-    kz_rect regions[400];
+    bool marked[MOST_CELLS] = {0};
+    kz_rect regions[MOST_CELLS];
+    int sums[MOST_CORNERS];
     CHECK(kz_resample_open(&resampler, &params) == 0);
     CHECK(kz_cells_even(&cells, &in, &out, 32, 8, resampler) == 0 && cells.count == 400);
     marked[0] = marked[399] = true;
-    CHECK(kz_regions_find(regions, &cells, marked, &costs) == 2);
+    CHECK(kz_regions_find(regions, &cells, marked, &costs, sums) == 2);
     memset(marked, 0, sizeof(marked));
     for (int i = 2; i < 18; i++)
         marked[2 * 20 + i] = marked[17 * 20 + i] = marked[i * 20 + 2] = marked[i * 20 + 17] = true;
-    CHECK(kz_regions_find(regions, &cells, marked, &costs) == 4);
+    CHECK(kz_regions_find(regions, &cells, marked, &costs, sums) == 4);
     kz_cells_close(&cells);
     kz_resample_close(&resampler);
 }

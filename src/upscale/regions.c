@@ -86,11 +86,35 @@ double kz_region_cost(const kz_region_costs *c, kz_rect part)
 
 struct search {
     const kz_cells *cells;
-    const bool *marked;
+    const int *sums; /* marked cells above and left of a corner, row by row */
     const kz_region_costs *costs;
     kz_rect *regions;
     int n;
 };
+
+static void add_up(int *sums, const kz_cells *cells, const bool *marked)
+{
+    const int columns = cells->columns;
+    for (int x = 0; x <= columns; x++)
+        sums[x] = 0;
+    for (int y = 0; y < cells->rows; y++) {
+        const int *above = sums + y * (columns + 1);
+        int *below = sums + (y + 1) * (columns + 1), row = 0;
+        below[0] = 0;
+        for (int x = 0; x < columns; x++) {
+            row += marked[y * columns + x];
+            below[x + 1] = above[x + 1] + row;
+        }
+    }
+}
+
+/* Marked cells in a rectangle of cells. */
+static int count(const struct search *s, kz_rect r)
+{
+    const int *top = s->sums + r.y0 * (s->cells->columns + 1);
+    const int *bottom = s->sums + r.y1 * (s->cells->columns + 1);
+    return bottom[r.x1] - bottom[r.x0] - top[r.x1] + top[r.x0];
+}
 
 static bool is_empty(kz_rect r)
 {
@@ -100,16 +124,17 @@ static bool is_empty(kz_rect r)
 /* The smallest rectangle of cells that holds all the marked ones of another. */
 static kz_rect shrink(const struct search *s, kz_rect r)
 {
-    kz_rect to = {r.x1, r.y1, r.x0, r.y0};
-    for (int y = r.y0; y < r.y1; y++)
-        for (int x = r.x0; x < r.x1; x++)
-            if (s->marked[y * s->cells->columns + x]) {
-                to.x0 = x < to.x0 ? x : to.x0;
-                to.x1 = x >= to.x1 ? x + 1 : to.x1;
-                to.y0 = y < to.y0 ? y : to.y0;
-                to.y1 = y + 1;
-            }
-    return to;
+    if (!count(s, r))
+        return (kz_rect){0, 0, 0, 0};
+    while (!count(s, (kz_rect){r.x0, r.y0, r.x1, r.y0 + 1}))
+        r.y0++;
+    while (!count(s, (kz_rect){r.x0, r.y1 - 1, r.x1, r.y1}))
+        r.y1--;
+    while (!count(s, (kz_rect){r.x0, r.y0, r.x0 + 1, r.y1}))
+        r.x0++;
+    while (!count(s, (kz_rect){r.x1 - 1, r.y0, r.x1, r.y1}))
+        r.x1--;
+    return r;
 }
 
 /* Of a rectangle of cells, in samples. */
@@ -127,11 +152,7 @@ static double cost(const struct search *s, kz_rect r)
 
 static bool is_full(const struct search *s, kz_rect r)
 {
-    for (int y = r.y0; y < r.y1; y++)
-        for (int x = r.x0; x < r.x1; x++)
-            if (!s->marked[y * s->cells->columns + x])
-                return false;
-    return true;
+    return count(s, r) == (r.x1 - r.x0) * (r.y1 - r.y0);
 }
 
 static void cut_at(const struct search *s, kz_rect r, int at, kz_rect halves[2])
@@ -184,9 +205,10 @@ static double divide(struct search *s, kz_rect r)
 }
 
 int kz_regions_find(kz_rect *regions, const kz_cells *cells, const bool *marked,
-                    const kz_region_costs *costs)
+                    const kz_region_costs *costs, int *sums)
 {
-    struct search s = {cells, marked, costs, regions, 0};
+    struct search s = {cells, sums, costs, regions, 0};
+    add_up(sums, cells, marked);
     kz_rect all = shrink(&s, (kz_rect){0, 0, cells->columns, cells->rows});
     if (!is_empty(all))
         divide(&s, all);

@@ -25,9 +25,10 @@ double kz_region_cost(const kz_region_costs *costs, kz_rect part);
 
 /* Covers the marked cells with rectangles, as cheaply as cuts right through the picture allow, and
  * writes them, in samples of the input, to `regions`, which has room for as many as there are
- * cells. Returns their number. */
+ * cells. `sums` is scratch: one for each corner of a cell, (columns + 1) * (rows + 1). Returns
+ * their number. */
 int kz_regions_find(kz_rect *regions, const kz_cells *cells, const bool *marked,
-                    const kz_region_costs *costs);
+                    const kz_region_costs *costs, int *sums);
 
 /* The tiles that decide a part: appends at most `most` to `tiles`; returns how many it takes. */
 int kz_region_tiles(const kz_region_costs *costs, kz_rect part, kz_tile *tiles, int most);

@@ -50,6 +50,7 @@ struct kz_reuse {
     int open;             /* that aren't finished: 0 … 2 */
     bool *marked;         /* [count] */
     kz_rect *regions;     /* [count] */
+    int *sums;            /* [corners of cells] */
     int most_tiles;
     int frame;        /* since the segment's beginning, from 1 */
     double tolerance; /* now */
@@ -113,9 +114,11 @@ static int allocate(kz_reuse *r)
     }
     r->marked = kz_alloc(count, sizeof(*r->marked));
     r->regions = kz_alloc(count, sizeof(*r->regions));
+    r->sums =
+        kz_alloc(((size_t)r->cells.columns + 1) * ((size_t)r->cells.rows + 1), sizeof(*r->sums));
     r->scratch_floats += saved_floats(r);
     r->scratch = kz_alloc(r->scratch_floats * threads, sizeof(*r->scratch));
-    return there && r->marked && r->regions && r->scratch ? 0 : KZ_ERROR_MEMORY;
+    return there && r->marked && r->regions && r->sums && r->scratch ? 0 : KZ_ERROR_MEMORY;
 }
 
 int kz_reuse_open(kz_reuse **reuse, const kz_reuse_params *params)
@@ -148,6 +151,7 @@ void kz_reuse_close(kz_reuse **reuse)
     }
     kz_free(r->marked);
     kz_free(r->regions);
+    kz_free(r->sums);
     kz_free(r->scratch);
     kz_free(r);
     *reuse = NULL;
@@ -240,10 +244,14 @@ static int list_marked_tiles(kz_reuse *r, struct look *l)
 /* What lies in a region is there for nothing. */
 static void take_region(const kz_reuse *r, struct look *l, const kz_rect *region)
 {
-    for (int i = 0; i < r->cells.count; i++) {
-        const kz_rect *own = &r->cells.cells[i].own;
-        l->states[i].computed |= own->x0 >= region->x0 && own->x1 <= region->x1 &&
-                                 own->y0 >= region->y0 && own->y1 <= region->y1;
+    const int columns = r->cells.columns;
+    for (int y = 0; y < r->cells.rows; y++) {
+        const kz_cell *row = &r->cells.cells[y * columns];
+        if (row->own.y0 < region->y0 || row->own.y1 > region->y1)
+            continue;
+        for (int x = 0; x < columns; x++)
+            l->states[y * columns + x].computed |=
+                row[x].own.x0 >= region->x0 && row[x].own.x1 <= region->x1;
     }
 }
 
@@ -266,7 +274,7 @@ static int list_regions(kz_reuse *r, struct look *l, int marked)
         return -1;
     for (int i = 0; i < r->params.columns * r->params.rows; i++)
         whole += kz_tile_cost(&r->params.tiles[i]);
-    int regions = kz_regions_find(r->regions, &r->cells, r->marked, costs), n = 0;
+    int regions = kz_regions_find(r->regions, &r->cells, r->marked, costs, r->sums), n = 0;
     for (int i = 0; i < regions && n < r->most_tiles; i++) {
         kz_rect region = with_margin(r, r->regions[i]);
         take_region(r, l, &r->regions[i]);
