@@ -203,19 +203,12 @@ KZ_DEVICE size_t pixel_of(const kz_view &, const place &at, int x, int y)
     return at.before + (size_t)y * (size_t)at.out_width + (size_t)x;
 }
 
-/* Bias, activation, residuals, and eight channels of a pixel are stored; at (x, y) of the output.
- */
+/* Residuals are added, and eight channels of a pixel are stored; at (x, y) of the output. */
 template <class T, class PLACE>
-KZ_DEVICE void finish(const kz_conv_task &p, const PLACE &at, float sums[8], int x, int y,
-                      int channel)
+KZ_DEVICE void add_and_store(const kz_conv_task &p, const PLACE &at, float sums[8], int x, int y,
+                             int channel)
 {
     const int left = p.out.channels - channel, count = left < 8 ? left : 8;
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-        sums[i] += p.bias[channel + i];
-        if (p.slopes && sums[i] < 0)
-            sums[i] *= p.slopes[channel + i];
-    }
     for (int r = 0; r < p.n_residuals; r++) {
         float more[8] = {0};
         const kz_view &v = p.residuals[r];
@@ -225,6 +218,20 @@ KZ_DEVICE void finish(const kz_conv_task &p, const PLACE &at, float sums[8], int
             sums[i] += p.coefs[r] * more[i];
     }
     write_8<T>(sums, p.out, kz_element_of(p.out, pixel_of(p.out, at, x, y), channel), count);
+}
+
+/* The same after bias and activation. */
+template <class T, class PLACE>
+KZ_DEVICE void finish(const kz_conv_task &p, const PLACE &at, float sums[8], int x, int y,
+                      int channel)
+{
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        sums[i] += p.bias[channel + i];
+        if (p.slopes && sums[i] < 0)
+            sums[i] *= p.slopes[channel + i];
+    }
+    add_and_store<T>(p, at, sums, x, y, channel);
 }
 
 /* The fragments of 16 pixels go through shared memory, so that a lane has eight channels of one

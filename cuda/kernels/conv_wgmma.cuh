@@ -86,13 +86,29 @@ template <int KERNEL, int GROUP> KZ_DEVICE place find_place(const kz_conv_task &
     return at;
 }
 
+/* A chunk's weights, by all threads of the block. */
+template <int KERNEL, int GROUP>
+KZ_DEVICE void fetch_weights(const char *weights, unsigned char *to)
+{
+    enum { COUNT = stage<KERNEL, GROUP>::weights / UNIT };
+#pragma unroll
+    for (int first = 0; first < COUNT; first += THREADS) {
+        const int i = first + (int)threadIdx.x;
+        if (i >= COUNT)
+            break;
+        const int out = i % GROUP, half = i / GROUP % 2, tap = i / (2 * GROUP);
+        const int row = (tap % KERNEL * 2 + half) * KERNEL + KERNEL - 1 - tap / KERNEL;
+        kz_copy_16(to + (row * GROUP + out) * UNIT, weights + (size_t)i * UNIT, true);
+    }
+}
+
 template <class T, int KERNEL, int GROUP>
 KZ_DEVICE void fetch_chunk(const kz_conv_task &p, const place &at, int chunk, unsigned char *to)
 {
     typedef stage<KERNEL, GROUP> s;
     const T *in = (const T *)p.in.data + chunk * CHUNK;
     const int x0 = at.x - 1 + at.phase_x, y0 = at.y - 1 + at.phase_y;
-    enum { PIXELS = s::rows * s::columns * 2, WEIGHTS = s::weights / UNIT };
+    enum { PIXELS = s::rows * s::columns * 2 };
 #pragma unroll
     for (int first = 0; first < PIXELS; first += THREADS) {
         const int i = first + (int)threadIdx.x;
@@ -107,17 +123,8 @@ KZ_DEVICE void fetch_chunk(const kz_conv_task &p, const place &at, int chunk, un
                   : 0;
         kz_copy_16(to + half * s::plane + pixel * UNIT, in + offset, there);
     }
-    const char *weights = at.weights + (size_t)chunk * (size_t)s::weights;
-#pragma unroll
-    for (int first = 0; first < WEIGHTS; first += THREADS) {
-        const int i = first + (int)threadIdx.x;
-        if (i >= WEIGHTS)
-            break;
-        const int out = i % GROUP, half = i / GROUP % 2, tap = i / (2 * GROUP);
-        const int row = (tap % KERNEL * 2 + half) * KERNEL + KERNEL - 1 - tap / KERNEL;
-        kz_copy_16(to + 2 * s::plane + (row * GROUP + out) * UNIT, weights + (size_t)i * UNIT,
-                   true);
-    }
+    fetch_weights<KERNEL, GROUP>(at.weights + (size_t)chunk * (size_t)s::weights,
+                                 to + 2 * s::plane);
 }
 
 #if defined(KZ_HAS_WGMMA)
