@@ -5,7 +5,7 @@
 
 #include "cuda/rival.h"
 
-enum { KZ_TRIAL_MOST = 10 }; /* engines at a time */
+enum { KZ_TRIAL_MOST = 11 }; /* engines at a time */
 
 typedef struct kz_trial {
     kz_gpu *gpu;

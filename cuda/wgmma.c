@@ -1,5 +1,5 @@
-/* Our own kernel for Hopper behind rival.h: as anybody's, it has to compute what the one for all
- * devices does, and to be faster, where it is to run. */
+/* Our own kernels for Hopper behind rival.h: as anybody's, they have to compute what the one for
+ * all devices does, and to be faster, where they are to run. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,8 +9,11 @@
 /* Ways to go. */
 static const struct way {
     const char *text;
+    bool (*fits)(const kz_conv_task *task);
     void (*run)(kz_gpu *gpu, const kz_conv_task *task);
-} ways[] = {{"one", kz_cuda_conv_wgmma}, {"two", kz_cuda_conv_wgmma_pairs}};
+} ways[] = {{"one", kz_cuda_conv_wgmma_fits, kz_cuda_conv_wgmma},
+            {"two", kz_cuda_conv_wgmma_fits, kz_cuda_conv_wgmma_pairs},
+            {"march", kz_cuda_conv_march_fits, kz_cuda_conv_march}};
 
 enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
 
@@ -37,11 +40,11 @@ static void wgmma_close(kz_rival_library **library)
     *library = NULL;
 }
 
-/* Of the kernel: kizuna's own says the rest. */
+/* Of the kernels: kizuna's own says the rest. */
 static size_t wgmma_version(const kz_rival_library *library)
 {
     (void)library;
-    return 1;
+    return 2;
 }
 
 static bool wgmma_fits(const kz_conv_task *t)
@@ -53,10 +56,10 @@ static int wgmma_list(kz_rival_library *library, const kz_rival_layer *layer,
                       char (*engines)[KZ_CHOICE_ENGINE], int most)
 {
     (void)library;
-    (void)layer;
     int count = 0;
-    for (; count < WAYS && count < most; count++)
-        snprintf(engines[count], KZ_CHOICE_ENGINE, "%s", ways[count].text);
+    for (int i = 0; i < WAYS && count < most; i++)
+        if (ways[i].fits(&layer->task))
+            snprintf(engines[count++], KZ_CHOICE_ENGINE, "%s", ways[i].text);
     return count;
 }
 
@@ -64,13 +67,12 @@ static int wgmma_open_engine(kz_rival_engine **engine, kz_rival_library *library
                              const kz_rival_layer *layer, const char *text, kz_log *log)
 {
     (void)library;
-    (void)layer;
     (void)log;
     const struct way *way = ways;
     while (way < ways + WAYS && strcmp(text, way->text) != 0)
         way++;
     *engine = NULL;
-    if (way == ways + WAYS)
+    if (way == ways + WAYS || !way->fits(&layer->task))
         return KZ_ERROR_FAILED;
     *engine = kz_alloc(1, sizeof(**engine));
     if (!*engine)

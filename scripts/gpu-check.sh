@@ -161,7 +161,7 @@ run_wgmma() {
   part wgmma 200 "$work/gpu_check" wgmma "$runs" "${odd[@]}" "${sizes[-1]}"
   if grep -q '"state":"ok"' "$results/wgmma.part.jsonl"; then
     for model in "${models[@]}"; do
-      for way in one two; do
+      for way in one two march; do
         stem=models/weights/${stems[$model]}
         part "wgmma-$way-compare-$model" 240 env KIZUNA_WGMMA=$way "$work/gpu_check" compare "$stem" "$small" "$work/$model.reference"
         part "wgmma-$way-speed-$model" 100 env KIZUNA_WGMMA=$way "$work/gpu_check" speed "$stem" fp16 "$runs" "${sizes[-1]}"

@@ -73,10 +73,12 @@ module_alone() {
 
 # ptxas has something to say where it puts a wait behind every product, or spills sums.
 products_overlap() {
-  local nvcc said
+  local nvcc said kernel
   nvcc=$(PATH=/usr/local/cuda/bin:$PATH command -v nvcc)
-  said=$("$nvcc" -std=c++17 -O3 -arch=sm_90a -Xptxas -warn-spills -I"$root" -I"$root/src" -cubin -o /dev/null \
-    "$root/cuda/kernels/conv_wgmma.cu" 2>&1) || true
+  said=$(for kernel in march wgmma; do
+    "$nvcc" -std=c++17 -O3 -arch=sm_90a -Xptxas -warn-spills -I"$root" -I"$root/src" -cubin -o /dev/null \
+      "$root/cuda/kernels/conv_$kernel.cu" 2>&1
+  done) || true
   printf '%s' "$said"
   [[ -z $said ]]
 }

@@ -2,14 +2,11 @@
 
 using namespace conv_wgmma;
 
-static int room_of(int group)
-{
-    return group == 32 ? room<3, 32>::bytes : room<3, 64>::bytes;
-}
+static_assert(room<3, 64>::bytes <= KZ_HOPPER_SHARED, "a block's shared memory");
 
 bool kz_cuda_conv_wgmma_there(const kz_gpu_info *info)
 {
-    return info->major == 9 && info->minor == 0 && room_of(64) <= info->shared_bytes;
+    return info->major == 9 && info->minor == 0 && info->shared_bytes >= KZ_HOPPER_SHARED;
 }
 
 bool kz_cuda_conv_wgmma_fits(const kz_conv_task *t)

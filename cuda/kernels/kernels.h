@@ -125,6 +125,11 @@ bool kz_cuda_conv_wgmma_fits(const kz_conv_task *task);
 void kz_cuda_conv_wgmma(kz_gpu *gpu, const kz_conv_task *task);
 void kz_cuda_conv_wgmma_pairs(kz_gpu *gpu, const kz_conv_task *task);
 
+/* The same with products of one shape, where all weights have room in shared memory: 3×3, one group
+ * of outputs; 32 of at most 160 inputs, or 64 of at most 112. */
+bool kz_cuda_conv_march_fits(const kz_conv_task *task);
+void kz_cuda_conv_march(kz_gpu *gpu, const kz_conv_task *task);
+
 /* One channel out of many: in has 16-bit elements, channels a multiple of 8, kernel 3, pads 1. */
 bool kz_cuda_conv_last_fits(const kz_conv_task *task);
 /* Plain: anything. Weights of both are fp32; so many floats. */
@@ -210,7 +215,7 @@ enum { KZ_PEAK_THREADS = 256 };
  * Returns the multiply-accumulates. */
 int kz_cuda_peak_blocks(kz_gpu *gpu);
 double kz_cuda_peak(kz_gpu *gpu, enum kz_element element, int steps, float *sums);
-/* The same for Hopper's own, of 32, 64 or 128 columns, in fp16. */
+/* The same for Hopper's own, of 32, 64, 96, 128 or 192 columns, in fp16. */
 double kz_cuda_peak_wgmma(kz_gpu *gpu, int columns, int steps, float *sums);
 
 #ifdef __cplusplus

@@ -32,7 +32,11 @@ double kz_cuda_peak_wgmma(kz_gpu *gpu, int columns, int steps, float *sums)
         return measure<32>(gpu, steps, sums);
     case 64:
         return measure<64>(gpu, steps, sums);
-    default:
+    case 96:
+        return measure<96>(gpu, steps, sums);
+    case 128:
         return measure<128>(gpu, steps, sums);
+    default:
+        return measure<192>(gpu, steps, sums);
     }
 }

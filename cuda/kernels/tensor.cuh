@@ -17,6 +17,12 @@ KZ_DEVICE unsigned kz_shared_address(const void *p)
     return (unsigned)__cvta_generic_to_shared(p);
 }
 
+/* What lane l ^ mask has. */
+KZ_DEVICE float kz_exchange(float value, int mask)
+{
+    return __shfl_xor_sync(0xffffffff, value, mask);
+}
+
 /* Four 8×8 matrices: `row` is row l % 8 of matrix l / 8, 16 bytes. */
 KZ_DEVICE void kz_load_fragments(unsigned r[4], const void *row)
 {
@@ -90,6 +96,17 @@ KZ_DEVICE void kz_copies_wait(void)
 KZ_DEVICE unsigned kz_lane(void)
 {
     return twin::self().index.x % twin::LANES;
+}
+
+KZ_DEVICE float kz_exchange(float value, int mask)
+{
+    const unsigned lane = kz_lane();
+    float other;
+    std::memcpy(twin::slot(lane), &value, sizeof(value));
+    twin::warp_barrier();
+    std::memcpy(&other, twin::slot(lane ^ (unsigned)mask), sizeof(other));
+    twin::warp_barrier();
+    return other;
 }
 
 KZ_DEVICE void kz_load_fragments(unsigned r[4], const void *row)

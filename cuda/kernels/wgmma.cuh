@@ -23,6 +23,8 @@
 
 enum { KZ_MATRIX_UNIT = 16 }; /* bytes that a matrix is moved by when 1 is added to it */
 
+enum { KZ_HOPPER_SHARED = 227 << 10 }; /* bytes of shared memory that a block may have on 9.0 */
+
 /* Where all threads of a block have the same bytes in shared memory: 18 bits. */
 KZ_DEVICE uint64_t kz_matrix_at(unsigned address, unsigned leading, unsigned stride)
 {
@@ -59,6 +61,12 @@ template <int LEFT> KZ_DEVICE void kz_copies_wait_for_products(void)
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+/* The block's barrier, which warps may reach at different places of the program. */
+KZ_DEVICE void kz_turn(void)
+{
+    asm volatile("barrier.sync.aligned 0;" ::: "memory");
+}
+
 /* Before products whose sums others have written. */
 KZ_DEVICE void kz_products_begin(void)
 {
@@ -86,15 +94,18 @@ template <int COUNT> KZ_DEVICE void kz_sums_done(float *sums)
 
 #define KZ_NAMES_16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
 #define KZ_NAMES_32 KZ_NAMES_16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define KZ_NAMES_64                                                                \
-    KZ_NAMES_32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47" \
-                ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define KZ_NAMES_48 KZ_NAMES_32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
+#define KZ_NAMES_64 KZ_NAMES_48 ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define KZ_NAMES_96                                                                \
+    KZ_NAMES_64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79" \
+                ",%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"
 #define KZ_SUMS_4(d, i) "+f"((d)[i]), "+f"((d)[(i) + 1]), "+f"((d)[(i) + 2]), "+f"((d)[(i) + 3])
 #define KZ_SUMS_16(d, i) \
     KZ_SUMS_4(d, i), KZ_SUMS_4(d, (i) + 4), KZ_SUMS_4(d, (i) + 8), KZ_SUMS_4(d, (i) + 12)
 #define KZ_SUMS_32(d) KZ_SUMS_16(d, 0), KZ_SUMS_16(d, 16)
-
-#define KZ_SUMS_64(d) KZ_SUMS_32(d), KZ_SUMS_16(d, 32), KZ_SUMS_16(d, 48)
+#define KZ_SUMS_48(d) KZ_SUMS_32(d), KZ_SUMS_16(d, 32)
+#define KZ_SUMS_64(d) KZ_SUMS_48(d), KZ_SUMS_16(d, 48)
+#define KZ_SUMS_96(d) KZ_SUMS_64(d), KZ_SUMS_16(d, 64), KZ_SUMS_16(d, 80)
 
 #define KZ_WGMMA(shape, type, names, next, after, ...)                                             \
     asm volatile("{\n"                                                                             \
@@ -106,18 +117,22 @@ template <int COUNT> KZ_DEVICE void kz_sums_done(float *sums)
                  : __VA_ARGS__                                                                     \
                  : "l"(a), "l"(b))
 
-#define KZ_WGMMA_ALL(type)                                                               \
-    do {                                                                                 \
-        static_assert(N == 32 || N == 64 || N == 128, "no such product");                \
-        if constexpr (N == 32)                                                           \
-            KZ_WGMMA("m64n32k16", type, KZ_NAMES_16, "%16", "%17", KZ_SUMS_16(sums, 0)); \
-        else if constexpr (N == 64)                                                      \
-            KZ_WGMMA("m64n64k16", type, KZ_NAMES_32, "%32", "%33", KZ_SUMS_32(sums));    \
-        else                                                                             \
-            KZ_WGMMA("m64n128k16", type, KZ_NAMES_64, "%64", "%65", KZ_SUMS_64(sums));   \
+#define KZ_WGMMA_ALL(type)                                                                       \
+    do {                                                                                         \
+        static_assert(N == 32 || N == 64 || N == 96 || N == 128 || N == 192, "no such product"); \
+        if constexpr (N == 32)                                                                   \
+            KZ_WGMMA("m64n32k16", type, KZ_NAMES_16, "%16", "%17", KZ_SUMS_16(sums, 0));         \
+        else if constexpr (N == 64)                                                              \
+            KZ_WGMMA("m64n64k16", type, KZ_NAMES_32, "%32", "%33", KZ_SUMS_32(sums));            \
+        else if constexpr (N == 96)                                                              \
+            KZ_WGMMA("m64n96k16", type, KZ_NAMES_48, "%48", "%49", KZ_SUMS_48(sums));            \
+        else if constexpr (N == 128)                                                             \
+            KZ_WGMMA("m64n128k16", type, KZ_NAMES_64, "%64", "%65", KZ_SUMS_64(sums));           \
+        else                                                                                     \
+            KZ_WGMMA("m64n192k16", type, KZ_NAMES_96, "%96", "%97", KZ_SUMS_96(sums));           \
     } while (0)
 
-/* sums += a b: 64 rows of a, N (32, 64 or 128) of b, 16 elements of K. */
+/* sums += a b: 64 rows of a, N (32, 64, 96, 128 or 192) of b, 16 elements of K. */
 template <int N> KZ_DEVICE void kz_matrix_product(float *sums, uint64_t a, uint64_t b, __half)
 {
     KZ_WGMMA_ALL("f16");
@@ -152,6 +167,11 @@ KZ_DEVICE void kz_copies_close(void)
 template <int LEFT> void kz_copies_wait_for_products(void)
 {
     twin::wait_groups(twin::COPIES, LEFT);
+}
+
+KZ_DEVICE void kz_turn(void)
+{
+    twin::block_barrier();
 }
 
 KZ_DEVICE void kz_products_begin(void)

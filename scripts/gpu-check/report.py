@@ -169,7 +169,7 @@ class Report:
                  share(w["flop"] / w["seconds"], self.peaks.get(w["precision"])), share(w["flop"] / w["seconds"], self.most),
                  share(w["flop"] / w["seconds"], self.products.get(w["precision"])), f"{w['worst']:.2g}", verdict(w)) for w in timed]
         lines = ["### Hopper's own products", "", f"Layers at {timed[0]['size']}; *worst* is the largest difference to the kernel for "
-                 "all devices, of values about 1, and must be the same after many runs. Ways: *one* tap at a time, *two* rows.", ""]
+                 "all devices, of values about 1, and must be the same after many runs. Ways: *one* tap at a time, *two* rows, a *march*.", ""]
         lines += table(("layer", "precision", "way", "µs", "µs with `mma.sync`", "TFLOP/s", "of `mma.sync` peak", "of `wgmma` peak", "of torch's product",
                         "worst", ""), rows)
         odd = [w for w in layers if w["size"] != timed[0]["size"]]

@@ -1,5 +1,5 @@
 /* In the place of cuda/lineup.c for the check on a GPU: our own kernels alone, with $KIZUNA_WGMMA
- * that engine of the one for Hopper wherever it fits. Choosing among engines needs libraries that
+ * that engine of those for Hopper wherever it fits. Choosing among engines needs libraries that
  * the check does without; gpu_cudnn.c measures cuDNN's one by one. */
 #include "cuda/lineup.h"
 
@@ -10,8 +10,18 @@
 struct kz_lineup {
     kz_gpu *gpu;
     const kz_program *program;
-    kz_rival_engine *engine;
+    const char *text; /* of the engine */
 };
+
+/* NULL: it doesn't fit. One for each layer and run, since opening takes next to nothing. */
+static kz_rival_engine *engine_of(const kz_lineup *l, const kz_conv_task *task)
+{
+    const kz_rival_layer layer = {.task = *task};
+    kz_rival_engine *engine = NULL;
+    if (kz_rival_wgmma.fits(task))
+        kz_rival_wgmma.open_engine(&engine, NULL, &layer, l->text, NULL);
+    return engine;
+}
 
 int kz_rivals_open(kz_rivals **rivals, kz_gpu *gpu, kz_log *log)
 {
@@ -38,14 +48,12 @@ int kz_lineup_open(kz_lineup **lineup, kz_rivals *rivals, const kz_lineup_params
     kz_lineup *l = *lineup = kz_alloc(1, sizeof(*l));
     if (!l)
         return KZ_ERROR_MEMORY;
-    *l = (kz_lineup){.gpu = params->gpu, .program = params->program};
-    return kz_rival_wgmma.open_engine(&l->engine, NULL, NULL, text, NULL);
+    *l = (kz_lineup){.gpu = params->gpu, .program = params->program, .text = text};
+    return 0;
 }
 
 void kz_lineup_close(kz_lineup **lineup)
 {
-    if (*lineup)
-        kz_rival_wgmma.close_engine(&(*lineup)->engine);
     kz_free(*lineup);
     *lineup = NULL;
 }
@@ -53,15 +61,19 @@ void kz_lineup_close(kz_lineup **lineup)
 bool kz_lineup_run(kz_lineup *lineup, int step, const kz_conv_task *task)
 {
     (void)step;
-    if (!lineup || !kz_rival_wgmma.fits(task))
-        return false;
-    return kz_rival_wgmma.run(lineup->engine, lineup->gpu, task) == 0;
+    kz_rival_engine *engine = lineup ? engine_of(lineup, task) : NULL;
+    const bool done = engine && kz_rival_wgmma.run(engine, lineup->gpu, task) == 0;
+    kz_rival_wgmma.close_engine(&engine);
+    return done;
 }
 
 const char *kz_lineup_kernel(const kz_lineup *lineup, int step)
 {
     const kz_step *s = lineup ? &lineup->program->steps[step] : NULL;
-    return s && s->kind == KZ_STEP_CONV && kz_rival_wgmma.fits(&s->conv) ? "wgmma" : NULL;
+    kz_rival_engine *engine = s && s->kind == KZ_STEP_CONV ? engine_of(lineup, &s->conv) : NULL;
+    const char *name = engine ? "wgmma" : NULL;
+    kz_rival_wgmma.close_engine(&engine);
+    return name;
 }
 
 size_t kz_lineup_memory(const kz_lineup *lineup)

@@ -1,4 +1,4 @@
-/* Our kernel for Hopper beside the one for all devices, layer by layer: the part wgmma. */
+/* Our kernels for Hopper beside the one for all devices, layer by layer: the part wgmma. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +13,13 @@ static const char *name_of(enum kz_element element)
 
 static const struct way {
     const char *name; /* as the engine's */
+    bool (*fits)(const kz_conv_task *task);
     void (*run)(kz_gpu *gpu, const kz_conv_task *task);
-} ways[] = {{"one", kz_cuda_conv_wgmma}, {"two", kz_cuda_conv_wgmma_pairs}};
+} ways[] = {{"one", kz_cuda_conv_wgmma_fits, kz_cuda_conv_wgmma},
+            {"two", kz_cuda_conv_wgmma_fits, kz_cuda_conv_wgmma_pairs},
+            {"march", kz_cuda_conv_march_fits, kz_cuda_conv_march}};
+
+enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
 
 /* Both kernels must make the same of it, and the last of many runs what the first one made. */
 static int compare_way(const struct bench *b, const struct layer *l, const struct way *way,
@@ -45,8 +50,9 @@ static int compare_layer(const struct bench *b, const struct layer *l, int runs)
         return 0;
     fill_weights(b, l);
     const double other = time_kernel(b, kz_cuda_conv_tensor, &task, b->expected, runs);
-    for (int i = 0; i < 2; i++)
-        failed |= compare_way(b, l, &ways[i], other, runs);
+    for (int i = 0; i < WAYS; i++)
+        if (ways[i].fits(&task))
+            failed |= compare_way(b, l, &ways[i], other, runs);
     return failed;
 }
 
@@ -98,6 +104,7 @@ static int measure_peak(kz_gpu *gpu, int columns)
 int part_wgmma(char **arguments, kz_log *log)
 {
     static const enum kz_element elements[] = {KZ_ELEMENT_FP16, KZ_ELEMENT_BF16};
+    static const int columns[] = {32, 64, 96, 128, 192};
     const int runs = atoi(arguments[0]);
     kz_gpu *gpu;
     int failed = 0;
@@ -109,8 +116,8 @@ int part_wgmma(char **arguments, kz_log *log)
     }
     if (runs < 1)
         stop("not a number of runs", arguments[0]);
-    for (int columns = 32; columns <= 128; columns *= 2)
-        failed |= measure_peak(gpu, columns);
+    for (int i = 0; i < (int)(sizeof(columns) / sizeof(columns[0])); i++)
+        failed |= measure_peak(gpu, columns[i]);
     for (char **size = arguments + 1; *size; size++)
         for (int i = 0; i < 2; i++) {
             struct bench b;

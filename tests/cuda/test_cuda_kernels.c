@@ -129,6 +129,43 @@ static void wgmma_convolutions_agree(void)
     }
 }
 
+/* Both rings, as many inputs as there is room for; shares within a strip, across two or more, and
+ * none. */
+static void marches_agree(void)
+{
+    static const struct {
+        int inputs, outputs;
+    } all[] = {{16, 32}, {160, 32}, {64, 64}, {48, 24}, {112, 64}, {96, 32}, {128, 24}, {32, 40}};
+    for (int i = 0; i < 24; i++) {
+        struct problem p;
+        const enum kz_element in = random_wide();
+        open_problem(&p, in, random_int(0, 3) ? in : KZ_ELEMENT_FP32, all[i % 8].inputs,
+                     all[i % 8].outputs, false, i < 8 ? i + 1 : random_int(60, 140),
+                     i < 8 ? 8 - i : random_int(1, 25));
+        p.task.group = kz_cuda_conv_tensor_group(all[i % 8].outputs, 99 << 10);
+        CHECK(kz_cuda_conv_march_fits(&p.task));
+        run_problem(&p, kz_cuda_conv_march, true);
+    }
+}
+
+static void what_marches_has_room(void)
+{
+    static const struct {
+        int inputs, outputs, group;
+        bool phases, fits;
+    } all[] = {{160, 32, 32, false, true},  {176, 32, 32, false, false}, {112, 64, 64, false, true},
+               {128, 64, 64, false, false}, {192, 64, 64, false, false}, {64, 40, 32, false, false},
+               {64, 16, 16, false, false},  {64, 64, 64, true, false}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        struct problem p;
+        open_problem(&p, KZ_ELEMENT_FP16, KZ_ELEMENT_FP16, all[i].inputs, all[i].outputs,
+                     all[i].phases, 4, 4);
+        p.task.group = all[i].group;
+        CHECK(kz_cuda_conv_march_fits(&p.task) == all[i].fits);
+        close_problem(&p);
+    }
+}
+
 static void plain_convolutions_agree(void)
 {
     for (int i = 0; i < 16; i++) {
@@ -469,6 +506,8 @@ static const struct check_case cases[] = {
     {"tensor-core convolutions agree with the definition", tensor_convolutions_agree},
     {"odd numbers of channels in fp32 too", odd_outputs_in_fp32_agree},
     {"those on Hopper's products too", wgmma_convolutions_agree},
+    {"those that march too", marches_agree},
+    {"what marches has room", what_marches_has_room},
     {"plain convolutions agree with the definition", plain_convolutions_agree},
     {"last convolutions agree with the definition", last_convolutions_agree},
     {"what doesn't fit a kernel is refused", what_doesnt_fit_is_refused},
