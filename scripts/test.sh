@@ -119,6 +119,7 @@ program() {
     "$root/build/release/tests"
   tap_stage "NVENC" tap_run "nvenc" "$root/tests/nvenc.sh" "$root/build/release/kizuna" \
     "$root/build/release/tests"
+  tap_stage "NVDEC and NVENC on a GPU" tap_run "gpu_media" "$root/tests/gpu_media.sh" "$root/build/release/tests"
   tap_stage "nothing is lost" tap_run "fidelity" "$root/tests/fidelity/run.py" "$root/build/release/kizuna"
   tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$root/build/release/kizuna" \
     "$root/build/release/tests/libfault.so"

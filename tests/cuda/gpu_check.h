@@ -28,6 +28,9 @@ struct model {
 /* STEM.param and STEM.bin. */
 struct model read_model(const char *stem, kz_log *log);
 
+/* Like kizuna's own, ×2, with random weights; rewritten. */
+kz_graph *small_graph(int channels);
+
 /* kz_free() its data. */
 kz_plane open_plane(struct size s, int bytes, int depth);
 /* A drawing: code values where `bytes` is 1, values from 0 to 1 where it is 4. */

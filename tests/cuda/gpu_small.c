@@ -14,8 +14,7 @@ enum { HIDDEN = 5, WARM_UP = 2, MOST_ROUNDS = 1000 };
 
 jmp_buf check_escape; /* where random_graph.c goes when memory is short */
 
-/* kizuna's own, ×2, with random weights. */
-static kz_graph *small_graph(int channels)
+kz_graph *small_graph(int channels)
 {
     static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
     if (setjmp(check_escape))

@@ -108,12 +108,14 @@ int cuvidMapVideoFrame64(decoder *d, int surface, void **address, unsigned *pitc
 {
     const size_t bytes = d->pitch * (size_t)d->height * 3 / 2;
     const long frame = (long)d->truth_width * d->truth_height * 3 / 2 * d->bytes;
+    /* Behind the last one comes the first again. */
+    const long frames = fseek(d->truth, 0, SEEK_END) == 0 ? ftell(d->truth) / frame : 0;
     char *block = d->mapped < d->most_mapped ? malloc(bytes) : NULL;
     (void)how;
     if (!block)
         return FAILED;
     memset(block, 0x5a, bytes);
-    if (fseek(d->truth, d->number[surface] * frame, SEEK_SET) != 0 ||
+    if (!frames || fseek(d->truth, d->number[surface] % frames * frame, SEEK_SET) != 0 ||
         !read_rows(d, block, d->truth_height) ||
         !read_rows(d, block + d->pitch * (size_t)d->height, d->truth_height / 2)) {
         free(block);
