@@ -2,15 +2,16 @@
 # The CUDA engine on this machine's GPU: builds it, compares every op and the whole networks with the
 # reference, and measures it beside other engines. One Markdown file tells all: build/gpu-check/report.md.
 #   scripts/gpu-check.sh [--twin] [PART…]
-# Parts: tests compare identity memory peak speed stages small cudnn peers sanitize; all of them where none is
-# named. Needs gcc, g++, nvcc, python3 and models/weights; what else is missing is a line in the report.
+# Parts: tests compare identity memory peak speed stages small nvdec nvenc cudnn peers sanitize; all of them where
+# none is named. Needs gcc, g++, nvcc, python3 and models/weights; what else is missing is a line in the report. For
+# nvdec and nvenc build/gpu-check-libav has to be here, which scripts/gpu-check/libav.sh makes elsewhere.
 # --twin: on the host, tiny, in the place of a GPU: for testing this script. Exit code 1: a part failed.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 twin=0
 [[ ${1:-} != --twin ]] || { twin=1 && shift; }
-all=(tests compare identity memory peak wgmma speed stages small cudnn peers sanitize)
+all=(tests compare identity memory peak wgmma speed stages small nvdec nvenc cudnn peers sanitize)
 parts=("${@:-${all[@]}}")
 for part in "${parts[@]}"; do
   [[ " ${all[*]} " == *" $part "* ]] || die "no part is called '$part': there are ${all[*]}"
@@ -21,12 +22,15 @@ nvcc=$(PATH=/usr/local/cuda/bin:$PATH command -v nvcc)
 results=$work/results
 mkdir -p "$results"
 source "$root/scripts/gpu-check/build.sh"
+carried=$root/build/gpu-check-libav
+libav=$carried/libav films=$carried/streams
 cd "$root" || exit
 
 models=(animevideov3 anime-6b x4plus)
 sizes=(640x360 854x480 1280x720 1920x1080)
-odd=(1x1 65x9 333x77) small=96x64 runs=20 rounds=5 tiles=48 peak_seconds=1
+odd=(1x1 65x9 333x77) small=96x64 runs=20 rounds=5 tiles=48 peak_seconds=1 loops=40 held=(9 10 16 32)
 ((twin)) && models=(animevideov3) sizes=(16x8) odd=(65x9) small=24x16 runs=2 rounds=2 tiles=2 peak_seconds=0.05
+((twin)) && films=$work/streams loops=2 held=(16)
 failed=0
 declare -A stems=([animevideov3]=realesr-animevideov3-x4 [anime-6b]=realesrgan-x4plus-anime [x4plus]=realesrgan-x4plus)
 
@@ -177,6 +181,51 @@ run_small() {
   for channels in 16 32; do
     part "small-$channels" 100 "$work/gpu_check" small "$channels" "$runs" "${sizes[-1]}"
   done
+}
+
+# What nvdec and nvenc share is built once, apart from the rest, which goes on without it.
+media=untried
+have_media() {
+  if [[ ! -f $carried/libav/stamp || ! -f $carried/streams/stamp ]]; then
+    skip "$1" "build/gpu-check-libav is not here: scripts/gpu-check/libav.sh makes it, where there are packages"
+    return 1
+  fi
+  if [[ $media == untried ]]; then
+    part media 300 bash -c 'set -uo pipefail; root=$1 work=$2 twin=$3 nvcc=$4 libav=$5
+      source scripts/gpu-check/build.sh && source scripts/gpu-check/media.sh && build_media >&2 &&
+        { ((!twin)) || scripts/gpu-check/streams.sh "$work/streams" tiny >&2; }' \
+      build "$root" "$work" "$twin" "$nvcc" "$libav"
+    media=$(sed -n 's/.*"state":"\([^"]*\)".*/\1/p' "$results/media.part.jsonl")
+  fi
+  [[ $media == ok ]] || { skip "$1" "it did not build" && return 1; }
+}
+
+# film_part NAME SECONDS PART FILM ARGUMENT…: the driver for the twin has to be told of the film.
+film_part() {
+  local pretended=()
+  ((!twin)) || pretended=(LD_LIBRARY_PATH="$work/driver" PRETEND_TRUTH="$films/$4.nv12"
+    PRETEND_SIZE="$(sed -n "s/^$4 .* //p" "$films/list")")
+  part "$1" "$2" env "${pretended[@]}" "$work/gpu_media" "$3" "$films/$4" "${@:5}"
+}
+
+# Where the plainest film can't be decoded nothing can.
+run_nvdec() {
+  local name what count
+  have_media nvdec || return
+  while read -r name what _; do
+    film_part "nvdec-$name" 60 nvdec "$name" "$what"
+    ! grep -q '"state":"not run"' "$results/nvdec-h264.part.jsonl" || return
+  done <"$films/list"
+  for count in "${held[@]}"; do
+    film_part "nvdec-held-$count" 60 surfaces h264-refs "$count"
+  done
+  for name in h264 hevc10; do
+    film_part "nvdec-speed-$name" 60 decoding "$name" "$loops"
+  done
+}
+
+run_nvenc() {
+  have_media nvenc && film_part nvenc 100 nvenc hevc10 "$loops"
 }
 
 # cuDNN may be the system's or one of Python's packages, as may the compiler that it loads.

@@ -100,6 +100,15 @@ memory() {
     ((long * 10 <= expected * 11 && expected * 9 <= long * 10))
 }
 
+# With the libav that it is carried with.
+gpu_check() {
+  local part
+  "$root/scripts/gpu-check.sh" --twin || return 1
+  for part in nvdec-h264 nvdec-hevc10 nvdec-held-16 nvenc; do
+    grep "^| $part | ok |" "$root/build/gpu-check-twin/report.md" || return 1
+  done
+}
+
 "$root/scripts/setup.sh" test
 build_release
 "$root/scripts/fetch-models.sh"
@@ -115,7 +124,8 @@ tap_stage "signals" tap_check "a hundred interrupted runs" interrupted
 tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$kizuna" \
   "$root/build/release/tests/libfault.so" --long
 tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$kizuna" --files 220
-tap_stage "CUDA" tap_check "the check for GPUs, on the host" "$root/scripts/gpu-check.sh" --twin
+tap_stage "CUDA" tap_check "a small libav for the check for GPUs" "$root/scripts/gpu-check/libav.sh"
+tap_stage "CUDA" tap_check "the check for GPUs, on the host" gpu_check
 tap_stage "fuzzing" tap_check "what an interrupted run leaves, fuzzed" fuzz_resume
 tap_stage "fuzzing" tap_check "the model reader, fuzzed" fuzz
 tap_stage "fuzzing" tap_check "the reader of our own networks, fuzzed" fuzz_net

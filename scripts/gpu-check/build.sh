@@ -112,9 +112,11 @@ program_commands() {
   done
 }
 
+archives=() # of what the next program is linked with besides
+
 # link_program NAME OBJECT…
 link_program() {
-  local name=$1 libraries=(-lstdc++ -lm -ldl -lpthread -lrt)
+  local name=$1 libraries=("${archives[@]}" -lstdc++ -lm -ldl -lpthread -lrt)
   shift
   ((twin)) || libraries=(-L"$(toolkit)/lib64" -lcudart_static "${libraries[@]}")
   gcc -o "$work/$name" "${@/#/$work/objects/}" "$work"/objects/{device,engine}_*.o "${libraries[@]}"
@@ -129,7 +131,7 @@ link_cudnn() {
 }
 
 sources_digest() {
-  { echo "$twin" && gencode && find cuda src tests/cuda tests/*.[ch] scripts/gpu-check/build.sh -type f -print0 |
+  { echo "$twin" && gencode && find cuda src tests/cuda tests/nvdec tests/*.[ch] scripts/gpu-check/*.sh -type f -print0 |
     LC_ALL=C sort -z | xargs -0 cat; } | sha256sum
 }
 

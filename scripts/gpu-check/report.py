@@ -242,10 +242,42 @@ class Report:
         absent = [f"- {a['engine']}: {a['why']}" for a in self.of("absent")]
         return lines + (["Not measured:", ""] + absent + [""] if absent else [])
 
+    def nvdec(self):
+        lines = ["### NVDEC", ""]
+        if self.of("nvdec"):
+            lines += ["Pictures of short films with the md5 that software's have: decoded by the carried libav's software, by NVDEC alone, "
+                      "and as a run decodes, which trusts NVDEC after eight equal ones. *Seen*: kernels get the same bits from the "
+                      "surface as from the host's copy.", ""]
+            lines += table(("film", "size", "", "NVDEC has to give", "pictures", "software", "NVDEC", "seen", "a run", "of it by NVDEC", "",
+                            "libav says"), [
+                (d["film"], d["size"], d["pixels"], {"same": "the same"}.get(d["what"], d["what"]), d["frames"], d["software"], d["nvdec"],
+                 d["seen"], d["run"], d["there"], verdict(d) if d["held"] else "**FAILED**: held pictures changed", d["why"])
+                for d in self.of("nvdec")])
+        if self.of("surfaces"):
+            lines += ["Pictures held at a time, of a film with 16 references:", ""]
+            lines += table(("held", "given", "", "libav says"), [
+                (s["held"], s["frames"], "refused" if s["why"] and s["ok"] else verdict(s), s["why"]) for s in self.of("surfaces")])
+        if self.of("decoding"):
+            lines += ["Speed, the films over and over:", ""]
+            lines += table(("film", "size", "", "way", "pictures", "fps", ""), [
+                (d["film"], d["size"], d["pixels"], d["way"], d["frames"], f"{d['frames'] / d['seconds']:.4g}", verdict(d))
+                for d in self.of("decoding")])
+        return lines if len(lines) > 2 else lines + ["Not tested.", ""]
+
+    def nvenc(self):
+        lines = ["### NVENC", ""]
+        for e in self.of("nvenc"):
+            if e["opens"]:
+                lines += table(("size", "", "`cq`", "pictures", "kB a picture", "fps", "PSNR of luma, dB", ""), [
+                    (e["size"], e["pixels"], e["quality"], f"{e['decoded']} of {e['frames']}",
+                     f"{e['bytes'] / max(e['frames'], 1) / 1e3:.1f}", f"{e['frames'] / e['seconds']:.4g}", f"{e['psnr']:.1f}", verdict(e))])
+            else:
+                lines += [f"**Untested: {e['why']}.** libav's error {e['code']} ({e['means']}); it says: {e['says'] or 'nothing'}.", ""]
+        return lines if self.of("nvenc") else lines + ["Not tested.", ""]
+
     def text(self):
-        rest = ["### NVENC, NVDEC", "", "Not tested by this script yet.", ""]
         return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.wgmma() + self.speed() + self.stages() + self.small() +
-                         self.engines() + self.peers() + rest)
+                         self.nvdec() + self.nvenc() + self.engines() + self.peers())
 
 
 def main():
