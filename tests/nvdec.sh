@@ -18,6 +18,7 @@ film h264 yuv420p -c:v libx264 -x264-params keyint=9:scenecut=0:bframes=3:log=-1
 film hevc yuv420p10le -c:v libx265 -x265-params keyint=9:open-gop=0:bframes=3:log-level=none || exit 1
 film full yuvj420p -c:v libx264 -x264-params keyint=9:scenecut=0:log=-1 || exit 1
 film other yuv444p -c:v libx264 -x264-params log=-1 || exit 1
+film deep yuv420p10le -c:v libx264 -x264-params keyint=9:log=-1 || exit 1
 
 # Software decoding keeps a frame back for each thread, and the trial takes as much longer.
 cpus=$(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0))[:2], sep=",")')
@@ -63,6 +64,7 @@ missing() {
 }
 check "no driver" missing
 check "pictures that NVDEC isn't used for" equal other "h264 in software \(NVDEC: not used for h264 with yuv444p\)"
+check "H.264 with 10 bits" equal deep "h264 in software \(NVDEC: .*\(libav has no NVDEC for h264 with yuv420p10le\)\)"
 PRETEND_LACKS=1 check "a GPU that can't decode it" equal h264 "h264 in software \(NVDEC: .*\)"
 for n in 0 3; do
   PRETEND_WRONG=$n check "a wrong frame $n" equal h264 "h264 in software \(NVDEC: it gives other frames than software\)"

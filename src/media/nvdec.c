@@ -40,12 +40,24 @@ static bool is_understood(const kz_video_format *format)
            (format->depth == 8 || format->depth == 10);
 }
 
+/* libav only complains that the headers can't be decoded, unless the device has been asked. */
+static void note_lack(AVCodecContext *context)
+{
+    kz_av_note *note = context->opaque;
+    if (note->text[0])
+        return;
+    note->level = AV_LOG_PANIC;
+    snprintf(note->text, sizeof(note->text), "libav has no NVDEC for %s with %s",
+             context->codec->name, av_get_pix_fmt_name(context->sw_pix_fmt));
+}
+
 /* CUDA, or nothing: software is somebody else's. */
 static enum AVPixelFormat choose_format(AVCodecContext *context, const enum AVPixelFormat *offered)
 {
-    (void)context;
     while (*offered != AV_PIX_FMT_NONE && *offered != AV_PIX_FMT_CUDA)
         offered++;
+    if (*offered == AV_PIX_FMT_NONE)
+        note_lack(context);
     return *offered;
 }
 
