@@ -45,14 +45,20 @@ bool kz_cuda_conv_last_fits(const kz_conv_task *t)
            t->kernel == 3 && t->pad_top == 1 && t->pad_left == 1 && !t->phases;
 }
 
-void kz_cuda_conv_last(kz_gpu *gpu, const kz_conv_task *t)
+template <class T> static void launch_last(kz_gpu *gpu, const kz_conv_task *t)
 {
     using namespace conv_last;
     kz_blocks blocks = kz_blocks_of(t->batch, &t->in);
     const dim3 grid(kz_blocks_number(&blocks, COLUMNS, ROWS));
-    const size_t shared = ACROSS * DOWN * sizeof(uint4) + sizeof(place);
+    const size_t shared =
+        ACROSS * DOWN * sizeof(uint4) + piece<T>::weights * sizeof(float) + sizeof(place);
+    kz_launch(gpu, run<T>, grid, dim3(COLUMNS, THREAD_ROWS), shared, *t, blocks);
+}
+
+void kz_cuda_conv_last(kz_gpu *gpu, const kz_conv_task *t)
+{
     if (t->in.element == KZ_ELEMENT_FP16)
-        kz_launch(gpu, run<kz_fp16>, grid, dim3(COLUMNS, ROWS), shared, *t, blocks);
+        launch_last<kz_fp16>(gpu, t);
     else
-        kz_launch(gpu, run<kz_bf16>, grid, dim3(COLUMNS, ROWS), shared, *t, blocks);
+        launch_last<kz_bf16>(gpu, t);
 }
