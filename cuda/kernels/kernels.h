@@ -102,6 +102,9 @@ typedef struct kz_conv_task {
     const float *bias;     /* [out channels, rounded up to 64] */
     const float *slopes;   /* the same: x < 0 ? slope x : x; NULL: no activation */
     const kz_batch *batch; /* in host memory; NULL: one tile, as large as the views */
+    /* The layer that makes `in`, where kz_cuda_conv_tail() is to compute both; of the same batch.
+     */
+    const struct kz_conv_task *first;
 } kz_conv_task;
 
 /* Tensor cores: in has fp16 or bf16 elements, its channels are a multiple of 16 and begin at a
@@ -137,6 +140,12 @@ size_t kz_cuda_conv_plain_count(const kz_conv_task *task);
 void kz_cuda_conv_plain_pack(const kz_conv_task *task, const float *weights, float *packed);
 void kz_cuda_conv_last(kz_gpu *gpu, const kz_conv_task *task);
 void kz_cuda_conv_plain(kz_gpu *gpu, const kz_conv_task *task);
+
+/* A last layer and its `first`, which fits tensor cores with one group of 32 or 64 outputs and adds
+ * no residuals, at once: the bits of kz_cuda_conv_tensor() and kz_cuda_conv_last(), with their
+ * weights. What lies between isn't written, and `out` must not overlap what `first` reads. */
+bool kz_cuda_conv_tail_fits(const kz_conv_task *task, int shared_bytes);
+void kz_cuda_conv_tail(kz_gpu *gpu, const kz_conv_task *task);
 
 /* ---- a whole small network ---- */
 

@@ -187,6 +187,30 @@ enum kz_element random_wide(void)
     return random_int(0, 1) ? KZ_ELEMENT_FP16 : KZ_ELEMENT_BF16;
 }
 
+void open_tail(kz_gpu *gpu, struct tail *t, int inputs, int channels, int width, int height)
+{
+    const enum kz_element element = random_wide();
+    open_problem(&t->first, element, element, inputs, channels, false, width, height);
+    while (t->first.task.n_residuals)
+        free_view(&t->first.task.residuals[--t->first.task.n_residuals], 0);
+    t->first.task.group = channels > 32 ? 64 : 32;
+    open_problem(&t->last, element, KZ_ELEMENT_FP32, channels, 1, false, width, height);
+    t->first_there = send_problem(gpu, &t->first, true);
+    t->last_there = send_problem(gpu, &t->last, false);
+    t->unread = t->last_there.in;
+    t->last_there.in = t->first_there.out;
+    t->last_there.first = &t->first_there;
+}
+
+void close_tail(kz_gpu *gpu, struct tail *t)
+{
+    t->last_there.in = t->unread;
+    drop_problem(gpu, &t->first, &t->first_there);
+    drop_problem(gpu, &t->last, &t->last_there);
+    close_problem(&t->first);
+    close_problem(&t->last);
+}
+
 static float random_gain(int inputs)
 {
     return 1 / sqrtf((float)inputs * 3);

@@ -55,6 +55,18 @@ kz_conv_task send_problem(kz_gpu *gpu, struct problem *p, bool tensor);
 /* Frees them there, but for the output. */
 void drop_problem(kz_gpu *gpu, const struct problem *p, const kz_conv_task *t);
 
+/* A last layer and the one before it, which has a group of 32 or 64. */
+struct tail {
+    struct problem first, last;
+    kz_conv_task first_there, last_there; /* on the device */
+    kz_view unread;                       /* what the last one alone would read */
+};
+
+/* `last_there` is the task for both, and to be run where `t` is. */
+void open_tail(kz_gpu *gpu, struct tail *t, int inputs, int channels, int width, int height);
+/* Frees them, but for the outputs on the device. */
+void close_tail(kz_gpu *gpu, struct tail *t);
+
 /* ---- small networks ---- */
 
 enum { MOST_HIDDEN = 7 };

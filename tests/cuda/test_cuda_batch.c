@@ -159,6 +159,33 @@ static void convolutions_run_in_batches(void)
     }
 }
 
+/* What lies between the two layers isn't in the batch: it isn't written. */
+static void check_tails(int inputs, int channels, int scale)
+{
+    kz_gpu *gpu = open_gpu();
+    struct batched b = {.conv = kz_cuda_conv_tail, .slot = &b.task.conv.batch};
+    struct tail t;
+    random_batch(&b, 70, 40);
+    open_tail(gpu, &t, inputs, channels, (int)b.pixels * scale, scale);
+    b.task.conv = t.last_there;
+    char *there = whole(&t.last_there.out, t.last.out_first);
+    add_view(&b, &b.task.conv.out, scale);
+    add_view(&b, &t.first_there.in, scale);
+    for (int r = 0; r < b.task.conv.n_residuals; r++)
+        add_view(&b, &b.task.conv.residuals[r], scale);
+    check_batched(gpu, &b, t.last.before.data, there);
+    kz_gpu_free(gpu, whole(&t.first_there.out, t.first.out_first));
+    kz_gpu_free(gpu, there);
+    close_tail(gpu, &t);
+    kz_gpu_close(&gpu);
+}
+
+static void tails_run_in_batches(void)
+{
+    for (int i = 0; i < 6; i++)
+        check_tails(16 * random_int(1, 2), 8 * random_int(1, 8), i % 3 ? 1 : 2);
+}
+
 static void sums_run_in_batches(void)
 {
     for (int i = 0; i < 8; i++) {
@@ -491,6 +518,7 @@ static void launches_dont_grow_with_tiles(void)
 
 static const struct check_case cases[] = {
     {"convolutions have the same bits in batches", convolutions_run_in_batches},
+    {"tails too", tails_run_in_batches},
     {"sums too", sums_run_in_batches},
     {"small networks too", small_networks_run_in_batches},
     {"patches are loaded and stored at once", patches_are_loaded_and_stored_at_once},

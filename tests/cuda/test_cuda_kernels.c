@@ -188,6 +188,86 @@ static void last_convolutions_agree(void)
     }
 }
 
+/* Also where the layer before has left nothing, and nothing is left there. */
+static void compare_tail(kz_gpu *gpu, struct tail *t)
+{
+    const kz_view *out = &t->last.task.out;
+    char *const all = whole(out, t->last.out_first);
+    char *const there = whole(&t->last_there.out, t->last.out_first);
+    const size_t bytes = bytes_of(out), between = bytes_of(&t->first.task.out);
+    char *together = kz_alloc(bytes, 1), *zeros = kz_alloc(between, 1);
+    CHECK(together && zeros);
+    kz_gpu_clear(gpu, whole(&t->first_there.out, t->first.out_first), between);
+    CHECK(kz_cuda_conv_tail_fits(&t->last_there, 99 << 10));
+    kz_cuda_conv_tail(gpu, &t->last_there);
+    kz_gpu_copy_out(gpu, together, (ptrdiff_t)bytes, there, bytes, bytes, 1);
+    fetch_view(gpu, &t->first_there.out, &t->first.task.out, t->first.out_first);
+    CHECK(memcmp(whole(&t->first.task.out, t->first.out_first), zeros, between) == 0);
+    CHECK(memcmp(together, all, bytes) == 0);
+    fetch_bytes(gpu, there, together, bytes);
+    kz_free(together);
+    kz_free(zeros);
+}
+
+/* The two layers one by one agree with the definition. */
+static void check_tail(int inputs, int channels, int width, int height)
+{
+    kz_gpu *gpu = open_gpu();
+    struct tail t;
+    open_tail(gpu, &t, inputs, channels, width, height);
+    char *const all = whole(&t.last.task.out, t.last.out_first);
+    const size_t bytes = bytes_of(&t.last.task.out);
+    kz_cuda_conv_tensor(gpu, &t.first_there);
+    kz_cuda_conv_last(gpu, &t.last_there);
+    kz_gpu_copy_out(gpu, all, (ptrdiff_t)bytes, whole(&t.last_there.out, t.last.out_first), bytes,
+                    bytes, 1);
+    kz_gpu_copy_in(gpu, whole(&t.last_there.out, t.last.out_first), bytes, t.last.before.data,
+                   (ptrdiff_t)bytes, bytes, 1);
+    CHECK(kz_gpu_wait(gpu) == 0);
+    compare_tail(gpu, &t);
+    close_tail(gpu, &t);
+    kz_gpu_close(&gpu);
+}
+
+/* The twin has four multiprocessors: a high picture has several segments. */
+static void tails_have_the_bits_of_two_layers(void)
+{
+    for (int i = 0; i < 12; i++)
+        check_tail(16 * random_int(1, 4), 8 * (i % 8 + 1), i < 4 ? i + 1 : random_int(1, 70),
+                   i < 4 ? 4 - i : random_int(1, 40));
+    check_tail(16, 32, 31, 200);
+    check_tail(32, 64, 30, 14);
+    check_tail(16, 40, 61, 47);
+}
+
+static void what_doesnt_fit_a_tail_is_refused(void)
+{
+    kz_gpu *gpu = open_gpu();
+    struct tail t;
+    open_tail(gpu, &t, 16, 64, 5, 5);
+    kz_conv_task first = t.first_there, last = t.last_there;
+    last.first = NULL;
+    CHECK(!kz_cuda_conv_tail_fits(&last, 99 << 10));
+    last.first = &first;
+    CHECK(kz_cuda_conv_tail_fits(&last, 99 << 10) && !kz_cuda_conv_tail_fits(&last, 80 << 10));
+    first.group = 32;
+    CHECK(!kz_cuda_conv_tail_fits(&last, 99 << 10));
+    first = t.first_there;
+    first.n_residuals = 1;
+    first.residuals[0] = first.out;
+    CHECK(!kz_cuda_conv_tail_fits(&last, 99 << 10));
+    first = t.first_there;
+    first.out.element = KZ_ELEMENT_FP32;
+    CHECK(!kz_cuda_conv_tail_fits(&last, 99 << 10));
+    first = t.first_there;
+    last.in.data = (char *)last.in.data + 16;
+    CHECK(!kz_cuda_conv_tail_fits(&last, 99 << 10));
+    kz_gpu_free(gpu, whole(&t.first_there.out, t.first.out_first));
+    kz_gpu_free(gpu, whole(&t.last_there.out, t.last.out_first));
+    close_tail(gpu, &t);
+    kz_gpu_close(&gpu);
+}
+
 static void what_doesnt_fit_is_refused(void)
 {
     struct problem p;
@@ -510,6 +590,8 @@ static const struct check_case cases[] = {
     {"what marches has room", what_marches_has_room},
     {"plain convolutions agree with the definition", plain_convolutions_agree},
     {"last convolutions agree with the definition", last_convolutions_agree},
+    {"a tail has the bits of its two layers", tails_have_the_bits_of_two_layers},
+    {"what doesn't fit a tail is refused", what_doesnt_fit_a_tail_is_refused},
     {"what doesn't fit a kernel is refused", what_doesnt_fit_is_refused},
     {"small networks agree with the definition", small_networks_agree},
     {"small networks of every width too", small_networks_of_every_width_agree},
