@@ -11,7 +11,7 @@
 /* In the place of an engine's text: our own kernel. */
 #define OWN "own"
 
-enum { MOST_LIBRARIES = 2 };
+enum { MOST_LIBRARIES = 3 };
 
 struct member {
     const kz_rival_table *table;
@@ -97,6 +97,8 @@ int kz_rivals_open(kz_rivals **rivals, kz_gpu *gpu, kz_log *log)
     if (!r)
         return KZ_ERROR_MEMORY;
     int error = join(r, &kz_rival_wgmma, gpu) == KZ_ERROR_MEMORY ? KZ_ERROR_MEMORY : 0;
+    if (!error)
+        error = join(r, &kz_rival_tail, gpu);
     if (!error && kz_rival_linked && join(r, kz_rival_linked, gpu))
         kz_log_line(log, KZ_LOG_VERBOSE, "%s can't be used here: our own kernels do it all",
                     kz_rival_linked->name);
@@ -177,6 +179,9 @@ static bool write_layer(char text[KZ_CHOICE_LAYER], const kz_rival_layer *l)
     for (int i = 0; i < t->n_residuals && at < KZ_CHOICE_LAYER; i++)
         at += snprintf(text + at, (size_t)(KZ_CHOICE_LAYER - at), " + %a*%d", (double)t->coefs[i],
                        t->residuals[i].pixel);
+    if (t->first && at < KZ_CHOICE_LAYER)
+        at += snprintf(text + at, (size_t)(KZ_CHOICE_LAYER - at), " behind %d/%d>%d",
+                       t->first->in.channels, t->first->in.pixel, t->first->out.channels);
     return at < KZ_CHOICE_LAYER;
 }
 
@@ -238,10 +243,23 @@ struct choice {
     const kz_lineup_params *params;
     int step;
     kz_rival_layer layer;
+    kz_conv_task first; /* the step before's, where the layer has it */
     struct engine *engine;
     kz_trial trial;
     char texts[KZ_TRIAL_MOST][KZ_CHOICE_ENGINE]; /* of the trial's engines */
 };
+
+/* The program's kernels; `fastest`: two layers, which an engine might compute at once, as they are
+ * computed one by one. */
+static void run_program(void *context, bool fastest)
+{
+    const struct choice *c = context;
+    const kz_step *s = &c->params->program->steps[c->step];
+    kz_gpu *gpu = c->params->gpu;
+    if (c->layer.task.first && !(fastest && kz_lineup_run(c->lineup, c->step - 1, &c->first, true)))
+        s[-1].run(gpu, &c->first);
+    s->run(gpu, &c->layer.task);
+}
 
 static void begin_trial(struct choice *c)
 {
@@ -250,7 +268,8 @@ static void begin_trial(struct choice *c)
                           .arena = p->arena,
                           .arena_bytes = p->program->arena_bytes,
                           .input = p->input,
-                          .run = p->program->steps[c->step].run,
+                          .run = run_program,
+                          .context = c,
                           .own = c->layer.task,
                           .theirs = with_weights(c->lineup, c->step, &c->layer.task)};
 }
@@ -404,6 +423,10 @@ static int choose_step(kz_lineup *l, const kz_lineup_params *p, int step)
         return KZ_ERROR_MEMORY;
     *c = (struct choice){.lineup = l, .params = p, .step = step, .engine = fresh};
     c->layer = layer_of(p, &p->program->steps[step]);
+    if (p->program->steps[step].conv.first) {
+        c->first = layer_of(p, &p->program->steps[step - 1]).task;
+        c->layer.task.first = &c->first;
+    }
     if (write_layer(fresh->layer, &c->layer)) {
         l->of_step[step] = find_engine(l, fresh->layer);
         if (l->of_step[step] < 0) {
@@ -501,16 +524,17 @@ void kz_lineup_close(kz_lineup **lineup)
 
 /* ---- run ---- */
 
-static struct engine *engine_of(const kz_lineup *l, int step)
+static struct engine *engine_of(const kz_lineup *l, int step, bool whole)
 {
     if (!l || l->of_step[step] < 0 || !l->engines[l->of_step[step]].opened)
         return NULL;
-    return &l->engines[l->of_step[step]];
+    struct engine *e = &l->engines[l->of_step[step]];
+    return whole || e->table->same_bits ? e : NULL;
 }
 
-bool kz_lineup_run(kz_lineup *l, int step, const kz_conv_task *task)
+bool kz_lineup_run(kz_lineup *l, int step, const kz_conv_task *task, bool whole)
 {
-    struct engine *e = engine_of(l, step);
+    struct engine *e = engine_of(l, step, whole);
     if (!e)
         return false;
     const kz_rival_table *table = e->table;
@@ -526,9 +550,15 @@ bool kz_lineup_run(kz_lineup *l, int step, const kz_conv_task *task)
     return false;
 }
 
-const char *kz_lineup_kernel(const kz_lineup *l, int step)
+bool kz_lineup_joins(const kz_lineup *l, int step)
 {
-    const struct engine *e = engine_of(l, step);
+    const struct engine *e = engine_of(l, step, true);
+    return e && e->table == &kz_rival_tail;
+}
+
+const char *kz_lineup_kernel(const kz_lineup *l, int step, bool whole)
+{
+    const struct engine *e = engine_of(l, step, whole);
     return e ? e->table->name : NULL;
 }
 
@@ -537,10 +567,27 @@ size_t kz_lineup_memory(const kz_lineup *l)
     return l ? l->bytes : 0;
 }
 
+/* Whose bits a step has, where they aren't those of the program's kernel: NULL, also where the step
+ * behind it computes it with these. */
+static const struct engine *other_bits_of(const kz_lineup *l, int step)
+{
+    const struct engine *e = engine_of(l, step, true);
+    const bool later = l && step + 1 < l->program->n_steps && kz_lineup_joins(l, step + 1);
+    return e && !later && !e->table->same_bits ? e : NULL;
+}
+
+bool kz_lineup_differs(const kz_lineup *l)
+{
+    bool differs = false;
+    for (int i = 0; l && i < l->program->n_steps; i++)
+        differs = differs || other_bits_of(l, i);
+    return differs;
+}
+
 static void add_engines(const kz_lineup *l, kz_digest *digest)
 {
     for (int i = 0; l && i < l->program->n_steps; i++) {
-        const struct engine *e = engine_of(l, i);
+        const struct engine *e = other_bits_of(l, i);
         if (e)
             kz_digest_add(digest, &i, sizeof(i));
         if (e)

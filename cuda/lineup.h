@@ -1,5 +1,6 @@
 /* Which of a net's convolutions other engines compute (rival.h) than the program's kernels, and
- * these engines. On tiles of the plan's size only: on smaller ones the program's kernels run. */
+ * these engines. On tiles of the plan's size only, but for the kernel that computes two layers: on
+ * smaller ones the program's kernels run. */
 #ifndef KZ_CUDA_LINEUP_H
 #define KZ_CUDA_LINEUP_H
 
@@ -35,19 +36,26 @@ int kz_lineup_open(kz_lineup **lineup, kz_rivals *rivals, const kz_lineup_params
 void kz_lineup_close(kz_lineup **lineup); /* NULL is legal */
 
 /* Puts a step on the stream where it has an engine: false, where our kernel is to do it. `task` is
- * kz_step_task()'s on a tile of the plan's size. An engine that fails is not asked again, and that
- * is reported. */
-bool kz_lineup_run(kz_lineup *lineup, int step, const kz_conv_task *task);
+ * kz_step_task()'s, and `first` that of the step before, where kz_lineup_joins(); `whole`: on a
+ * tile of the plan's size. An engine that fails is not asked again, and that is reported. */
+bool kz_lineup_run(kz_lineup *lineup, int step, const kz_conv_task *task, bool whole);
 
-/* Who computes a step of a tile of the plan's size, for people; NULL: our kernel. */
-const char *kz_lineup_kernel(const kz_lineup *lineup, int step);
+/* Whether a step's engine computes the step before, too. */
+bool kz_lineup_joins(const kz_lineup *lineup, int step);
+
+/* Who computes a step, for people; NULL: our kernel. */
+const char *kz_lineup_kernel(const kz_lineup *lineup, int step, bool whole);
 
 /* Bytes of device memory; and at most so many for a program, where a library is linked in. */
 size_t kz_lineup_memory(const kz_lineup *lineup);
 size_t kz_lineup_need(const kz_program *program);
 
+/* Whether any step has other bits than our kernels give it; NULL is legal. */
+bool kz_lineup_differs(const kz_lineup *lineup);
+
 /* "cuDNN 91900, engines 0123456789abcdef" of a plan's two nets, of which one or both may be NULL:
- * equal where the same engines compute the same steps. To be freed; NULL: memory is short. */
+ * equal where the same engines compute the same steps, but for those with our kernels' bits. To be
+ * freed; NULL: memory is short. */
 char *kz_lineup_identity(const kz_rivals *rivals, const kz_lineup *head, const kz_lineup *tail);
 
 #endif

@@ -121,13 +121,51 @@ static int index_of(const struct tile_run *t, const kz_step *s)
     return (int)(s - t->net->program.steps);
 }
 
+static kz_conv_task task_of(const struct tile_run *t, const kz_step *s)
+{
+    kz_conv_task task = kz_step_task(s, t->net->arena, t->net->constants, t->input);
+    task.batch = t->batch;
+    return task;
+}
+
+static void run_own(const struct tile_run *t, const kz_step *s)
+{
+    const kz_conv_task task = task_of(t, s);
+    if (!kz_lineup_run(t->net->lineup, index_of(t, s), &task, is_whole(t)))
+        s->run(t->net->gpu, &task);
+}
+
+/* With the step before, by one engine. */
+static void run_joined(const struct tile_run *t, const kz_step *s)
+{
+    const kz_conv_task first = task_of(t, s - 1);
+    kz_conv_task task = task_of(t, s);
+    task.first = &first;
+    if (kz_lineup_run(t->net->lineup, index_of(t, s), &task, is_whole(t)))
+        return;
+    run_own(t, s - 1);
+    run_own(t, s);
+}
+
+static bool is_joined(const struct tile_run *t, const kz_step *s)
+{
+    return kz_lineup_joins(t->net->lineup, index_of(t, s));
+}
+
+/* The step behind it computes it. */
+static bool is_computed_later(const struct tile_run *t, const kz_step *s)
+{
+    return index_of(t, s) + 1 < t->net->program.n_steps && is_joined(t, s + 1);
+}
+
 static void run_conv(const struct tile_run *t, const kz_step *s)
 {
-    kz_net *n = t->net;
-    kz_conv_task task = kz_step_task(s, n->arena, n->constants, t->input);
-    task.batch = t->batch;
-    if (!is_whole(t) || !kz_lineup_run(n->lineup, index_of(t, s), &task))
-        s->run(n->gpu, &task);
+    if (is_computed_later(t, s))
+        return;
+    if (is_joined(t, s))
+        run_joined(t, s);
+    else
+        run_own(t, s);
 }
 
 static void run_sum(const struct tile_run *t, const kz_step *s)
@@ -177,8 +215,13 @@ kz_view kz_net_run(kz_net *n, const kz_view *input, const kz_batch *batch)
 
 static const char *kernel_of(const struct tile_run *t, const kz_step *s)
 {
-    const char *other = is_whole(t) ? kz_lineup_kernel(t->net->lineup, index_of(t, s)) : NULL;
+    const char *other = kz_lineup_kernel(t->net->lineup, index_of(t, s), is_whole(t));
     return other ? other : s->kernel;
+}
+
+static double macs_of(const struct tile_run *t, const kz_step *s)
+{
+    return s->macs + (is_joined(t, s) ? s[-1].macs : 0);
 }
 
 int kz_net_layers(kz_net *n, const kz_view *input, kz_layer *layers, int most)
@@ -186,18 +229,20 @@ int kz_net_layers(kz_net *n, const kz_view *input, kz_layer *layers, int most)
     const struct tile_run t = {n, input, NULL};
     const double pixels = (double)input->width * input->height;
     int count = 0;
-    for (int i = 0; i < n->program.n_steps && count < most; i++, count++) {
+    for (int i = 0; i < n->program.n_steps && count < most; i++) {
         const kz_step *s = &n->program.steps[i];
+        if (is_computed_later(&t, s))
+            continue;
         kz_gpu_mark(n->gpu, 0);
         run_step(&t, s);
         kz_gpu_mark(n->gpu, 1);
         if (kz_gpu_wait(n->gpu))
             return 0;
         layers[count] = (kz_layer){.kernel = kernel_of(&t, s),
-                                   .macs = s->macs * pixels,
-                                   .executed = s->macs * pixels,
+                                   .macs = macs_of(&t, s) * pixels,
+                                   .executed = macs_of(&t, s) * pixels,
                                    .seconds = kz_gpu_between(n->gpu)};
-        memcpy(layers[count].name, s->layer, sizeof(layers[count].name));
+        memcpy(layers[count++].name, s->layer, sizeof(layers[0].name));
     }
     return count;
 }

@@ -145,7 +145,7 @@ static int set_identity(const kz_plan *p)
     const kz_lineup *head = kz_net_lineup(p->head), *tail = p->tail ? kz_net_lineup(p->tail) : NULL;
     kz_free(d->identity);
     d->identity = NULL;
-    if (!head && !tail)
+    if (!kz_lineup_differs(head) && !kz_lineup_differs(tail))
         return 0;
     char *engines = kz_lineup_identity(d->rivals, head, tail);
     d->identity = engines ? kz_asprintf("%s, %s", d->kind, engines) : NULL;

@@ -4,6 +4,7 @@
 
 #include "backend/schedule.h"
 #include "base/mem.h"
+#include "model/readers.h"
 
 /* Slices begin where 16 bytes of 16-bit elements do. */
 enum { SLICE = 8 };
@@ -114,6 +115,7 @@ kz_conv_task kz_step_task(const kz_step *s, char *arena, const char *constants,
 {
     const int width = input->width, height = input->height;
     kz_conv_task task = s->conv;
+    task.first = NULL;
     task.in = kz_place_view(&s->in, arena, input, width, height);
     task.out = kz_place_view(&s->out, arena, input, width, height);
     for (int i = 0; i < s->n_others; i++)
@@ -163,6 +165,29 @@ static void find_small(struct builder *b)
             continue;
         mark_small(b, small);
         b->n_smalls++;
+    }
+}
+
+/* ---- tails ---- */
+
+/* Whether the layer before it is one, too, and nothing else reads what that makes. */
+static bool ends_tail(const kz_graph *graph, int index)
+{
+    const kz_node *node = &graph->nodes[index];
+    return node->op == KZ_OP_CONV && node->channels == 1 &&
+           graph->nodes[node->inputs[0]].op == KZ_OP_CONV &&
+           kz_graph_readers(graph, node->inputs[0]) == 1;
+}
+
+/* What the first of its layers reads lies where it is until the second is done. */
+static void find_tails(struct builder *b)
+{
+    for (int i = 0; i < b->graph->n_nodes; i++) {
+        if (b->params->precision == KZ_PRECISION_FP32 || !ends_tail(b->graph, i))
+            continue;
+        const int source = b->graph->nodes[b->graph->nodes[i].inputs[0]].inputs[0];
+        kz_buffer *buffer = &b->schedule.buffers[b->schedule.slots[source].buffer];
+        buffer->last = buffer->last > i ? buffer->last : i;
     }
 }
 
@@ -270,6 +295,19 @@ static void choose_kernel(kz_step *s, int shared_bytes)
     s->conv = t; /* counts and packing need the channels */
 }
 
+/* Both by the kernels whose bits and weights kz_cuda_conv_tail() has. */
+static void join_tail(const struct builder *b, kz_step *s, int input)
+{
+    const kz_step *before = s == b->program->steps ? NULL : s - 1;
+    kz_conv_task task = s->conv;
+    if (!before || before->node != input || before->run != kz_cuda_conv_tensor ||
+        s->run != kz_cuda_conv_last || !ends_tail(b->graph, s->node))
+        return;
+    task.first = &before->conv;
+    if (kz_cuda_conv_tail_fits(&task, b->params->shared_bytes))
+        s->conv.first = &before->conv;
+}
+
 static int add_conv(struct builder *b, int index)
 {
     const kz_node *node = &b->graph->nodes[index];
@@ -290,6 +328,7 @@ static int add_conv(struct builder *b, int index)
         s->conv.coefs[i - 1] = node->coefs[i];
     }
     choose_kernel(s, b->params->shared_bytes);
+    join_tail(b, s, node->inputs[0]);
     take_constants(b->program, s, node);
     s->macs = (double)(s->conv.kernel * s->conv.kernel) * (phases ? 4 : 1) * s->in.channels *
               node->channels * s->in.scale * s->in.scale;
@@ -380,6 +419,7 @@ static int build(struct builder *b)
         return kz_fail_memory(b->log, "the network");
     }
     find_small(b);
+    find_tails(b);
     pack_values(b);
     for (int i = 0; i < b->graph->n_nodes && !error; i++)
         error = add_node(b, i);

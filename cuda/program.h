@@ -29,6 +29,8 @@ typedef struct kz_step {
     /* CONV: the task but for its views; SUM: the slopes. */
     kz_conv_task conv;
     void (*run)(kz_gpu *gpu, const kz_conv_task *task);
+    /* CONV: `conv.first`, where it isn't NULL, is the step before: it makes the input, for this one
+     * alone, and kz_cuda_conv_tail() can compute both. */
     /* SMALL: the task but for its views and constants; `node` is the network's end. */
     kz_small_task small;
     kz_small_net net;
@@ -66,7 +68,7 @@ void kz_program_pack(const kz_program *program, const kz_graph *graph, void *con
 kz_view kz_place_view(const kz_place *place, char *arena, const kz_view *input, int width,
                       int height);
 
-/* A CONV's task on the tile that `input` is. */
+/* A CONV's task on the tile that `input` is, with `first` of NULL. */
 kz_conv_task kz_step_task(const kz_step *step, char *arena, const char *constants,
                           const kz_view *input);
 

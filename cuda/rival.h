@@ -1,6 +1,7 @@
 /* Other engines for a net's convolutions than the kernels that run on every device: a library that
- * lists them for a layer and runs them. There are our own kernels for Hopper (wgmma.c), and one
- * that is linked in: cuDNN (cudnn/rival.c), none (no_rival.c), or a test's. lineup.h chooses. */
+ * lists them for a layer and runs them. There are our own kernels for Hopper (wgmma.c), the one that
+ * computes the last two layers at once (tail.c), and one that is linked in: cuDNN (cudnn/rival.c),
+ * none (no_rival.c), or a test's. lineup.h chooses. */
 #ifndef KZ_CUDA_RIVAL_H
 #define KZ_CUDA_RIVAL_H
 
@@ -22,6 +23,8 @@ typedef struct kz_rival_engine kz_rival_engine;
 typedef struct kz_rival_table {
     const char *name; /* for people: "cuDNN" */
     bool own_weights; /* tasks have the program's own weights, kz_cuda_conv_tensor_pack()'s */
+    bool same_bits;   /* engines have those of the program's kernels, and compute tiles of any size,
+                       * and batches */
 
     /* For the device of `gpu`. 0, KZ_ERROR_MEMORY or KZ_ERROR_FAILED (it isn't installed; not
      * reported). */
@@ -59,7 +62,7 @@ static inline bool kz_rival_one_type(const kz_conv_task *t)
     return one;
 }
 
-extern const kz_rival_table kz_rival_wgmma;
+extern const kz_rival_table kz_rival_wgmma, kz_rival_tail;
 
 /* NULL: none. */
 extern const kz_rival_table *const kz_rival_linked;

@@ -13,7 +13,10 @@ typedef struct kz_trial {
     char *arena;
     size_t arena_bytes;
     kz_view input; /* the net's */
-    void (*run)(kz_gpu *gpu, const kz_conv_task *task);
+    /* Puts `own` on the stream with the program's kernels, or, of two layers, with the fastest for
+     * the first one. */
+    void (*run)(void *context, bool fastest);
+    void *context;
     kz_conv_task own, theirs; /* the same but for the weights */
     /* Engines to be looked at; wrong[i] is set for those that differ from our kernel, or fail. */
     const kz_rival_table *tables[KZ_TRIAL_MOST]; /* whose each is */
@@ -26,7 +29,7 @@ typedef struct kz_trial {
  * reported: the device has failed, for good). */
 int kz_trial_compare(kz_trial *trial);
 
-/* Times those that aren't wrong. The engine that is faster than our kernel by more than noise, the
+/* Times those that aren't wrong. The engine that is faster than run() by more than noise, the
  * fastest of them, or -1. An error as above. */
 int kz_trial_race(kz_trial *trial, int *fastest);
 

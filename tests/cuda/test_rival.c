@@ -749,7 +749,7 @@ static void expect_wgmma(bool alone, const char *way)
     CHECK(setenv("KIZUNA_TWIN_HOPPER", "1", 1) == 0);
     fake.absent = alone;
     struct opened o = open_plan(folded(random_srvgg(2, 32, 4, 5)), KZ_PRECISION_FP16);
-    CHECK(count_lines(o.log, "timing engines (wgmma 2") == 1);
+    CHECK(count_lines(o.log, "timing engines (wgmma 2, tail 1") == 1);
     CHECK(count_lines(o.log, "engine for") > 0);
     CHECK(count_lines(o.log, "doesn't compute what it should") == 0);
     close_plan(&o);
@@ -757,7 +757,7 @@ static void expect_wgmma(bool alone, const char *way)
     o = open_plan(folded(random_srvgg(2, 32, 4, 5)), KZ_PRECISION_FP16);
     CHECK(count_lines(o.log, "timing") == 0 && count_lines(o.log, "doesn't compute") == 0);
     CHECK(count_layers_of(&o, "wgmma") > 0 && count_layers(&o) == 0);
-    CHECK(strstr(kz_backend_cuda.identity(o.device), alone ? "wgmma 2, engines" : "wgmma 2, fake"));
+    CHECK(strstr(kz_backend_cuda.identity(o.device), alone ? "tail 1, engines" : "tail 1, fake"));
     struct picture out = run_whole(&o);
     CHECK_NEAR(fmin(psnr(&out, &plain), 60), 60, 0);
     close_plan(&o);

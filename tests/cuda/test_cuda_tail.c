@@ -1,0 +1,279 @@
+/* The last two layers of a network in one kernel or one by one, as what is kept of earlier
+ * measurements says: the same bits, on the host (cuda/twin). */
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/mem.h"
+#include "base/reader.h"
+#include "check.h"
+#include "cuda/device.h"
+#include "model/rewrite.h"
+#include "random_graph.h"
+
+enum { WIDTH = 13, HEIGHT = 11 };
+
+/* ---- what is kept ---- */
+
+static char folder[100]; /* $XDG_CACHE_HOME of the running case */
+
+static void set_up(void)
+{
+    snprintf(folder, sizeof(folder), "/tmp/test_cuda_tail.XXXXXX");
+    CHECK(mkdtemp(folder));
+    CHECK(setenv("XDG_CACHE_HOME", folder, 1) == 0);
+}
+
+static void clear_up(void)
+{
+    char command[200];
+    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+    CHECK(system(command) == 0);
+}
+
+static void find_file(char path[300])
+{
+    char command[200];
+    snprintf(command, sizeof(command), "ls '%s'/kizuna/engines-*", folder);
+    FILE *list = popen(command, "r");
+    CHECK(list && fgets(path, 300, list));
+    path[strcspn(path, "\n")] = '\0';
+    pclose(list);
+}
+
+/* Of each layer but tails one engine, and of these another. */
+static void keep(const char *layers, const char *tails)
+{
+    char path[300], digest[KZ_DIGEST_TEXT], *text = NULL;
+    size_t size = 0;
+    kz_bytes kept;
+    find_file(path);
+    CHECK(kz_file_read(&kept, path, 1 << 20, NULL) == 0);
+    kept.data[kept.size - KZ_DIGEST_TEXT] = '\0';
+    FILE *file = open_memstream(&text, &size);
+    CHECK(file);
+    for (char *line = strtok((char *)kept.data, "\n"); line; line = strtok(NULL, "\n")) {
+        const size_t layer = strcspn(line, "\t");
+        const char *engine = strstr(line, " behind ") ? tails : layers;
+        fprintf(file, "%.*s%s%s\n", (int)layer, line, line[layer] ? "\t" : "",
+                line[layer] ? engine : "");
+    }
+    fflush(file);
+    kz_digest_of(text, size, digest);
+    fprintf(file, "%s\n", digest);
+    fclose(file);
+    file = fopen(path, "wb");
+    CHECK(file && fwrite(text, 1, size, file) == size && fclose(file) == 0);
+    free(text);
+    kz_free(kept.data);
+}
+
+/* ---- runs ---- */
+
+struct opened {
+    kz_device *device;
+    kz_plan *plan;
+    kz_log *log;
+    FILE *stream;
+    char *text; /* of the log */
+    size_t size;
+};
+
+/* 32 channels between the last two layers. */
+static struct opened *open_plan(enum kz_precision precision)
+{
+    static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
+    const kz_device_params device = {.threads = 1};
+    const kz_plan_params params = {WIDTH, HEIGHT, precision};
+    kz_graph *graph = random_rrdb(1, 32, 16, 3);
+    struct opened *o = kz_alloc(1, sizeof(*o));
+    CHECK(o && kz_rewrite_all(graph, bt709, NULL) == 0);
+    o->stream = open_memstream(&o->text, &o->size);
+    CHECK(o->stream && kz_log_open(&o->log, o->stream, KZ_LOG_VERBOSE) == 0);
+    CHECK(kz_backend_cuda.open(&o->device, &device, o->log) == 0);
+    CHECK(kz_backend_cuda.compile(o->device, &o->plan, graph, &params, o->log) == 0);
+    kz_graph_close(&graph);
+    return o;
+}
+
+static void close_plan(struct opened *o)
+{
+    kz_backend_cuda.close_plan(&o->plan);
+    kz_backend_cuda.close(&o->device);
+    kz_log_close(&o->log);
+    fclose(o->stream);
+    free(o->text);
+    kz_free(o);
+}
+
+static int count_lines(struct opened *o, const char *part)
+{
+    int n = 0;
+    fflush(o->stream);
+    for (const char *at = o->text; (at = strstr(at, part)); at += strlen(part))
+        n++;
+    return n;
+}
+
+static int count_layers(const struct opened *o, const char *kernel)
+{
+    kz_layer layers[100];
+    const int n = kz_backend_cuda.layers(o->plan, layers, 100);
+    int found = 0;
+    for (int i = 0; i < n; i++)
+        found += strcmp(layers[i].kernel, kernel) == 0;
+    return found;
+}
+
+static double macs_of(const struct opened *o)
+{
+    kz_layer layers[100];
+    const int n = kz_backend_cuda.layers(o->plan, layers, 100);
+    double macs = 0;
+    for (int i = 0; i < n; i++)
+        macs += layers[i].macs;
+    return macs;
+}
+
+enum { SCALE = 4, PARTS = 2, OUT = WIDTH * SCALE * HEIGHT * SCALE };
+
+struct picture {
+    float whole[OUT], parts[OUT];
+    size_t launches, part_launches;
+};
+
+static kz_plane plane_of(float *data, int scale)
+{
+    return (kz_plane){.data = data,
+                      .stride = (ptrdiff_t)(WIDTH * scale * 4),
+                      .width = WIDTH * scale,
+                      .height = HEIGHT * scale,
+                      .bytes = 4,
+                      .depth = 8};
+}
+
+static size_t run_tiles(const struct opened *o, const kz_tile *tiles, int n, float *out)
+{
+    float in[WIDTH * HEIGHT];
+    unsigned seed = 8;
+    for (int i = 0; i < WIDTH * HEIGHT; i++)
+        in[i] = random_unit(&seed) * 0.5f + 0.5f;
+    const kz_plane src = plane_of(in, 1), dst = plane_of(out, SCALE);
+    const kz_run run = {.src = &src,
+                        .src_levels = {0, 1},
+                        .dst = &dst,
+                        .dst_levels = {0, 1},
+                        .tiles = tiles,
+                        .n_tiles = n};
+    const size_t before = kz_gpu_launches(o->device->gpu);
+    memset(out, 0, OUT * sizeof(float));
+    CHECK(kz_backend_cuda.run(o->plan, &run) == 0);
+    return kz_gpu_launches(o->device->gpu) - before;
+}
+
+/* A tile of the plan's size, and two small ones at once. */
+static struct picture *run_all(const struct opened *o)
+{
+    const kz_tile whole = {0, 0, WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT};
+    const kz_tile parts[PARTS] = {{0, 0, 5, 4, 0, 0, 3, 2}, {6, 5, 7, 6, 8, 6, WIDTH, HEIGHT}};
+    struct picture *p = kz_alloc(1, sizeof(*p));
+    CHECK(p);
+    p->launches = run_tiles(o, &whole, 1, p->whole);
+    p->part_launches = run_tiles(o, parts, PARTS, p->parts);
+    return p;
+}
+
+static bool equal(const struct picture *a, const struct picture *b)
+{
+    return memcmp(a->whole, b->whole, sizeof(a->whole)) == 0 &&
+           memcmp(a->parts, b->parts, sizeof(a->parts)) == 0;
+}
+
+/* ---- cases ---- */
+
+static void a_tail_is_timed(void)
+{
+    char first[300];
+    set_up();
+    struct opened *o = open_plan(KZ_PRECISION_FP16);
+    CHECK(count_lines(o, "timing engines (tail 1)") == 1);
+    CHECK(count_lines(o, "engine for") == 1 && count_lines(o, " behind 32/32>32") == 1);
+    CHECK(count_lines(o, "doesn't compute what it should") == 0);
+    snprintf(first, sizeof(first), "%s", kz_backend_cuda.identity(o->device));
+    close_plan(o);
+    o = open_plan(KZ_PRECISION_FP16);
+    CHECK(count_lines(o, "timing") == 0 && count_lines(o, "engine for") == 0);
+    CHECK(strcmp(first, kz_backend_cuda.identity(o->device)) == 0);
+    close_plan(o);
+    o = open_plan(KZ_PRECISION_FP32);
+    CHECK(count_lines(o, "timing") == 0);
+    close_plan(o);
+    clear_up();
+}
+
+/* Whoever goes on with a run needn't know which way it was. */
+static void expect_same_bits(enum kz_precision precision)
+{
+    char identity[300];
+    set_up();
+    close_plan(open_plan(precision));
+    keep("own", "own");
+    struct opened *o = open_plan(precision);
+    struct picture *apart = run_all(o);
+    const double macs = macs_of(o);
+    CHECK(count_lines(o, "timing") == 0 && count_layers(o, "tail") == 0);
+    snprintf(identity, sizeof(identity), "%s", kz_backend_cuda.identity(o->device));
+    close_plan(o);
+    keep("own", "both");
+    o = open_plan(precision);
+    struct picture *together = run_all(o);
+    CHECK(count_lines(o, "timing") == 0 && count_layers(o, "tail") == 1);
+    CHECK(macs_of(o) == macs && strcmp(identity, kz_backend_cuda.identity(o->device)) == 0);
+    CHECK(equal(apart, together));
+    CHECK(together->launches < apart->launches);
+    CHECK(together->part_launches == apart->part_launches - 1);
+    close_plan(o);
+    kz_free(apart);
+    kz_free(together);
+    clear_up();
+}
+
+static void both_ways_have_the_same_bits(void)
+{
+    expect_same_bits(KZ_PRECISION_FP16);
+    expect_same_bits(KZ_PRECISION_BF16);
+}
+
+/* Of the layer before the last another kernel may be the fastest, with other last bits: the tail is
+ * compared with the kernels that have its own. */
+static void the_first_layers_engine_may_be_another(void)
+{
+    char identity[300];
+    set_up();
+    CHECK(setenv("KIZUNA_TWIN_HOPPER", "1", 1) == 0);
+    struct opened *o = open_plan(KZ_PRECISION_FP16);
+    CHECK(count_lines(o, "timing engines (wgmma 1, tail 1)") > 0);
+    CHECK(count_lines(o, "doesn't compute what it should") == 0);
+    close_plan(o);
+    keep("one", "own");
+    o = open_plan(KZ_PRECISION_FP16);
+    const int apart = count_layers(o, "wgmma");
+    snprintf(identity, sizeof(identity), "%s", kz_backend_cuda.identity(o->device));
+    CHECK(apart > 1 && count_layers(o, "tail") == 0);
+    close_plan(o);
+    keep("one", "both");
+    o = open_plan(KZ_PRECISION_FP16);
+    CHECK(count_lines(o, "timing") == 0);
+    CHECK(count_layers(o, "wgmma") == apart - 1 && count_layers(o, "tail") == 1);
+    CHECK(strcmp(identity, kz_backend_cuda.identity(o->device)) != 0);
+    close_plan(o);
+    CHECK(unsetenv("KIZUNA_TWIN_HOPPER") == 0);
+    clear_up();
+}
+
+static const struct check_case cases[] = {
+    {"a tail is timed, and that is kept", a_tail_is_timed},
+    {"both ways have the same bits", both_ways_have_the_same_bits},
+    {"the first layer's engine may be another", the_first_layers_engine_may_be_another},
+};
+
+CHECK_MAIN(cases)
