@@ -2,7 +2,7 @@
 # The CUDA engine on this machine's GPU: builds it, compares every op and the whole networks with the
 # reference, and measures it beside other engines. One Markdown file tells all: build/gpu-check/report.md.
 #   scripts/gpu-check.sh [--twin] [PART…]
-# Parts: tests compare identity memory peak speed stages small nvdec nvenc cudnn peers sanitize; all of them where
+# Parts: tests compare identity memory peak speed stages small tail nvdec nvenc cudnn peers sanitize; all of them where
 # none is named. Needs gcc, g++, nvcc, python3 and models/weights; what else is missing is a line in the report. For
 # nvdec and nvenc build/gpu-check-libav has to be here, which scripts/gpu-check/libav.sh makes elsewhere.
 # --twin: on the host, tiny, in the place of a GPU: for testing this script. Exit code 1: a part failed.
@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 twin=0
 [[ ${1:-} != --twin ]] || { twin=1 && shift; }
-all=(tests compare identity memory peak wgmma speed stages small nvdec nvenc cudnn peers sanitize)
+all=(tests compare identity memory peak wgmma speed stages small tail nvdec nvenc cudnn peers sanitize)
 parts=("${@:-${all[@]}}")
 for part in "${parts[@]}"; do
   [[ " ${all[*]} " == *" $part "* ]] || die "no part is called '$part': there are ${all[*]}"
@@ -226,6 +226,15 @@ run_nvdec() {
 
 run_nvenc() {
   have_media nvenc && film_part nvenc 100 nvenc hevc10 "$loops"
+}
+
+# The last two layers in one kernel: beside the two, then in a network.
+run_tail() {
+  local stem=models/weights/${stems[anime-6b]}
+  part tail 100 "$work/gpu_check" tail "$runs" "${odd[@]}" "${sizes[-1]}"
+  ((twin)) && return
+  part tail-compare 240 env KIZUNA_TAIL=1 "$work/gpu_check" compare "$stem" "$small" -
+  part tail-speed 100 env KIZUNA_TAIL=1 "$work/gpu_check" speed "$stem" fp16 "$runs" "${sizes[-1]}"
 }
 
 # cuDNN may be the system's or one of Python's packages, as may the compiler that it loads.

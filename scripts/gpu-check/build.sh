@@ -107,7 +107,7 @@ program_commands() {
   compile_c backend_lineup tests/cuda/gpu_lineup.c
   compile_c banded_lineup tests/cuda/gpu_lineup.c
   for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda{,_batch,_kernels,_overlap}.c \
-    tests/cuda/tasks.c tests/cuda/gpu_{check,layer,setup,small,speed,wgmma}.c; do
+    tests/cuda/tasks.c tests/cuda/gpu_{check,layer,setup,small,speed,tail,wgmma}.c; do
     compile_c "tests_$(basename "${source%.c}")" "$source"
   done
 }
@@ -147,7 +147,7 @@ build_all() {
   tr '\n' '\0' <"$work/commands" | xargs -0 -P "$(nproc)" -I{} bash -c '{} || { echo "failed: {}"; exit 255; }' || return 1
   mapfile -t objects < <(cd "$work/objects" && printf '%s\n' backend_*.o)
   mapfile -t banded < <(cd "$work/objects" && printf '%s\n' banded_*.o)
-  link_program gpu_check tests_gpu_{check,layer,setup,small,speed,wgmma}.o tests_random_graph.o tests_graph_eval.o "${objects[@]}" &&
+  link_program gpu_check tests_gpu_{check,layer,setup,small,speed,tail,wgmma}.o tests_random_graph.o tests_graph_eval.o "${objects[@]}" &&
     link_program test_cuda tests_test_cuda.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_overlap tests_test_cuda_overlap.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_batch tests_test_cuda_batch.o tests_tasks.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&

@@ -24,6 +24,8 @@ def read_all(folder):
                 name = os.path.basename(path).split("-")
                 if name[0] == "wgmma" and item["kind"] != "part":
                     item["way"], item["kind"] = name[1], "wgmma " + item["kind"]
+                if name[0] == "tail" and item["kind"] not in ("part", "tail"):
+                    item["kind"] = "tail " + item["kind"]
                 found.setdefault(item["kind"], []).append(item)
     return found
 
@@ -189,6 +191,22 @@ class Report:
                 "give the same bits.", ""] + table(("channels", "size", "", "ms", "ms by layers", "MB", "MB by layers", ""),
                                                    rows) if rows else []
 
+    def tail(self):
+        tails = self.of("tail")
+        if not tails:
+            return []
+        rows = [(t["precision"], t["size"], ms(t["first"]), ms(t["wgmma"]) if t["wgmma"] else "–", ms(t["last"]),
+                 ms(t["both"]) if t["fits"] else "doesn't fit", verdict(t)) for t in tails]
+        lines = ["### The last two layers in one kernel", "", "64 → 64 → 1 channels, 3×3; the bits must be those of the two one by "
+                 "one with `mma.sync`.", ""]
+        lines += table(("precision", "size", "first, ms", "first with `wgmma`", "last", "both at once", ""), rows)
+        lines += table(("network", "precision", "PSNR with fp32, dB", ""), [
+            (c["model"], c["precision"], c["psnr"], verdict(c)) for c in self.of("tail compare") if "ok" in c])
+        other = {(s["model"], s["precision"], s["size"]): s["seconds"] for s in self.of("speed") if "seconds" in s}
+        return lines + table(("network", "precision", "size", "ms/frame", "ms one by one"), [
+            (s["model"], s["precision"], s["size"], ms(s["seconds"]), ms(other[key]) if (key := (
+                s["model"], s["precision"], s["size"])) in other else "") for s in self.of("tail speed") if "seconds" in s])
+
     @staticmethod
     def rate(stage):
         return f"{stage['bytes'] / stage['seconds'] / 1e9:.0f}" if stage["bytes"] and stage["seconds"] else ""
@@ -277,7 +295,7 @@ class Report:
 
     def text(self):
         return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.wgmma() + self.speed() + self.stages() + self.small() +
-                         self.nvdec() + self.nvenc() + self.engines() + self.peers())
+                         self.tail() + self.nvdec() + self.nvenc() + self.engines() + self.peers())
 
 
 def main():

@@ -290,7 +290,8 @@ static const struct part {
     {"device", part_device, 0},   {"picture", part_picture, 2},   {"reference", part_reference, 3},
     {"compare", part_compare, 3}, {"identity", part_identity, 5}, {"memory", part_memory, 3},
     {"peak", part_peak, 1},       {"speed", part_speed, 4},       {"stages", part_stages, 5},
-    {"small", part_small, 3},     {"upscale", part_upscale, 4},   {"wgmma", part_wgmma, 2}};
+    {"small", part_small, 3},     {"tail", part_tail, 2},         {"upscale", part_upscale, 4},
+    {"wgmma", part_wgmma, 2}};
 
 int main(int argc, char **argv)
 {

@@ -58,6 +58,7 @@ int part_peak(char **arguments, kz_log *log);
 int part_small(char **arguments, kz_log *log);
 int part_speed(char **arguments, kz_log *log);
 int part_stages(char **arguments, kz_log *log);
+int part_tail(char **arguments, kz_log *log);
 int part_wgmma(char **arguments, kz_log *log);
 
 #endif
