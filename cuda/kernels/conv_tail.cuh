@@ -1,27 +1,28 @@
 /* Two layers at once: 3×3 to as many channels as a block of conv_tensor.cuh makes, and 3×3 from
  * these to one channel. What lies between them is never in memory. At the fourfold size of
- * 1920×1080 that is 64 channels of 33 million pixels, 4.2 GB, written once and read once; but for
- * these two the layers read 4.2 GB and write 0.13 GB.
+ * 1920×1080 that is 64 channels of 33 million pixels, 4.2 GB, written once and read once; what else
+ * the two read and write is 4.2 GB and 0.13 GB.
  *
  * A block marches down a strip of the picture. In a step it makes 16 rows of 32 columns of the
  * first layer's result, chunk by chunk as conv_tensor.cuh does, lays them over the chunks, which
  * nobody reads any more, and makes 16 rows of 30 columns of the output, one row higher. The last
  * two of its rows stay for the next step. So 32 columns are made for 30, and two rows more for each
  * segment of a strip: 1.07 × (1 + 2 / rows), 1.08 where a segment has 200 rows. A tile of its own,
- * 16×32 for 14×30, would be 1.22; a strip of 64 columns would be 1.03, but with steps of 16 rows
- * its values alone take 147 KB, and with steps of eight more is fetched twice than is saved.
+ * 16×32 for 14×30, would be 1.22. A strip of 64 columns in steps of eight rows would be 1.03, for
+ * 1.33 times the input fetched instead of 1.28, and fit in 96 KiB; it would take another shape of
+ * conv_tensor.cuh's tile.
  *
- * Shared memory for 64 channels: two stages of 37.4 KB, over which 16 rows of 4 KB lie; the two
- * rows that stay, 8 KB; the second layer's weights, 2.3 KB: 85 KB, so every device from 8.0 on has
- * it. 7.5 has not, and makes 64 outputs as two groups anyway: there only 32 channels fit. A block
- * has a multiprocessor's registers for itself with 64 channels, as in conv_tensor.cuh. Rows laid
- * elsewhere than over the stages would let the next step's products begin meanwhile, with 150 KB:
- * of 8.0, 9.0 and 10.0 alone, where these products are fastest, and memory, too.
+ * Shared memory for 64 channels: two stages of 37.4 KiB, over which 16 rows of 4 KiB lie; the two
+ * rows that stay, 8 KiB; the second layer's weights, 2.3 KiB: 85 KiB, which every device from 8.0
+ * on has. 7.5 has not, and makes 64 outputs as two groups anyway: there 32 channels fit. With 64 a
+ * block has a multiprocessor's registers for itself, as in conv_tensor.cuh, so tensor cores wait
+ * while the second layer is made. Rows laid elsewhere than over the stages would let it go beside
+ * the next step's products, in 149 KiB: on 8.0, 9.0 and 10.0 alone.
  *
- * Sums are in the order of conv_tensor.cuh and of conv_last.cuh, and the values between
- * are rounded as if they were stored: the result has the same bits as the two layers one by one.
- * The second one's operations for each pixel, of fp32: 576 fused multiplications and additions, 384
- * conversions, 48 reads of 16 bytes; beside them the first one's 36864 of 16 bits on tensor cores.
+ * Sums are in the order of conv_tensor.cuh and of conv_last.cuh, and the values between are rounded
+ * as if they were stored: the result has the same bits as the two layers one by one. For each pixel
+ * the second one is 576 fused multiplications and additions of fp32, 384 conversions and 48 reads
+ * of 16 bytes; the first one is 36864 of 16 bits, on tensor cores.
  *
  * What lies outside the picture is zero for both. Rows above a segment's first are made of what
  * happens to lie in shared memory, and never stored. */
