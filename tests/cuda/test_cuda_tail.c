@@ -10,7 +10,7 @@
 #include "model/rewrite.h"
 #include "random_graph.h"
 
-enum { WIDTH = 13, HEIGHT = 11 };
+enum { WIDTH = 13, HEIGHT = 8 };
 
 /* ---- what is kept ---- */
 
@@ -174,7 +174,7 @@ static size_t run_tiles(const struct opened *o, const kz_tile *tiles, int n, flo
 static struct picture *run_all(const struct opened *o)
 {
     const kz_tile whole = {0, 0, WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT};
-    const kz_tile parts[PARTS] = {{0, 0, 5, 4, 0, 0, 3, 2}, {6, 5, 7, 6, 8, 6, WIDTH, HEIGHT}};
+    const kz_tile parts[PARTS] = {{0, 0, 5, 4, 0, 0, 3, 2}, {6, 3, 7, 5, 8, 4, WIDTH, HEIGHT}};
     struct picture *p = kz_alloc(1, sizeof(*p));
     CHECK(p);
     p->launches = run_tiles(o, &whole, 1, p->whole);
