@@ -200,12 +200,12 @@ class Report:
         lines = ["### The last two layers in one kernel", "", "64 → 64 → 1 channels, 3×3; the bits must be those of the two one by "
                  "one with `mma.sync`.", ""]
         lines += table(("precision", "size", "first, ms", "first with `wgmma`", "last", "both at once", ""), rows)
-        lines += table(("network", "precision", "PSNR with fp32, dB", ""), [
-            (c["model"], c["precision"], c["psnr"], verdict(c)) for c in self.of("tail compare") if "ok" in c])
+        compared = [(c["model"], c["precision"], c["psnr"], verdict(c)) for c in self.of("tail compare") if "ok" in c]
+        lines += table(("network", "precision", "PSNR with fp32, dB", ""), compared) if compared else []
         other = {(s["model"], s["precision"], s["size"]): s["seconds"] for s in self.of("speed") if "seconds" in s}
-        return lines + table(("network", "precision", "size", "ms/frame", "ms one by one"), [
-            (s["model"], s["precision"], s["size"], ms(s["seconds"]), ms(other[key]) if (key := (
-                s["model"], s["precision"], s["size"])) in other else "") for s in self.of("tail speed") if "seconds" in s])
+        timed = [(s["model"], s["precision"], s["size"], ms(s["seconds"]), ms(other[key]) if (key := (
+            s["model"], s["precision"], s["size"])) in other else "") for s in self.of("tail speed") if "seconds" in s]
+        return lines + (table(("network", "precision", "size", "ms/frame", "ms one by one"), timed) if timed else [])
 
     @staticmethod
     def rate(stage):
