@@ -251,7 +251,7 @@ static void the_first_layers_engine_may_be_another(void)
     set_up();
     CHECK(setenv("KIZUNA_TWIN_HOPPER", "1", 1) == 0);
     struct opened *o = open_plan(KZ_PRECISION_FP16);
-    CHECK(count_lines(o, "timing engines (wgmma 1, tail 1)") > 0);
+    CHECK(count_lines(o, "timing engines (wgmma 2, tail 1)") > 0);
     CHECK(count_lines(o, "doesn't compute what it should") == 0);
     close_plan(o);
     keep("one", "own");
