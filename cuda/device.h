@@ -47,6 +47,8 @@ kz_plan_need kz_cuda_need(const kz_device *device, const kz_graph *graph,
                           const kz_plan_params *params);
 int kz_cuda_run(kz_plan *plan, const kz_run *run);
 int kz_cuda_layers(const kz_plan *plan, kz_layer *layers, int most);
+/* As kz_net_let_replay(). */
+void kz_cuda_let_replay(kz_plan *plan, bool replay);
 
 /* scale.c: the same. */
 int kz_cuda_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,

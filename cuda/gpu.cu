@@ -21,6 +21,8 @@ struct kz_gpu {
     cudaEvent_t marks[KZ_GPU_MARKS];
     size_t launches;
     cudaError_t error;
+    bool capturing, spoilt;
+    cudaError_t before; /* what `error` was when the capture began */
 };
 
 /* The oldest device that CUDA 13 compiles for. */
@@ -258,7 +260,7 @@ size_t kz_gpu_launches(const kz_gpu *gpu)
 
 void kz_gpu_count_launch(kz_gpu *gpu)
 {
-    gpu->launches++;
+    gpu->launches += !gpu->capturing;
 }
 
 /* The runtime has no call of its own for it. */
@@ -357,8 +359,11 @@ void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes)
     note(gpu, cudaMemsetAsync(device, 0, bytes, gpu->streams[COMPUTE]));
 }
 
+/* To wait for a stream that is captured is an error, and would stay one. */
 int kz_gpu_wait(kz_gpu *gpu)
 {
+    if (kz_gpu_spoil_capture(gpu))
+        return KZ_ERROR_FAILED;
     use(gpu);
     note(gpu, cudaGetLastError());
     for (cudaStream_t stream : gpu->streams)
@@ -376,11 +381,77 @@ void kz_gpu_end_batch(kz_gpu *gpu)
 
 int kz_gpu_wait_batch(kz_gpu *gpu)
 {
+    if (kz_gpu_spoil_capture(gpu))
+        return KZ_ERROR_FAILED;
     use(gpu);
     note(gpu, cudaGetLastError());
     for (cudaEvent_t end : gpu->ends[gpu->batch])
         note(gpu, cudaEventSynchronize(end));
     return gpu->error == cudaSuccess ? 0 : KZ_ERROR_FAILED;
+}
+
+/* Other threads, NVDEC's and NVENC's among them, may allocate memory meanwhile: the mode is the
+ * thread's. What they ask the legacy stream for has nothing to do with ours, which don't block. */
+int kz_gpu_begin_capture(kz_gpu *gpu)
+{
+    use(gpu);
+    note(gpu, cudaGetLastError());
+    gpu->before = gpu->error;
+    gpu->spoilt = false;
+    gpu->capturing = cudaStreamBeginCapture(gpu->streams[COMPUTE],
+                                            cudaStreamCaptureModeThreadLocal) == cudaSuccess;
+    if (gpu->capturing)
+        return 0;
+    cudaGetLastError();
+    return KZ_ERROR_FAILED;
+}
+
+/* Failures of what wasn't run are taken away. One of the device's own stays with it, and is seen by
+ * whoever waits. */
+kz_gpu_graph *kz_gpu_end_capture(kz_gpu *gpu)
+{
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t made = nullptr;
+    use(gpu);
+    note(gpu, cudaGetLastError());
+    note(gpu, cudaStreamEndCapture(gpu->streams[COMPUTE], &graph));
+    if (graph && !gpu->spoilt && gpu->error == gpu->before &&
+        cudaGraphInstantiate(&made, graph, 0) != cudaSuccess)
+        made = nullptr;
+    if (graph)
+        cudaGraphDestroy(graph);
+    cudaGetLastError();
+    gpu->error = gpu->before;
+    gpu->capturing = false;
+    return (kz_gpu_graph *)made;
+}
+
+bool kz_gpu_spoil_capture(kz_gpu *gpu)
+{
+    gpu->spoilt = true;
+    return gpu->capturing;
+}
+
+int kz_gpu_replay(kz_gpu *gpu, kz_gpu_graph *graph)
+{
+    use(gpu);
+    note(gpu, cudaGetLastError());
+    if (cudaGraphLaunch((cudaGraphExec_t)graph, gpu->streams[COMPUTE]) != cudaSuccess) {
+        cudaGetLastError();
+        return KZ_ERROR_FAILED;
+    }
+    gpu->launches++;
+    return 0;
+}
+
+void kz_gpu_close_graph(kz_gpu *gpu, kz_gpu_graph **graph)
+{
+    if (!*graph)
+        return;
+    use(gpu);
+    kz_gpu_wait(gpu);
+    cudaGraphExecDestroy((cudaGraphExec_t)*graph);
+    *graph = nullptr;
 }
 
 const char *kz_gpu_error(const kz_gpu *gpu)

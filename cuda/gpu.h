@@ -59,7 +59,8 @@ void kz_gpu_unpin(kz_gpu *gpu, void *block);
 /* The stream that kernels are launched on: a cudaStream_t. */
 void *kz_gpu_stream(kz_gpu *gpu);
 
-/* Kernels of ours that were launched so far; kz_launch() counts them. */
+/* What the host has launched so far: kernels of ours, which kz_launch() counts, but for those that
+ * are captured, and graphs, of which each replay is one launch. */
 size_t kz_gpu_launches(const kz_gpu *gpu);
 void kz_gpu_count_launch(kz_gpu *gpu);
 
@@ -106,6 +107,24 @@ int kz_gpu_wait(kz_gpu *gpu);
  * last. */
 void kz_gpu_end_batch(kz_gpu *gpu);
 int kz_gpu_wait_batch(kz_gpu *gpu);
+
+/* A CUDA graph: what the stream was asked for once, to be asked for again in one launch. */
+typedef struct kz_gpu_graph kz_gpu_graph;
+
+/* From here to kz_gpu_end_capture(), by the same thread, kernels, kz_gpu_copy() and kz_gpu_clear()
+ * are written down with their parameters, and not run. Nothing else may be asked for. 0, or
+ * KZ_ERROR_FAILED: nothing has begun (not reported). */
+int kz_gpu_begin_capture(kz_gpu *gpu);
+/* NULL: what was asked for can't be replayed (not reported). None of it was run, and the device
+ * goes on as if it had not been asked for. */
+kz_gpu_graph *kz_gpu_end_capture(kz_gpu *gpu);
+/* What is being captured won't be replayed, as after kz_gpu_wait(), which fails meanwhile. False:
+ * nothing is being captured. */
+bool kz_gpu_spoil_capture(kz_gpu *gpu);
+/* On the stream. 0, or KZ_ERROR_FAILED: it can't be launched (not reported). */
+int kz_gpu_replay(kz_gpu *gpu, kz_gpu_graph *graph);
+/* Waits as kz_gpu_free() does; NULL is legal. */
+void kz_gpu_close_graph(kz_gpu *gpu, kz_gpu_graph **graph);
 
 /* The first failure in CUDA's words; "" where there was none. */
 const char *kz_gpu_error(const kz_gpu *gpu);

@@ -30,6 +30,7 @@ struct engine {
     char layer[KZ_CHOICE_LAYER], text[KZ_CHOICE_ENGINE];
     const kz_rival_table *table;
     kz_rival_engine *opened; /* NULL: our kernel does it */
+    bool failed;             /* so it does from then on */
 };
 
 struct kz_lineup {
@@ -44,6 +45,7 @@ struct kz_lineup {
     char *weights;  /* of the device */
     size_t bytes;
     bool said; /* that engines are timed */
+    int left;  /* engines that failed */
 };
 
 /* ---- the libraries ---- */
@@ -526,10 +528,20 @@ void kz_lineup_close(kz_lineup **lineup)
 
 static struct engine *engine_of(const kz_lineup *l, int step, bool whole)
 {
-    if (!l || l->of_step[step] < 0 || !l->engines[l->of_step[step]].opened)
-        return NULL;
-    struct engine *e = &l->engines[l->of_step[step]];
-    return whole || e->table->same_bits ? e : NULL;
+    struct engine *e = l && l->of_step[step] >= 0 ? &l->engines[l->of_step[step]] : NULL;
+    const bool there = e && e->opened && !e->failed;
+    return there && (whole || e->table->same_bits) ? e : NULL;
+}
+
+/* It stays open until the lineup is closed: it may be at work still, for layers before this one,
+ * and in a graph that was captured of them. */
+static void leave(kz_lineup *l, struct engine *e)
+{
+    kz_log_line(l->log, KZ_LOG_WARNING,
+                "%s's engine %s has failed: our own kernel goes on, with other last bits",
+                e->table->name, e->text);
+    e->failed = true;
+    l->left++;
 }
 
 bool kz_lineup_run(kz_lineup *l, int step, const kz_conv_task *task, bool whole)
@@ -541,13 +553,16 @@ bool kz_lineup_run(kz_lineup *l, int step, const kz_conv_task *task, bool whole)
     const kz_conv_task theirs = table->own_weights ? *task : with_weights(l, step, task);
     if (table->run(e->opened, l->gpu, &theirs) == 0)
         return true;
-    kz_log_line(l->log, KZ_LOG_WARNING,
-                "%s's engine %s has failed: our own kernel goes on, with other last bits",
-                table->name, e->text);
-    /* It may be at work still, for layers before this one. */
-    kz_gpu_wait(l->gpu);
-    table->close_engine(&e->opened);
+    /* Perhaps it can't be captured, and no more than that. */
+    if (kz_gpu_spoil_capture(l->gpu))
+        return true;
+    leave(l, e);
     return false;
+}
+
+int kz_lineup_left(const kz_lineup *l)
+{
+    return l ? l->left : 0;
 }
 
 bool kz_lineup_joins(const kz_lineup *l, int step)

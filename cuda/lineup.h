@@ -37,11 +37,15 @@ void kz_lineup_close(kz_lineup **lineup); /* NULL is legal */
 
 /* Puts a step on the stream where it has an engine: false, where our kernel is to do it. `task` is
  * kz_step_task()'s, and `first` that of the step before, where kz_lineup_joins(); `whole`: on a
- * tile of the plan's size. An engine that fails is not asked again, and that is reported. */
+ * tile of the plan's size. An engine that fails is not asked again, and that is reported; one that
+ * fails while the stream is captured spoils the capture, and stays. */
 bool kz_lineup_run(kz_lineup *lineup, int step, const kz_conv_task *task, bool whole);
 
 /* Whether a step's engine computes the step before, too. */
 bool kz_lineup_joins(const kz_lineup *lineup, int step);
+
+/* How many engines have failed so far: while it is the same number, the same ones compute. */
+int kz_lineup_left(const kz_lineup *lineup);
 
 /* Who computes a step, for people; NULL: our kernel. */
 const char *kz_lineup_kernel(const kz_lineup *lineup, int step, bool whole);

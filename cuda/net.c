@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cuda/replay.h"
 
 struct kz_net {
     kz_gpu *gpu;
@@ -10,6 +11,8 @@ struct kz_net {
     char *constants, *arena; /* of the device */
     kz_lineup *lineup;
     int width, height; /* of the largest tile */
+    kz_replay replay;  /* of runs over tiles of that size */
+    int left;          /* of the engines, when these ran */
 };
 
 static int upload_constants(kz_net *n, const kz_graph *graph, kz_log *log)
@@ -32,7 +35,7 @@ int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_progr
     kz_net *n = *net = kz_alloc(1, sizeof(*n));
     if (!n)
         return kz_fail_memory(log, "the network");
-    n->gpu = gpu;
+    n->gpu = n->replay.gpu = gpu;
     n->width = params->width;
     n->height = params->height;
     int error = kz_program_open(&n->program, graph, params, log);
@@ -53,6 +56,7 @@ void kz_net_close(kz_net **net)
     kz_net *n = *net;
     if (!n)
         return;
+    kz_replay_clear(&n->replay);
     kz_lineup_close(&n->lineup);
     kz_gpu_free(n->gpu, n->constants);
     kz_gpu_free(n->gpu, n->arena);
@@ -70,6 +74,7 @@ int kz_net_compete(kz_net *n, kz_rivals *rivals, const kz_graph *graph, const kz
                                      .constants = n->constants,
                                      .graph = graph,
                                      .input = *input};
+    n->replay.log = log;
     return kz_lineup_open(&n->lineup, rivals, &params, log);
 }
 
@@ -205,12 +210,39 @@ kz_view kz_net_output(kz_net *n, const kz_view *input)
     return view_of(&(struct tile_run){n, input, NULL}, &n->program.output);
 }
 
+static void run_steps(const void *context)
+{
+    const struct tile_run *t = context;
+    for (int i = 0; i < t->net->program.n_steps; i++)
+        run_step(t, &t->net->program.steps[i]);
+}
+
+/* Such a tile is alone, and all its values lie where they did the last time: where its input does,
+ * too, its launches are the same ones, if the same engines compute. */
+static void run_whole(const struct tile_run *t)
+{
+    kz_net *n = t->net;
+    const struct tile_run alone = {n, t->input, NULL};
+    const int left = kz_lineup_left(n->lineup);
+    if (left != n->left)
+        kz_replay_clear(&n->replay);
+    n->left = left;
+    kz_replay_run(&n->replay, t->input, run_steps, &alone);
+}
+
 kz_view kz_net_run(kz_net *n, const kz_view *input, const kz_batch *batch)
 {
     const struct tile_run t = {n, input, batch};
-    for (int i = 0; i < n->program.n_steps; i++)
-        run_step(&t, &n->program.steps[i]);
+    if (n->program.n_steps > 1 && is_whole(&t))
+        run_whole(&t);
+    else
+        run_steps(&t);
     return view_of(&t, &n->program.output);
+}
+
+void kz_net_let_replay(kz_net *n, bool replay)
+{
+    n->replay.plain = !replay;
 }
 
 static const char *kernel_of(const struct tile_run *t, const kz_step *s)

@@ -30,8 +30,12 @@ kz_view kz_net_output(kz_net *net, const kz_view *input);
 /* Puts all steps on the stream. `input` is the graph's first value, of the tile's size: fp32 where
  * that has one channel, else as another net's output. Returns the output, in the net's arena. With
  * a batch, both are the first tile's; none may reach beyond as many pixels as the largest tile has,
- * and one of that size is alone. NULL: this tile alone. */
+ * and one of that size is alone. NULL: this tile alone. A tile of the largest size is replayed from
+ * the third time on that it has the same input (replay.h). */
 kz_view kz_net_run(kz_net *net, const kz_view *input, const kz_batch *batch);
+
+/* False: each run goes layer by layer, until this is called again. For tests and measurements. */
+void kz_net_let_replay(kz_net *net, bool replay);
 
 /* Fills at most `most` layers with the times of a run over what `input` is. */
 int kz_net_layers(kz_net *net, const kz_view *input, kz_layer *layers, int most);

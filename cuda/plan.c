@@ -479,6 +479,13 @@ int kz_cuda_run(kz_plan *p, const kz_run *run)
     return error ? error : failed;
 }
 
+void kz_cuda_let_replay(kz_plan *p, bool replay)
+{
+    kz_net_let_replay(p->head, replay);
+    if (p->tail)
+        kz_net_let_replay(p->tail, replay);
+}
+
 /* A run over what lies in memory since the last one. */
 int kz_cuda_layers(const kz_plan *p, kz_layer *layers, int most)
 {

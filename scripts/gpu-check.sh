@@ -88,7 +88,7 @@ export -f tap
 
 run_tests() {
   local program
-  for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap; do
+  for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_replay; do
     part "tests-$program" 240 bash -c 'tap "$0"' "$work/$program"
   done
 }
@@ -269,7 +269,7 @@ run_sanitize() {
     return
   fi
   for tool in memcheck racecheck initcheck synccheck; do
-    for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap; do
+    for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_replay; do
       part "sanitize-$tool-$program" 150 bash -c 'sanitize "$@"' sanitize "$sanitizer" "$tool" "$work/$program"
     done
     part "sanitize-$tool-network" 150 bash -c 'sanitize "$@"' sanitize "$sanitizer" "$tool" "$work/gpu_check" upscale \

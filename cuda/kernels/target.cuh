@@ -49,12 +49,15 @@ KZ_DEVICE float kz_product(float a, float b)
     return __fmul_rn(a, b);
 }
 
-/* Runs a kernel on the device's stream; errors show in kz_gpu_wait(). */
+/* Runs a kernel on the device's stream; errors show in kz_gpu_wait(). The attribute is the
+ * kernel's, not the launch's: always the same, since a graph may hold a launch with more shared
+ * memory. */
 template <class... P, class... A>
 void kz_launch(kz_gpu *gpu, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, A... args)
 {
     if (shared > 48 << 10)
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             kz_gpu_get_info(gpu)->shared_bytes);
     kz_gpu_count_launch(gpu);
     kernel<<<grid, block, shared, (cudaStream_t)kz_gpu_stream(gpu)>>>(args...);
 }

@@ -6,9 +6,13 @@
  * What is asked for waits in its queue until somebody waits for it, as it may on a real device;
  * only one queue, which changes by chance, is ahead meanwhile, as far as what it has to wait for
  * lets it. So what isn't waited for, on the host or between queues, is missing, or there too early,
- * and shows. $KIZUNA_TWIN_ORDER (1) draws another order; 0: everything is done at once. */
+ * and shows. $KIZUNA_TWIN_ORDER (1) draws another order; 0: everything is done at once.
+ *
+ * A graph is the work that a queue would have got, parameters included; a replay queues it as it
+ * was then. $KIZUNA_TWIN_CAPTURES and $KIZUNA_TWIN_REPLAYS say how many of them succeed (all). */
 #include "cuda/gpu.h"
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +20,7 @@
 #include <new>
 #include <random>
 #include <utility>
+#include <vector>
 
 #include "cuda/twin/twin.hpp"
 
@@ -46,12 +51,20 @@ struct lane {
     place worked, copied;
 };
 
+struct kz_gpu_graph {
+    std::vector<std::function<void()>> work;
+};
+
 struct kz_gpu {
     queue queues[QUEUES];
     lane lanes[KZ_GPU_LANES];
     size_t ends[2][QUEUES]; /* of the last two batches */
     int batch;              /* of the two, the next to end */
     int pinned;             /* blocks */
+    int graphs;             /* that there are */
+    kz_gpu_graph *captured; /* what is captured now, or nullptr */
+    bool spoilt;
+    size_t captures, replays; /* that will succeed */
     size_t launches;
     kz_gpu_info info;
     size_t left; /* bytes */
@@ -118,11 +131,17 @@ static void ask_after(kz_gpu *gpu, int number, place after, std::function<void()
 
 static void ask(kz_gpu *gpu, int number, std::function<void()> run)
 {
-    ask_after(gpu, number, {number, 0}, std::move(run));
+    if (number == COMPUTE && gpu->captured)
+        gpu->captured->work.push_back(std::move(run));
+    else
+        ask_after(gpu, number, {number, 0}, std::move(run));
 }
 
+/* None may leave or enter what is captured. */
 static void await(kz_gpu *gpu, int number, place after)
 {
+    if (number == COMPUTE && kz_gpu_spoil_capture(gpu))
+        return;
     ask_after(gpu, number, after, [] {});
 }
 
@@ -167,6 +186,8 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     g->random.seed((unsigned)order);
     g->at_once = order == 0;
     g->ahead = QUEUES;
+    g->captures = number_of("KIZUNA_TWIN_CAPTURES", SIZE_MAX);
+    g->replays = number_of("KIZUNA_TWIN_REPLAYS", SIZE_MAX);
     return 0;
 }
 
@@ -176,6 +197,8 @@ void kz_gpu_close(kz_gpu **gpu)
         kz_gpu_wait(*gpu);
     if (*gpu && (*gpu)->pinned)
         std::fprintf(stderr, "twin: %d blocks are still pinned\n", (*gpu)->pinned);
+    if (*gpu && (*gpu)->graphs)
+        std::fprintf(stderr, "twin: %d graphs are still there\n", (*gpu)->graphs);
     delete *gpu;
     *gpu = nullptr;
 }
@@ -248,7 +271,7 @@ size_t kz_gpu_launches(const kz_gpu *gpu)
 
 void kz_gpu_count_launch(kz_gpu *gpu)
 {
-    gpu->launches++;
+    gpu->launches += !gpu->captured;
 }
 
 /* Something to tell one by: pretended drivers take anything. */
@@ -271,12 +294,14 @@ static void copy_rows(kz_gpu *gpu, int number, void *to, ptrdiff_t to_pitch, con
 void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *host,
                     ptrdiff_t host_pitch, size_t bytes, int rows)
 {
+    kz_gpu_spoil_capture(gpu);
     copy_rows(gpu, COMPUTE, device, (ptrdiff_t)device_pitch, host, host_pitch, bytes, rows);
 }
 
 void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
                      size_t device_pitch, size_t bytes, int rows)
 {
+    kz_gpu_spoil_capture(gpu);
     copy_rows(gpu, COMPUTE, host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows);
 }
 
@@ -287,6 +312,7 @@ void kz_gpu_lane_open(kz_gpu *gpu, int lane)
 
 void kz_gpu_lane_close(kz_gpu *gpu, int lane)
 {
+    kz_gpu_spoil_capture(gpu);
     gpu->lanes[lane].worked = end_of(gpu, COMPUTE);
 }
 
@@ -325,6 +351,8 @@ void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes)
 
 int kz_gpu_wait(kz_gpu *gpu)
 {
+    if (kz_gpu_spoil_capture(gpu))
+        return KZ_ERROR_FAILED;
     for (int i = 0; i < QUEUES; i++)
         reach(gpu, end_of(gpu, i));
     return 0;
@@ -332,6 +360,7 @@ int kz_gpu_wait(kz_gpu *gpu)
 
 void kz_gpu_end_batch(kz_gpu *gpu)
 {
+    kz_gpu_spoil_capture(gpu);
     for (int i = 0; i < QUEUES; i++)
         gpu->ends[gpu->batch][i] = gpu->queues[i].asked;
     gpu->batch ^= 1;
@@ -339,6 +368,8 @@ void kz_gpu_end_batch(kz_gpu *gpu)
 
 int kz_gpu_wait_batch(kz_gpu *gpu)
 {
+    if (kz_gpu_spoil_capture(gpu))
+        return KZ_ERROR_FAILED;
     for (int i = 0; i < QUEUES; i++)
         reach(gpu, {i, gpu->ends[gpu->batch][i]});
     return 0;
@@ -349,8 +380,63 @@ const char *kz_gpu_error(const kz_gpu *)
     return "";
 }
 
+/* ---- graphs ---- */
+
+int kz_gpu_begin_capture(kz_gpu *gpu)
+{
+    gpu->spoilt = false;
+    gpu->captured = new (std::nothrow) kz_gpu_graph();
+    gpu->graphs += gpu->captured != nullptr;
+    return gpu->captured ? 0 : KZ_ERROR_FAILED;
+}
+
+static bool succeeds(size_t *left)
+{
+    if (*left == 0)
+        return false;
+    --*left;
+    return true;
+}
+
+kz_gpu_graph *kz_gpu_end_capture(kz_gpu *gpu)
+{
+    kz_gpu_graph *graph = std::exchange(gpu->captured, nullptr);
+    if (gpu->spoilt || !succeeds(&gpu->captures))
+        kz_gpu_close_graph(gpu, &graph);
+    return graph;
+}
+
+bool kz_gpu_spoil_capture(kz_gpu *gpu)
+{
+    gpu->spoilt = true;
+    return gpu->captured != nullptr;
+}
+
+int kz_gpu_replay(kz_gpu *gpu, kz_gpu_graph *graph)
+{
+    if (!succeeds(&gpu->replays))
+        return KZ_ERROR_FAILED;
+    for (const auto &one : graph->work)
+        ask(gpu, COMPUTE, one);
+    gpu->launches++;
+    return 0;
+}
+
+void kz_gpu_close_graph(kz_gpu *gpu, kz_gpu_graph **graph)
+{
+    if (!*graph)
+        return;
+    kz_gpu_wait(gpu);
+    gpu->graphs--;
+    delete *graph;
+    *graph = nullptr;
+}
+
+/* ---- time ---- */
+
 void kz_gpu_mark(kz_gpu *gpu, int mark)
 {
+    kz_gpu_spoil_capture(gpu);
     ask(gpu, COMPUTE, [=] { gpu->marks[mark] = kz_now(); });
 }
 

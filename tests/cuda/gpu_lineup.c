@@ -80,6 +80,12 @@ bool kz_lineup_run(kz_lineup *lineup, int step, const kz_conv_task *task, bool w
     return done;
 }
 
+int kz_lineup_left(const kz_lineup *lineup)
+{
+    (void)lineup;
+    return 0;
+}
+
 const char *kz_lineup_kernel(const kz_lineup *lineup, int step, bool whole)
 {
     const kz_step *s = lineup && whole ? &lineup->program->steps[step] : NULL;
