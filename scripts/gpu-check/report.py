@@ -156,11 +156,19 @@ class Report:
             lines += [f"{', '.join(shape)}: the GPU computes for {share(frame - idle, frame)} of a frame's time, and is idle or "
                       f"copies for {share(max(idle, 0), frame)}.", ""]
             lines += table(("stage", "ms", "of the frame", "GB/s", "ms, pinned memory"), rows)
+            lines += [self.replays(r) for r in self.of("replay") if (r["model"], r["precision"], r["size"]) == shape] + [""]
             lines += [f"{t['count']} tiles of {t['tile']}, as reuse asks for them: {ms(t['together'])} ms at once, "
                       f"{ms(t['apart'])} ms one by one." for t in self.of("tiles") if (t["model"], t["precision"], t["size"]) == shape] + [""]
             lines += self.layers(shape)
         return ["### Where the time goes", "", "Each stage alone, the median of a few; layers one by one, between events.", "",
                 *lines] if lines else []
+
+    @staticmethod
+    def replays(item):
+        ways = [f"{name} {ms(w['device'])} ms ({w['launches']} launches, which keep the host for {ms(w['host'])} ms; the GPU waits for "
+                f"{share(max(w['device'] - item['busy'], 0), w['device'])})"
+                for name, w in (("from graphs", item["replayed"]), ("layer by layer", item["plain"]))]
+        return f"From the device's memory to a canvas, by its clock: {ways[0]}, {ways[1]}; its kernels one by one take {ms(item['busy'])} ms."
 
     def wgmma(self):
         layers = self.of("wgmma")

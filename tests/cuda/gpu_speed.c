@@ -342,6 +342,64 @@ static void say_tiles(const struct shape *s, int count, int rounds)
            tile_size(s).width, tile_size(s).height, together, apart);
 }
 
+/* One of the two ways that a frame's kernels are launched. */
+struct way {
+    double device[MOST_RUNS], host[MOST_RUNS]; /* seconds: the stream is at work, the host asks */
+    size_t launches;
+};
+
+static void time_way(const struct shape *s, const kz_run *run, struct way *way, int round)
+{
+    kz_gpu *gpu = s->device->gpu;
+    const size_t before = kz_gpu_launches(gpu);
+    kz_gpu_mark(gpu, 0);
+    const double began = kz_now();
+    if (kz_backend_cuda.run(s->plan, run))
+        stop("a run", "failed");
+    way->host[round] = kz_now() - began;
+    kz_gpu_mark(gpu, 1);
+    if (kz_gpu_wait(gpu))
+        stop("a run", kz_gpu_error(gpu));
+    way->device[round] = kz_gpu_between(gpu);
+    way->launches = kz_gpu_launches(gpu) - before;
+}
+
+static void say_way(const char *name, struct way *way, int rounds)
+{
+    printf("\"%s\":{\"device\":%.6g,\"host\":%.6g,\"launches\":%zu},", name,
+           median(way->device, rounds), median(way->host, rounds), way->launches);
+}
+
+/* A frame from the device's memory to a canvas, in turns replayed from graphs and layer by layer.
+ * `busy`: seconds that its kernels take one by one. */
+static void say_replays(const struct shape *s, const kz_surface *there, double busy, int rounds)
+{
+    struct way *ways = taken(2, sizeof(*ways));
+    const kz_tiling tiling = whole(s->size);
+    const kz_tile tile = kz_tiling_get(&tiling, 0);
+    kz_plane in = s->in;
+    in.there = (kz_plane_there){.data = there->data, .pitch = there->pitch, .step = 1};
+    kz_run run = {.src = &in,
+                  .src_levels = levels_of(&in),
+                  .dst_levels = levels_of(&s->out),
+                  .tiles = &tile,
+                  .n_tiles = 1,
+                  .deferred = true};
+    if (kz_backend_cuda.open_canvas(s->device, &run.canvas, s->out.width, s->out.height))
+        stop("a canvas", "memory of the device is short");
+    for (int i = -WARM_UP; i < rounds; i++)
+        for (int replayed = 0; replayed < 2; replayed++) {
+            kz_cuda_let_replay(s->plan, replayed);
+            time_way(s, &run, &ways[replayed], i < 0 ? 0 : i);
+        }
+    kz_backend_cuda.close_canvas(&run.canvas);
+    say_shape(s, "replay");
+    say_way("plain", &ways[0], rounds);
+    say_way("replayed", &ways[1], rounds);
+    printf("\"busy\":%.6g}\n", busy);
+    kz_free(ways);
+}
+
 /* MODEL PRECISION ROUNDS SIZE TILES: where a frame's time goes, and that of so many small tiles. */
 int part_stages(char **arguments, kz_log *log)
 {
@@ -354,16 +412,20 @@ int part_stages(char **arguments, kz_log *log)
         stop("can't be run", arguments[1]);
     const int count = time_runs(&s, seconds, rounds);
     say_stage(&s, "frame", median(seconds, count), 0);
-    say_stage(&s, "network", say_layers(&s, rounds), 0);
+    const double network = say_layers(&s, rounds);
+    say_stage(&s, "network", network, 0);
     struct stage in = open_stage(device->gpu, &s.in), out = open_stage(device->gpu, &s.out);
     const size_t in_bytes = kz_surface_bytes(&in.samples);
     const size_t out_bytes = kz_surface_bytes(&out.samples);
     say_stage(&s, "copy in", time_stage(&in, copy_in, true, rounds), in_bytes);
-    say_stage(&s, "load", time_stage(&in, load, false, rounds), in_bytes * 5);
-    say_stage(&s, "store", time_stage(&out, store, false, rounds), out_bytes * 3);
+    const double loading = time_stage(&in, load, false, rounds);
+    const double storing = time_stage(&out, store, false, rounds);
+    say_stage(&s, "load", loading, in_bytes * 5);
+    say_stage(&s, "store", storing, out_bytes * 3);
     say_stage(&s, "copy out", time_stage(&out, copy_out, true, rounds), out_bytes);
     say_stage(&s, "copy in, pinned", time_pinned(&in, copy_in, rounds), in_bytes);
     say_stage(&s, "copy out, pinned", time_pinned(&out, copy_out, rounds), out_bytes);
+    say_replays(&s, &in.samples, network + loading + storing, rounds);
     close_stage(&in);
     close_stage(&out);
     say_tiles(&s, tiles, rounds);
