@@ -100,16 +100,18 @@ enum { MOST_STEPS = 1 << 24 };
 /* Ever more products at once, until they take long enough: the last ones tell. */
 static double cuda_peak(kz_device *device, enum kz_precision precision, double seconds)
 {
-    const bool bf16 = precision == KZ_PRECISION_BF16;
-    if (precision == KZ_PRECISION_FP32 || (bf16 && kz_gpu_get_info(device->gpu)->major < 8))
+    const bool fp16 = precision == KZ_PRECISION_FP16;
+    const enum kz_element element = precision == KZ_PRECISION_TF32   ? KZ_ELEMENT_FP32
+                                    : precision == KZ_PRECISION_BF16 ? KZ_ELEMENT_BF16
+                                                                     : KZ_ELEMENT_FP16;
+    if (precision == KZ_PRECISION_FP32 || (!fp16 && kz_gpu_get_info(device->gpu)->major < 8))
         return 0;
     const size_t threads = (size_t)kz_cuda_peak_blocks(device->gpu) * KZ_PEAK_THREADS;
     float *sums = kz_gpu_alloc(device->gpu, threads * sizeof(*sums));
     double passed = 0, rate = 0;
     for (int steps = 1; sums && steps < MOST_STEPS && passed < seconds / 4; steps *= 2) {
         kz_gpu_mark(device->gpu, 0);
-        const double macs =
-            kz_cuda_peak(device->gpu, bf16 ? KZ_ELEMENT_BF16 : KZ_ELEMENT_FP16, steps, sums);
+        const double macs = kz_cuda_peak(device->gpu, element, steps, sums);
         kz_gpu_mark(device->gpu, 1);
         if (kz_gpu_wait(device->gpu))
             break;

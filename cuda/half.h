@@ -1,4 +1,4 @@
-/* 16-bit elements on the host, rounded as the kernels round them. */
+/* 16-bit elements and TF32 on the host, rounded as the kernels round them. */
 #ifndef KZ_CUDA_HALF_H
 #define KZ_CUDA_HALF_H
 
@@ -50,6 +50,16 @@ static inline float kz_from_fp16(uint16_t half)
     else if (exponent)
         size = ldexpf((float)(1024 + fraction), exponent - 25);
     return half >> 15 ? -size : size;
+}
+
+/* The bits of an fp32 that TF32 doesn't have. */
+#define KZ_TF32_REST 0x1fffu
+
+/* An fp32's bits as the nearest TF32's, ties away from 0. */
+static inline uint32_t kz_to_tf32(uint32_t bits)
+{
+    const bool finite = (~bits & 0x7f800000) != 0;
+    return (finite ? bits + (KZ_TF32_REST + 1) / 2 : bits) & ~KZ_TF32_REST;
 }
 
 /* Element `at` of an array. */

@@ -174,9 +174,9 @@ static bool write_layer(char text[KZ_CHOICE_LAYER], const kz_rival_layer *l)
     static const char *const elements[] = {"fp32", "fp16", "bf16"};
     const kz_conv_task *t = &l->task;
     int at = snprintf(text, KZ_CHOICE_LAYER, "%s %dx%d %d/%d>%d/%d kernel %d pad %d,%d%s act %d %a",
-                      elements[t->in.element], t->in.width, t->in.height, t->in.channels,
-                      t->in.pixel, t->out.channels, t->out.pixel, t->kernel, t->pad_top,
-                      t->pad_left, t->phases ? " phases" : "", (int)l->act,
+                      t->tf32 ? "tf32" : elements[t->in.element], t->in.width, t->in.height,
+                      t->in.channels, t->in.pixel, t->out.channels, t->out.pixel, t->kernel,
+                      t->pad_top, t->pad_left, t->phases ? " phases" : "", (int)l->act,
                       l->act == KZ_ACT_LEAKY ? (double)l->slope : 0);
     for (int i = 0; i < t->n_residuals && at < KZ_CHOICE_LAYER; i++)
         at += snprintf(text + at, (size_t)(KZ_CHOICE_LAYER - at), " + %a*%d", (double)t->coefs[i],

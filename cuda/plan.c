@@ -39,8 +39,9 @@ struct kz_plan {
 static int resolve_precision(const kz_device *d, enum kz_precision asked, kz_log *log)
 {
     const kz_gpu_info *info = kz_gpu_get_info(d->gpu);
-    if (asked == KZ_PRECISION_BF16 && info->major < 8)
-        return kz_fail(log, KZ_ERROR_USAGE, "%s has no bf16: use fp16", info->name);
+    if ((asked == KZ_PRECISION_BF16 || asked == KZ_PRECISION_TF32) && info->major < 8)
+        return kz_fail(log, KZ_ERROR_USAGE, "%s has no %s: use fp16", info->name,
+                       asked == KZ_PRECISION_TF32 ? "tf32" : "bf16");
     return asked == KZ_PRECISION_AUTO ? KZ_PRECISION_FP16 : (int)asked;
 }
 

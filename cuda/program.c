@@ -205,10 +205,9 @@ static size_t group_bytes(int channels)
     return (size_t)(channels + GROUP - 1) / GROUP * GROUP * sizeof(float);
 }
 
-/* What a kernel for 16-bit weights takes in bytes, or one for fp32. */
 static size_t weight_bytes(const kz_step *s)
 {
-    return s->run == kz_cuda_conv_tensor ? kz_cuda_conv_tensor_count(&s->conv) * 2
+    return s->run == kz_cuda_conv_tensor ? kz_cuda_conv_tensor_bytes(&s->conv)
                                          : kz_cuda_conv_plain_count(&s->conv) * sizeof(float);
 }
 
@@ -274,15 +273,16 @@ static kz_view shape_of(const kz_place *p)
         (void *)(p->external ? 0 : p->offset), p->element, p->channels, p->pixel, 1, 1, 1};
 }
 
-/* The first kernel that fits. */
-static void choose_kernel(kz_step *s, int shared_bytes)
+/* The first kernel that fits. What touches the picture isn't rounded to TF32 either. */
+static void choose_kernel(kz_step *s, const kz_program_params *params)
 {
     kz_conv_task t = s->conv;
     t.in = shape_of(&s->in);
     t.out = shape_of(&s->out);
     for (int i = 0; i < s->n_others; i++)
         t.residuals[i] = shape_of(&s->others[i]);
-    t.group = kz_cuda_conv_tensor_group(t.out.channels, shared_bytes);
+    t.group = kz_cuda_conv_tensor_group(t.out.channels, params->shared_bytes);
+    t.tf32 = params->precision == KZ_PRECISION_TF32;
     s->run = kz_cuda_conv_plain;
     s->kernel = "fp32";
     if (kz_cuda_conv_last_fits(&t)) {
@@ -292,6 +292,7 @@ static void choose_kernel(kz_step *s, int shared_bytes)
         s->run = kz_cuda_conv_tensor;
         s->kernel = "tensor cores";
     }
+    t.tf32 = t.tf32 && s->run == kz_cuda_conv_tensor;
     s->conv = t; /* counts and packing need the channels */
 }
 
@@ -327,7 +328,7 @@ static int add_conv(struct builder *b, int index)
         s->others[s->n_others++] = place_of(b, node->inputs[i]);
         s->conv.coefs[i - 1] = node->coefs[i];
     }
-    choose_kernel(s, b->params->shared_bytes);
+    choose_kernel(s, b->params);
     join_tail(b, s, node->inputs[0]);
     take_constants(b->program, s, node);
     s->macs = (double)(s->conv.kernel * s->conv.kernel) * (phases ? 4 : 1) * s->in.channels *

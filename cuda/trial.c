@@ -82,10 +82,12 @@ static int take_sample(const kz_trial *t, struct sample *s)
 }
 
 /* Relative, of a value and of the root of the mean square: both sum in fp32, in different orders,
- * and round once to the element. */
-static double bound_of(enum kz_element element)
+ * and round once to the element, or in TF32 each factor, perhaps in another way. */
+static double bound_of(const kz_conv_task *t)
 {
-    switch (element) {
+    if (t->tf32)
+        return 0x1p-9;
+    switch (t->out.element) {
     case KZ_ELEMENT_FP16:
         return 0x1p-9;
     case KZ_ELEMENT_BF16:
@@ -130,7 +132,7 @@ static int compare_all(kz_trial *t, const void *pattern, struct sample *own, str
         error = take_sample(t, theirs);
         if (!error && !t->wrong[i])
             t->wrong[i] =
-                !is_alike(element, t->tables[i]->same_bits ? 0 : bound_of(element), own, theirs);
+                !is_alike(element, t->tables[i]->same_bits ? 0 : bound_of(&t->own), own, theirs);
     }
     return error;
 }

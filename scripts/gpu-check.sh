@@ -88,7 +88,7 @@ export -f tap
 
 run_tests() {
   local program
-  for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_replay; do
+  for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_precision test_cuda_replay; do
     part "tests-$program" 240 bash -c 'tap "$0"' "$work/$program"
   done
 }
@@ -145,6 +145,7 @@ run_speed() {
     part "speed-$model-fp16" 200 "$work/gpu_check" speed "$stem" fp16 "$runs" "${sizes[@]}"
     ((twin)) && continue
     part "speed-$model-bf16" 200 "$work/gpu_check" speed "$stem" bf16 "$runs" "${sizes[@]}"
+    part "speed-$model-tf32" 200 "$work/gpu_check" speed "$stem" tf32 "$runs" "${sizes[0]}" "${sizes[-1]}"
     part "speed-$model-fp32" 100 "$work/gpu_check" speed "$stem" fp32 10 "${sizes[0]}"
   done
 }
@@ -269,7 +270,7 @@ run_sanitize() {
     return
   fi
   for tool in memcheck racecheck initcheck synccheck; do
-    for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_replay; do
+    for program in test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_precision test_cuda_replay; do
       part "sanitize-$tool-$program" 150 bash -c 'sanitize "$@"' sanitize "$sanitizer" "$tool" "$work/$program"
     done
     part "sanitize-$tool-network" 150 bash -c 'sanitize "$@"' sanitize "$sanitizer" "$tool" "$work/gpu_check" upscale \

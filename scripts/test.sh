@@ -6,8 +6,8 @@ source "$root/scripts/tap.sh"
 trap 'tap_end $?' EXIT
 export KIZUNA_DATA_DIR=$root
 programs=(test_base test_pixel test_model test_kernels test_backend test_change test_reuse test_blocks test_media
-  test_pipeline test_half test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_replay test_cuda_tail
-  test_rival)
+  test_pipeline test_half test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_precision
+  test_cuda_replay test_cuda_tail test_rival)
 
 checks() {
   local check
@@ -51,8 +51,8 @@ build() {
 # that pretends, the module for every architecture.
 cuda() {
   local program
-  for program in test_half test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_replay test_cuda_tail \
-    test_cuda_reuse test_rival test_cudnn test_rival_cudnn; do
+  for program in test_half test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_precision \
+    test_cuda_replay test_cuda_tail test_cuda_reuse test_rival test_cudnn test_rival_cudnn; do
     [[ ! -x $root/build/release/tests/$program ]] || tap_run "$program" "$root/build/release/tests/$program"
   done
   if [[ -e $root/build/release/kizuna-cuda.so ]]; then

@@ -196,7 +196,7 @@ ffmpeg -v error -f lavfi -i testsrc2=size=48x32:rate=25 -vf "loop=2:1:0,drawbox=
 # near DB ARGUMENTS…: as near to the CPU's fp32 at 10 bits.
 near() {
   local db
-  through_twin cuda.mkv -d cuda "${@:2}" && through_twin cpu.mkv -d cpu --precision fp32 "${@:2}" || return 1
+  through_twin cuda.mkv -d cuda "${@:2}" && through_twin cpu.mkv -d cpu "${@:2}" --precision fp32 || return 1
   db=$(ffmpeg -i cuda.mkv -i cpu.mkv -lavfi psnr -f null - 2>&1 | sed -n 's/.*PSNR y:\([0-9inf]*\).*/\1/p')
   echo "PSNR $db dB"
   [[ $db == inf ]] || ((db >= $1))
@@ -245,6 +245,7 @@ no_room() {
 }
 if [[ -d twin ]]; then
   check "a real network on it" near 60 -m animevideov3 -s 4 --reuse off
+  check "in TF32" near 60 -m animevideov3 -s 4 --reuse off --precision tf32
   check "one of our own networks, twice" near 60 -m kizuna-s -s 4 --reuse off
   check "through a canvas" near 60 -m animevideov3 -s 2 --reuse near
   check "reuse changes nothing there" equal -m ./copy.param -s 2

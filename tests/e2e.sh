@@ -373,6 +373,7 @@ check "an unknown encoder" refuses 2 "nope" episode.mkv -e nope -o x.mkv
 check "an unknown preset" refuses 2 "nope" episode.mkv -p nope -o x.mkv
 check "an unknown option" refuses 2 "--modell" episode.mkv --modell x
 check "a precision that the CPU lacks" refuses 2 "not in fp16" rich.mkv -m ./copy.param --precision fp16 -o x.mkv
+check "another one" refuses 2 "not in tf32" rich.mkv -m ./copy.param --precision tf32 -o x.mkv
 check "an unknown precision" refuses 2 "--precision" rich.mkv --precision fp8 -o x.mkv
 check "an unknown scale" refuses 2 "huge" episode.mkv -s huge -o x.mkv
 check "an unknown pixel format" refuses 2 "nope" episode.mkv --pix-fmt nope -o x.mkv

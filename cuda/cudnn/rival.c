@@ -110,6 +110,7 @@ static kz_cudnn_conv_params params_of(const kz_rival_layer *layer, int phase)
                               .pad_bottom = t->kernel - 1 - top,
                               .pad_right = t->kernel - 1 - left,
                               .type = type_of(t->in.element),
+                              .tf32 = t->tf32,
                               .bias = true,
                               .act = layer->act,
                               .slope = layer->slope,

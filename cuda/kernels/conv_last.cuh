@@ -59,6 +59,7 @@ KZ_DEVICE size_t pixel_at(const place &at, int x, int y)
     return at.before + (size_t)y * (size_t)at.width + (size_t)x;
 }
 
+template <class T>
 KZ_DEVICE void fetch(const kz_conv_task &p, const place *there, int channel, uint4 *to)
 {
     const place at = *there;
@@ -66,7 +67,7 @@ KZ_DEVICE void fetch(const kz_conv_task &p, const place *there, int channel, uin
     for (int i = thread; i < ACROSS * DOWN; i += COLUMNS * THREAD_ROWS) {
         const int x = at.x + i % ACROSS - 1, y = at.y + i / ACROSS - 1;
         const bool inside = x >= 0 && x < at.width && y >= 0 && y < at.height;
-        const kz_fp16 *in = (const kz_fp16 *)p.in.data;
+        const T *in = (const T *)p.in.data;
         uint4 zero = {0, 0, 0, 0};
         to[i] =
             inside ? *(const uint4 *)(in + kz_element_of(p.in, pixel_at(at, x, y), channel)) : zero;
@@ -129,7 +130,7 @@ KZ_KERNEL void __launch_bounds__(COLUMNS *THREAD_ROWS)
         *there = find_place(p, blocks);
     __syncthreads();
     for (int channel = 0; channel < p.in.channels; channel += piece<T>::channels) {
-        fetch(p, there, channel, pixels);
+        fetch<T>(p, there, channel, pixels);
         load_weights<T>(p, channel, piece<T>::channels, weights, thread, COLUMNS * THREAD_ROWS);
         __syncthreads();
         add_rows<T, DEEP>(weights, pixels + row * ACROSS + threadIdx.x, ACROSS, sums);

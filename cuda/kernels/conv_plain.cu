@@ -40,9 +40,10 @@ void kz_cuda_conv_plain(kz_gpu *gpu, const kz_conv_task *t)
 
 bool kz_cuda_conv_last_fits(const kz_conv_task *t)
 {
-    return t->in.element != KZ_ELEMENT_FP32 && t->in.channels % 8 == 0 &&
-           (size_t)t->in.data % 16 == 0 && t->in.pixel % 8 == 0 && t->out.channels == 1 &&
-           t->kernel == 3 && t->pad_top == 1 && t->pad_left == 1 && !t->phases;
+    const int piece = 16 / (int)kz_element_bytes(t->in.element);
+    return t->in.channels % piece == 0 && (size_t)t->in.data % 16 == 0 &&
+           t->in.pixel % piece == 0 && t->out.channels == 1 && t->kernel == 3 && t->pad_top == 1 &&
+           t->pad_left == 1 && !t->phases;
 }
 
 template <class T> static void launch_last(kz_gpu *gpu, const kz_conv_task *t)
@@ -57,8 +58,12 @@ template <class T> static void launch_last(kz_gpu *gpu, const kz_conv_task *t)
 
 void kz_cuda_conv_last(kz_gpu *gpu, const kz_conv_task *t)
 {
-    if (t->in.element == KZ_ELEMENT_FP16)
-        launch_last<kz_fp16>(gpu, t);
-    else
-        launch_last<kz_bf16>(gpu, t);
+    switch (t->in.element) {
+    case KZ_ELEMENT_FP16:
+        return launch_last<kz_fp16>(gpu, t);
+    case KZ_ELEMENT_BF16:
+        return launch_last<kz_bf16>(gpu, t);
+    default:
+        return launch_last<float>(gpu, t);
+    }
 }

@@ -5,7 +5,7 @@ using namespace conv_tail;
 bool kz_cuda_conv_tail_fits(const kz_conv_task *t, int shared_bytes)
 {
     const kz_conv_task *first = t->first;
-    if (!first || !kz_cuda_conv_tensor_fits(first) || !kz_cuda_conv_last_fits(t))
+    if (!first || first->tf32 || !kz_cuda_conv_tensor_fits(first) || !kz_cuda_conv_last_fits(t))
         return false;
     const int needed = first->group == 64 ? room<64>::bytes : room<32>::bytes;
     return !first->phases && !first->n_residuals && first->group >= 32 &&

@@ -88,7 +88,7 @@ KZ_DEVICE void multiply_all(const kz_conv_task &p, const segment *s, unsigned ch
                             float c[WARP_ROWS][2][GROUP / 8][4])
 {
     enum { BYTES = stage<3, GROUP>::bytes };
-    const int chunks = p.in.channels / conv_tensor::CHUNK;
+    const int chunks = p.in.channels * (int)sizeof(T) / conv_tensor::CHUNK_BYTES;
     conv_tensor::fetch<T, 3, GROUP>(p, &s->at, 0, stages);
     for (int chunk = 0; chunk < chunks; chunk++) {
         kz_copies_wait();

@@ -26,50 +26,68 @@ static bool is_wide(const kz_view *v)
     return v->element != KZ_ELEMENT_FP32;
 }
 
-/* What is read and written 16 bytes at a time begins at a multiple of them. */
-static bool is_aligned(const kz_view *v)
+/* Channels in 16 bytes of the input. */
+static int piece_of(const kz_conv_task *t)
 {
-    return !is_wide(v) || ((size_t)v->data % 16 == 0 && v->pixel % 8 == 0 && v->channels % 8 == 0);
+    return 16 / (int)kz_element_bytes(t->in.element);
+}
+
+static bool is_readable(const kz_conv_task *t)
+{
+    const int piece = piece_of(t);
+    return is_wide(&t->in) != t->tf32 && (size_t)t->in.data % 16 == 0 && t->in.pixel % piece == 0 &&
+           t->in.channels % (2 * piece) == 0;
+}
+
+/* What has 16 bits is read and written 16 bytes at a time, and begins at a multiple of them. */
+static bool is_aligned(const kz_conv_task *t, const kz_view *v)
+{
+    return !is_wide(v) ||
+           (!t->tf32 && (size_t)v->data % 16 == 0 && v->pixel % 8 == 0 && v->channels % 8 == 0);
 }
 
 bool kz_cuda_conv_tensor_fits(const kz_conv_task *t)
 {
-    bool fits = is_wide(&t->in) && t->in.channels % CHUNK == 0 && is_aligned(&t->in) &&
-                is_aligned(&t->out) && t->kernel == (t->phases ? 2 : 3) && t->pad_top == 1 &&
-                t->pad_left == 1;
+    bool fits = is_readable(t) && is_aligned(t, &t->out) && t->kernel == (t->phases ? 2 : 3) &&
+                t->pad_top == 1 && t->pad_left == 1;
     for (int i = 0; i < t->n_residuals; i++)
-        fits = fits && is_aligned(&t->residuals[i]) && !t->phases;
+        fits = fits && is_aligned(t, &t->residuals[i]) && !t->phases;
     return fits;
 }
 
-size_t kz_cuda_conv_tensor_count(const kz_conv_task *t)
+size_t kz_cuda_conv_tensor_bytes(const kz_conv_task *t)
 {
     const int kernel = kernel_of(t);
     return (size_t)(t->phases ? 4 : 1) * (size_t)(groups_of(t) * t->group) *
-           (size_t)t->in.channels * (size_t)(kernel * kernel);
+           (size_t)t->in.channels * (size_t)(kernel * kernel) * kz_element_bytes(t->in.element);
 }
 
-static void set_element(enum kz_element element, void *to, float value)
+static void set_element(enum kz_element element, char *to, float value)
 {
-    if (element == KZ_ELEMENT_FP16)
-        kz_set((kz_fp16 *)to, value);
-    else
-        kz_set((kz_bf16 *)to, value);
+    switch (element) {
+    case KZ_ELEMENT_FP16:
+        return kz_set((kz_fp16 *)to, value);
+    case KZ_ELEMENT_BF16:
+        return kz_set((kz_bf16 *)to, value);
+    default:
+        return kz_set((float *)to, kz_float_of_bits(kz_to_tf32(kz_float_bits(value))));
+    }
 }
 
-/* [phase][group][chunk][tap][half of the chunk][output channel][8] */
+/* [phase][group][chunk][tap][half of the chunk][output channel][channels in 16 bytes] */
 void kz_cuda_conv_tensor_pack(const kz_conv_task *t, const float *weights, void *packed)
 {
     const int kernel = kernel_of(t), taps = kernel * kernel, group = t->group;
-    const int inputs = t->in.channels, outputs = t->out.channels;
+    const int inputs = t->in.channels, outputs = t->out.channels, piece = piece_of(t);
     char *to = (char *)packed;
     for (int phase = 0; phase < (t->phases ? 4 : 1); phase++)
         for (int first = 0; first < groups_of(t) * group; first += group)
-            for (int chunk = 0; chunk < inputs / CHUNK; chunk++)
+            for (int chunk = 0; chunk < inputs / (2 * piece); chunk++)
                 for (int tap = 0; tap < taps; tap++)
-                    for (int i = 0; i < 2 * group * 8; i++, to += 2) {
-                        const int in = chunk * CHUNK + i / (group * 8) * 8 + i % 8;
-                        const int out = first + i / 8 % group;
+                    for (int i = 0; i < 2 * group * piece; i++, to += 16 / piece) {
+                        const int half = i / (group * piece);
+                        const int in = (2 * chunk + half) * piece + i % piece;
+                        const int out = first + i / piece % group;
                         const size_t at =
                             (((size_t)phase * (size_t)outputs + (size_t)out) * (size_t)inputs +
                              (size_t)in) *
@@ -110,8 +128,12 @@ template <class T> static void launch_kernel(kz_gpu *gpu, const kz_conv_task *t)
 
 void kz_cuda_conv_tensor(kz_gpu *gpu, const kz_conv_task *task)
 {
-    if (task->in.element == KZ_ELEMENT_FP16)
-        launch_kernel<kz_fp16>(gpu, task);
-    else
-        launch_kernel<kz_bf16>(gpu, task);
+    switch (task->in.element) {
+    case KZ_ELEMENT_FP16:
+        return launch_kernel<kz_fp16>(gpu, task);
+    case KZ_ELEMENT_BF16:
+        return launch_kernel<kz_bf16>(gpu, task);
+    default:
+        return launch_kernel<kz_tf32>(gpu, task);
+    }
 }

@@ -1,13 +1,14 @@
 /* Convolution on tensor cores, for every device from 7.5 on.
  *
  * A block of 8 warps makes TILE_ROWS × TILE_COLUMNS pixels of up to 64 output channels. It walks
- * over the input's channels in chunks of 16: while a chunk is multiplied, the next one's pixels,
- * halo included, and its weights are on their way to shared memory. All taps read the same copy, so
+ * over the input's channels in chunks of 32 bytes, 16 channels or in TF32 8: while a chunk is
+ * multiplied, the next one's pixels, halo included, and its weights are on their way to shared
+ * memory. All taps read the same copy, so
  * that an input pixel comes from L2 once for each block and not once for each tap: fetching it nine
  * times is what limits an implicit matrix product with as few outputs as these layers have.
  *
- * Shared memory holds eight channels of neighbouring pixels one after the other, 16 bytes each: a
- * fragment's eight rows are 128 bytes in a row wherever a tap begins, free of bank conflicts. A
+ * Shared memory holds 16 bytes of neighbouring pixels' channels one after the other: a fragment's
+ * eight rows are 128 bytes in a row wherever a tap begins, free of bank conflicts. A
  * warp makes two rows of 32 pixels: a row of the input that is loaded as fragments serves both of
  * them, and the weights' fragments of a column of taps serve all four groups of 16 pixels.
  *
@@ -29,10 +30,15 @@ enum {
     WARP_ROWS = 2,
     TILE_ROWS = WARPS * WARP_ROWS,
     TILE_COLUMNS = 32,
-    CHUNK = 16
+    CHUNK_BYTES = 32
 };
 
-/* How a stage lies in shared memory: two planes of eight channels, apart by an odd number of half
+/* Channels in 16 bytes; a chunk is two of these. */
+template <class T> struct piece {
+    static constexpr int channels = 16 / (int)sizeof(T);
+};
+
+/* How a stage lies in shared memory: two planes of 16 bytes a pixel, apart by an odd number of half
  * lines so that they use different banks, and the weights. */
 template <int KERNEL, int GROUP> struct stage {
     static constexpr int rows = TILE_ROWS + KERNEL - 1, columns = TILE_COLUMNS + KERNEL - 1;
@@ -61,7 +67,8 @@ KZ_DEVICE place find_place(const kz_conv_task &p, const kz_blocks &blocks)
     const kz_corner corner = kz_block_corner(tile, TILE_COLUMNS, TILE_ROWS);
     const int groups = (p.out.channels + GROUP - 1) / GROUP;
     const int group = (int)blockIdx.z % groups, phase = (int)blockIdx.z / groups;
-    const size_t bytes = (size_t)(p.in.channels / CHUNK) * (size_t)stage<KERNEL, GROUP>::weights;
+    const int chunks = p.in.channels * (int)sizeof(T) / CHUNK_BYTES;
+    const size_t bytes = (size_t)chunks * (size_t)stage<KERNEL, GROUP>::weights;
     place at;
     at.width = tile.width;
     at.height = tile.height;
@@ -82,7 +89,7 @@ KZ_DEVICE void fetch(const kz_conv_task &p, const place *from, int chunk, unsign
 {
     typedef stage<KERNEL, GROUP> s;
     const place at = *from;
-    const T *in = (const T *)at.in + chunk * CHUNK;
+    const T *in = (const T *)at.in + chunk * 2 * piece<T>::channels;
     const int x0 = at.x - p.pad_left + at.phase_x, y0 = at.y - p.pad_top + at.phase_y;
 #pragma unroll 2
     for (int i = (int)threadIdx.x; i < s::rows * s::columns * 2; i += THREADS) {
@@ -91,22 +98,23 @@ KZ_DEVICE void fetch(const kz_conv_task &p, const place *from, int chunk, unsign
         const bool there = x >= 0 && x < at.width && y >= 0 && y < at.height;
         const unsigned at_pixel = there ? (unsigned)y * (unsigned)at.width + (unsigned)x : 0;
         kz_copy_16(to + half * s::plane + pixel * 16,
-                   in + (size_t)at_pixel * (unsigned)p.in.pixel + 8 * half, there);
+                   in + (size_t)at_pixel * (unsigned)p.in.pixel + piece<T>::channels * half, there);
     }
     const char *weights = at.weights + (size_t)chunk * (size_t)s::weights;
     for (int i = (int)threadIdx.x; i < s::weights / 16; i += THREADS)
         kz_copy_16(to + 2 * s::plane + i * 16, weights + (size_t)i * 16, true);
 }
 
-/* Fragments of 16 pixels and 16 channels: rows of matrix l / 8 are pixels 8 (l / 8 % 2) and on, of
- * the first eight channels for l < 16 and the second eight behind. */
-template <int KERNEL, int GROUP>
+/* Fragments of 16 pixels and a chunk: rows of matrix l / 8 are pixels 8 (l / 8 % 2) and on, of the
+ * first half's channels for l < 16 and the second's behind. */
+template <class T, int KERNEL, int GROUP>
 KZ_DEVICE void load_pixels(unsigned a[4], const unsigned char *from, int row, int column)
 {
     typedef stage<KERNEL, GROUP> s;
     const int lane = (int)threadIdx.x % 32;
     kz_load_fragments(a,
                       from + lane / 16 * s::plane + (row * s::columns + column + lane % 16) * 16);
+    kz_round_fragments(a, T());
 }
 
 /* Fragments of 16 output channels: two of b. */
@@ -138,7 +146,7 @@ KZ_DEVICE void multiply(float c[WARP_ROWS][2][GROUP / 8][4], const unsigned char
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 unsigned a[4];
-                load_pixels<KERNEL, GROUP>(a, from, first_row + row, 16 * half + kx);
+                load_pixels<T, KERNEL, GROUP>(a, from, first_row + row, 16 * half + kx);
 #pragma unroll
                 for (int to = 0; to < WARP_ROWS; to++) {
                     const int ky = row - to;
@@ -154,20 +162,30 @@ KZ_DEVICE void multiply(float c[WARP_ROWS][2][GROUP / 8][4], const unsigned char
 
 /* ---- what comes out ---- */
 
-/* Eight channels of a pixel as numbers, of a value of any element, aligned where that has 16 bits.
- */
+/* Whether eight channels are read and written one by one: those of 16 bits are aligned. */
+template <class T> KZ_DEVICE bool goes_singly(const kz_view &v, int count)
+{
+    const bool aligned = count == 8 && (size_t)v.data % 16 == 0 && v.pixel % 4 == 0;
+    return v.element == KZ_ELEMENT_FP32 && (sizeof(T) != sizeof(float) || !aligned);
+}
+
+template <class T> union eight {
+    uint4 pieces[8 / piece<T>::channels];
+    T each[8];
+};
+
+/* Eight channels of a pixel as numbers: of fp32, or of T. */
 template <class T> KZ_DEVICE void read_8(float to[8], const kz_view &v, size_t offset, int count)
 {
-    if (v.element == KZ_ELEMENT_FP32) {
+    if (goes_singly<T>(v, count)) {
         for (int i = 0; i < count; i++)
             to[i] = ((const float *)v.data)[offset + (size_t)i];
         return;
     }
-    union {
-        uint4 all;
-        T each[8];
-    } u;
-    u.all = *(const uint4 *)((const T *)v.data + offset);
+    eight<T> u;
+#pragma unroll
+    for (int i = 0; i < 8 / piece<T>::channels; i++)
+        u.pieces[i] = ((const uint4 *)((const T *)v.data + offset))[i];
 #pragma unroll
     for (int i = 0; i < 8; i++)
         to[i] = kz_float(u.each[i]);
@@ -176,19 +194,18 @@ template <class T> KZ_DEVICE void read_8(float to[8], const kz_view &v, size_t o
 template <class T>
 KZ_DEVICE void write_8(const float from[8], const kz_view &v, size_t offset, int count)
 {
-    if (v.element == KZ_ELEMENT_FP32) {
+    if (goes_singly<T>(v, count)) {
         for (int i = 0; i < count; i++)
             ((float *)v.data)[offset + (size_t)i] = from[i];
         return;
     }
-    union {
-        uint4 all;
-        T each[8];
-    } u;
+    eight<T> u;
 #pragma unroll
     for (int i = 0; i < 8; i++)
         kz_set(&u.each[i], from[i]);
-    *(uint4 *)((T *)v.data + offset) = u.all;
+#pragma unroll
+    for (int i = 0; i < 8 / piece<T>::channels; i++)
+        ((uint4 *)((T *)v.data + offset))[i] = u.pieces[i];
 }
 
 /* Whether the input's (x, y) is in the tile, and an output's or a residual's pixel. A kernel for
@@ -278,7 +295,7 @@ KZ_KERNEL void __launch_bounds__(THREADS)
     KZ_SHARED(shared);
     typedef stage<KERNEL, GROUP> s;
     place *const there = (place *)(shared + room<KERNEL, GROUP>::place);
-    const int chunks = p.in.channels / CHUNK, warp = (int)threadIdx.x / 32;
+    const int chunks = p.in.channels * (int)sizeof(T) / CHUNK_BYTES, warp = (int)threadIdx.x / 32;
     float c[WARP_ROWS][2][GROUP / 8][4] = {};
     if (threadIdx.x == 0)
         *there = find_place<T, KERNEL, GROUP>(p, blocks);

@@ -11,7 +11,7 @@ bool kz_cuda_conv_wgmma_there(const kz_gpu_info *info)
 
 bool kz_cuda_conv_wgmma_fits(const kz_conv_task *t)
 {
-    return kz_cuda_conv_tensor_fits(t) &&
+    return !t->tf32 && kz_cuda_conv_tensor_fits(t) &&
            (t->phases ? t->group == 64 && t->out.channels <= 64 : t->group >= 32);
 }
 

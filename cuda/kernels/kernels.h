@@ -97,6 +97,7 @@ typedef struct kz_conv_task {
     int n_residuals;
     int kernel, pad_top, pad_left;
     bool phases;
+    bool tf32;             /* products may be rounded to it; all views are fp32 */
     int group;             /* of kz_cuda_conv_tensor_group() */
     const void *weights;   /* packed for the kernel that runs */
     const float *bias;     /* [out channels, rounded up to 64] */
@@ -109,13 +110,12 @@ typedef struct kz_conv_task {
 
 /* Tensor cores: in has fp16 or bf16 elements, its channels are a multiple of 16 and begin at a
  * multiple of 8, as out's and the residuals' do where those have 16 bits, kernel is 3 with pads of
- * 1, or phases. */
+ * 1, or phases. With `tf32` in's channels are a multiple of 8 and begin at one of 4. */
 bool kz_cuda_conv_tensor_fits(const kz_conv_task *task);
 /* Output channels that one block makes, on a device with so much shared memory for a block. */
 int kz_cuda_conv_tensor_group(int channels, int shared_bytes);
-/* Elements of 16 bits that the weights take, and writes them there, in host memory; `weights` as in
- * kz_node. */
-size_t kz_cuda_conv_tensor_count(const kz_conv_task *task);
+/* Bytes that the weights take, and writes them there, in host memory; `weights` as in kz_node. */
+size_t kz_cuda_conv_tensor_bytes(const kz_conv_task *task);
 void kz_cuda_conv_tensor_pack(const kz_conv_task *task, const float *weights, void *packed);
 void kz_cuda_conv_tensor(kz_gpu *gpu, const kz_conv_task *task);
 
@@ -133,7 +133,8 @@ void kz_cuda_conv_wgmma_pairs(kz_gpu *gpu, const kz_conv_task *task);
 bool kz_cuda_conv_march_fits(const kz_conv_task *task);
 void kz_cuda_conv_march(kz_gpu *gpu, const kz_conv_task *task);
 
-/* One channel out of many: in has 16-bit elements, channels a multiple of 8, kernel 3, pads 1. */
+/* One channel out of many: in's channels are a multiple of 8, in fp32 of 4, and begin at one;
+ * kernel 3, pads 1. */
 bool kz_cuda_conv_last_fits(const kz_conv_task *task);
 /* Plain: anything. Weights of both are fp32; so many floats. */
 size_t kz_cuda_conv_plain_count(const kz_conv_task *task);
@@ -219,7 +220,7 @@ void kz_cuda_scale_columns(kz_gpu *gpu, const kz_view *src, int first, const kz_
 enum { KZ_PEAK_THREADS = 256 };
 
 /* Products on tensor cores from registers alone, to measure how many a second there are: `element`
- * is fp16 or bf16. `sums` gets what proves that they were done, for each thread:
+ * is fp16, bf16, or fp32 for TF32. `sums` gets what proves that they were done, for each thread:
  * kz_cuda_peak_blocks() × KZ_PEAK_THREADS floats, proportional to `steps` up to 500.
  * Returns the multiply-accumulates. */
 int kz_cuda_peak_blocks(kz_gpu *gpu);

@@ -1,21 +1,31 @@
 #include "cuda/kernels/peak.cuh"
 
-/* Of one product of a warp. */
-enum { PRODUCT_MACS = 16 * 8 * 16, WARP = 32 };
+enum { WARP = 32 };
 
 int kz_cuda_peak_blocks(kz_gpu *gpu)
 {
     return 2 * kz_gpu_get_info(gpu)->processors;
 }
 
-double kz_cuda_peak(kz_gpu *gpu, enum kz_element element, int steps, float *sums)
+/* A warp's product has 32 bytes of each row. */
+template <class T> static double measure_plain(kz_gpu *gpu, int steps, float *sums)
 {
     const dim3 grid((unsigned)kz_cuda_peak_blocks(gpu)), block(peak::THREADS);
-    if (element == KZ_ELEMENT_FP16)
-        kz_launch(gpu, peak::run<kz_fp16>, grid, block, 0, steps, sums);
-    else
-        kz_launch(gpu, peak::run<kz_bf16>, grid, block, 0, steps, sums);
-    return (double)grid.x * (peak::THREADS / WARP) * peak::SUMS * PRODUCT_MACS * steps;
+    const double macs = 16.0 * 8 * 32 / sizeof(T);
+    kz_launch(gpu, peak::run<T>, grid, block, 0, steps, sums);
+    return (double)grid.x * (peak::THREADS / WARP) * peak::SUMS * macs * steps;
+}
+
+double kz_cuda_peak(kz_gpu *gpu, enum kz_element element, int steps, float *sums)
+{
+    switch (element) {
+    case KZ_ELEMENT_FP16:
+        return measure_plain<kz_fp16>(gpu, steps, sums);
+    case KZ_ELEMENT_BF16:
+        return measure_plain<kz_bf16>(gpu, steps, sums);
+    default:
+        return measure_plain<kz_tf32>(gpu, steps, sums);
+    }
 }
 
 template <int N> static double measure(kz_gpu *gpu, int steps, float *sums)

@@ -12,14 +12,15 @@ namespace peak
 /* Sums that don't wait for each other: as many products are on their way at once. */
 enum { SUMS = 8, THREADS = KZ_PEAK_THREADS };
 
-/* Two elements, multiples of 1/8 up to 1: every type has them, and no sum of their products is
- * rounded. They vary as real values do, since constants would take less power, and so run faster.
+/* As many elements as four bytes hold, multiples of 1/8 up to 1: every type has them, and no sum of
+ * their products is rounded. They vary as real values do, since constants would take less power,
+ * and so run faster.
  */
 template <class T> KZ_DEVICE unsigned pair_of(unsigned seed)
 {
-    T pair[2];
+    T pair[4 / sizeof(T)];
     unsigned bits;
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 4 / sizeof(T); i++)
         kz_set(&pair[i], (float)((seed + i) * 2654435761u >> 28) / 8 - 7.0f / 8);
     memcpy(&bits, pair, sizeof(bits));
     return bits;

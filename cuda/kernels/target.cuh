@@ -118,6 +118,21 @@ void kz_launch(kz_gpu *gpu, void (*kernel)(P...), dim3 grid, dim3 block, size_t 
 
 #endif
 
+/* In memory it is fp32; what is multiplied is rounded to TF32. */
+struct kz_tf32 {
+    float value;
+};
+
+KZ_BOTH float kz_float(kz_tf32 x)
+{
+    return x.value;
+}
+
+KZ_BOTH void kz_set(kz_tf32 *x, float value)
+{
+    x->value = value;
+}
+
 KZ_BOTH float kz_float(float x)
 {
     return x;

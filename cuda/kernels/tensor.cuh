@@ -1,13 +1,17 @@
 /* What a warp does together: loading fragments from shared memory, multiplying them on tensor
  * cores, and copies that the threads don't wait for. Each has a twin for the host.
  *
- * Fragments are those of PTX's mma.m16n8k16. Lane l holds, two elements a register (group g = l /
- * 4, pair t = l % 4): a[0 … 3]: rows g, g + 8, g, g + 8, columns 2t, 2t + 1 of the first, first,
- * second, second eight b[0 … 1]: column g, rows 2t, 2t + 1 of the first and the second eight c[0 …
- * 3]: row g columns 2t, 2t + 1, row g + 8 columns 2t, 2t + 1 */
+ * Fragments of 16-bit elements are those of PTX's mma.m16n8k16. Lane l holds, two elements a
+ * register (group g = l / 4, pair t = l % 4): a[0 … 3]: rows g, g + 8, g, g + 8, columns 2t, 2t + 1
+ * of the first, first, second, second eight b[0 … 1]: column g, rows 2t, 2t + 1 of the first and
+ * the second eight c[0 … 3]: row g columns 2t, 2t + 1, row g + 8 columns 2t, 2t + 1
+ *
+ * In TF32 it is mma.m16n8k8, one element a register, with t for 2t, 2t + 1 and four for eight: of
+ * the same bytes. What is multiplied must be rounded before. */
 #ifndef KZ_CUDA_KERNELS_TENSOR_CUH
 #define KZ_CUDA_KERNELS_TENSOR_CUH
 
+#include "cuda/half.h"
 #include "cuda/kernels/target.cuh"
 
 #if defined(__CUDACC__)
@@ -56,6 +60,26 @@ KZ_DEVICE void kz_multiply(float c[4], const unsigned a[4], const unsigned b[2],
                  "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+/* Devices before 8.0 have no TF32 either. */
+KZ_DEVICE void kz_multiply(float c[4], const unsigned a[4], const unsigned b[2], kz_tf32)
+{
+#if __CUDA_ARCH__ >= 800
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, "
+                 "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+/* fp32 to the nearest TF32, ties away from 0; other types are what they should be. */
+KZ_DEVICE void kz_round_fragments(unsigned r[4], kz_tf32)
+{
+#if __CUDA_ARCH__ >= 800
+    for (int i = 0; i < 4; i++)
+        asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r[i]) : "f"(__uint_as_float(r[i])));
 #endif
 }
 
@@ -153,6 +177,35 @@ template <class T> void kz_multiply(float c[4], const unsigned a[4], const unsig
     twin::warp_barrier();
 }
 
+/* Each lane hands over 4 elements of a and 2 of b. */
+KZ_DEVICE void kz_multiply(float c[4], const unsigned a[4], const unsigned b[2], kz_tf32)
+{
+    const unsigned lane = kz_lane(), g = lane / 4, t = lane % 4;
+    const unsigned mine[] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    for (unsigned bits : mine)
+        if (bits & KZ_TF32_REST)
+            twin::fail("a product of what isn't rounded to TF32");
+    std::memcpy(twin::slot(lane), mine, sizeof(mine));
+    twin::warp_barrier();
+    enum { SLOT = twin::SLOT_BYTES / sizeof(float) };
+    const float *all = static_cast<const float *>(twin::slot(0));
+    for (unsigned k = 0; k < 8; k++) {
+        const float *row = all + (4 * g + k % 4) * SLOT + k / 4 * 2;
+        const float *column = all + (8 * t + k % 4) * SLOT + 4 + k / 4;
+        c[0] += row[0] * column[0];
+        c[1] += row[0] * column[4 * SLOT];
+        c[2] += row[1] * column[0];
+        c[3] += row[1] * column[4 * SLOT];
+    }
+    twin::warp_barrier();
+}
+
+KZ_DEVICE void kz_round_fragments(unsigned r[4], kz_tf32)
+{
+    for (int i = 0; i < 4; i++)
+        r[i] = kz_to_tf32(r[i]);
+}
+
 template <size_t BYTES> void kz_copy(void *shared, const void *src, bool there)
 {
     twin::later(twin::COPIES, {}, [=] {
@@ -179,5 +232,9 @@ KZ_DEVICE void kz_copies_wait(void)
 }
 
 #endif
+
+template <class T> KZ_DEVICE void kz_round_fragments(unsigned[4], T)
+{
+}
 
 #endif

@@ -1,7 +1,7 @@
 /* A device in host memory. $KIZUNA_TWIN_MEMORY says how many KiB it has (2 GiB), $KIZUNA_TWIN_TAKEN
  * how many of them somebody takes as soon as they are counted; $KIZUNA_TWIN_HOPPER makes it one of
- * 9.0. Device memory is apart from the host's only by being malloc's: the sanitizers see what lies
- * outside.
+ * 9.0, $KIZUNA_TWIN_TURING one of 7.5. Device memory is apart from the host's only by being
+ * malloc's: the sanitizers see what lies outside.
  *
  * What is asked for waits in its queue until somebody waits for it, as it may on a real device;
  * only one queue, which changes by chance, is ahead meanwhile, as far as what it has to wait for
@@ -177,9 +177,11 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
         return kz_fail_memory(log, "the device");
     std::snprintf(g->info.name, sizeof(g->info.name), "a twin in host memory");
     const bool hopper = std::getenv("KIZUNA_TWIN_HOPPER") != nullptr;
-    g->info.major = hopper ? 9 : 8;
+    const bool turing = std::getenv("KIZUNA_TWIN_TURING") != nullptr;
+    g->info.major = hopper ? 9 : turing ? 7 : 8;
+    g->info.minor = turing ? 5 : 0;
     g->info.processors = 4;
-    g->info.shared_bytes = hopper ? 227 << 10 : 99 << 10;
+    g->info.shared_bytes = hopper ? 227 << 10 : turing ? 64 << 10 : 99 << 10;
     g->info.memory = number_of("KIZUNA_TWIN_MEMORY", 2 << 20) << 10;
     g->left = g->info.memory - (number_of("KIZUNA_TWIN_TAKEN", 0) << 10);
     const size_t order = number_of("KIZUNA_TWIN_ORDER", 1);

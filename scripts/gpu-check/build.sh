@@ -106,7 +106,7 @@ program_commands() {
   # One for each of the two, since their objects are linked by name.
   compile_c backend_lineup tests/cuda/gpu_lineup.c
   compile_c banded_lineup tests/cuda/gpu_lineup.c
-  for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda{,_batch,_kernels,_overlap,_replay}.c \
+  for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda{,_batch,_kernels,_overlap,_precision,_replay}.c \
     tests/cuda/tasks.c tests/cuda/gpu_{check,layer,setup,small,speed,tail,wgmma}.c; do
     compile_c "tests_$(basename "${source%.c}")" "$source"
   done
@@ -150,6 +150,7 @@ build_all() {
   link_program gpu_check tests_gpu_{check,layer,setup,small,speed,tail,wgmma}.o tests_random_graph.o tests_graph_eval.o "${objects[@]}" &&
     link_program test_cuda tests_test_cuda.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_overlap tests_test_cuda_overlap.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
+    link_program test_cuda_precision tests_test_cuda_precision.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_replay tests_test_cuda_replay.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_batch tests_test_cuda_batch.o tests_tasks.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_kernels tests_test_cuda_kernels.o tests_tasks.o tests_random_graph.o tests_graph_eval.o && link_cudnn &&

@@ -13,6 +13,6 @@ const kz_backend *kz_backend_by_name(const char *name)
 
 const char *kz_precision_name(enum kz_precision precision)
 {
-    static const char *const names[KZ_PRECISIONS] = {"auto", "fp32", "bf16", "fp16"};
+    static const char *const names[KZ_PRECISIONS] = {"auto", "fp32", "bf16", "fp16", "tf32"};
     return names[precision];
 }

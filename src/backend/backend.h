@@ -21,6 +21,7 @@ enum kz_precision {
     KZ_PRECISION_FP32,
     KZ_PRECISION_BF16,
     KZ_PRECISION_FP16,
+    KZ_PRECISION_TF32, /* values in fp32, factors rounded to 11 bits */
     KZ_PRECISIONS
 };
 

@@ -101,6 +101,7 @@ static double least_psnr(enum kz_precision precision)
     case KZ_PRECISION_FP32:
         return 100;
     case KZ_PRECISION_FP16:
+    case KZ_PRECISION_TF32:
         return 55;
     default:
         return 35;
@@ -142,8 +143,8 @@ static void read_plane(const kz_plane *p, const char *path)
     fclose(file);
 }
 
-/* MODEL SIZE FILE: each precision with what part_reference() wrote; FILE -: the two of 16 bits with
- * fp32 on the device. */
+/* MODEL SIZE FILE: each precision with what part_reference() wrote; FILE -: all others with fp32 on
+ * the device. */
 static int part_compare(char **arguments, kz_log *log)
 {
     struct model m = read_model(arguments[0], log);
@@ -163,6 +164,7 @@ static int part_compare(char **arguments, kz_log *log)
     }
     failed |= compare_one(device, &m, "fp16", &in, &expected, with, log);
     failed |= compare_one(device, &m, "bf16", &in, &expected, with, log);
+    failed |= compare_one(device, &m, "tf32", &in, &expected, with, log);
     kz_backend_cuda.close(&device);
     kz_graph_close(&m.graph);
     kz_free(in.data);

@@ -94,7 +94,7 @@ void fill_weights(const struct bench *b, const struct layer *l)
 {
     const kz_conv_task t = task_of(b, l, b->out);
     const size_t count = (size_t)l->out * (size_t)l->in * TAPS;
-    const size_t packed_bytes = kz_cuda_conv_tensor_count(&t) * 2;
+    const size_t packed_bytes = kz_cuda_conv_tensor_bytes(&t);
     float *weights = taken(count, sizeof(*weights)), constants[2 * WIDEST];
     char *krsc = taken(count, 2);
     void *packed = taken(packed_bytes, 1);

@@ -51,8 +51,10 @@ struct size size_of(const char *text)
 
 enum kz_precision precision_of(const char *text)
 {
-    static const char *const names[] = {
-        [KZ_PRECISION_FP32] = "fp32", [KZ_PRECISION_BF16] = "bf16", [KZ_PRECISION_FP16] = "fp16"};
+    static const char *const names[] = {[KZ_PRECISION_FP32] = "fp32",
+                                        [KZ_PRECISION_BF16] = "bf16",
+                                        [KZ_PRECISION_FP16] = "fp16",
+                                        [KZ_PRECISION_TF32] = "tf32"};
     for (int i = KZ_PRECISION_FP32; i < KZ_PRECISIONS; i++)
         if (strcmp(names[i], text) == 0)
             return (enum kz_precision)i;

@@ -38,16 +38,21 @@ static bool is_peak_right(kz_gpu *gpu, enum kz_element element)
 /* SECONDS */
 int part_peak(char **arguments, kz_log *log)
 {
-    static const enum kz_precision precisions[] = {KZ_PRECISION_FP16, KZ_PRECISION_BF16};
-    static const enum kz_element elements[] = {KZ_ELEMENT_FP16, KZ_ELEMENT_BF16};
+    static const struct {
+        const char *name;
+        enum kz_precision precision;
+        enum kz_element element;
+    } all[] = {{"fp16", KZ_PRECISION_FP16, KZ_ELEMENT_FP16},
+               {"bf16", KZ_PRECISION_BF16, KZ_ELEMENT_BF16},
+               {"tf32", KZ_PRECISION_TF32, KZ_ELEMENT_FP32}};
     const double seconds = atof(arguments[0]);
     kz_device *device = open_device(&kz_backend_cuda, log);
     int failed = 0;
-    for (int i = 0; i < 2; i++) {
-        const double macs = kz_backend_cuda.peak(device, precisions[i], seconds);
-        const bool ok = macs == 0 || is_peak_right(device->gpu, elements[i]);
-        printf("{\"kind\":\"peak\",\"precision\":\"%s\",\"flops\":%.6g,\"ok\":%s}\n",
-               i ? "bf16" : "fp16", 2 * macs, ok ? "true" : "false");
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        const double macs = kz_backend_cuda.peak(device, all[i].precision, seconds);
+        const bool ok = macs == 0 || is_peak_right(device->gpu, all[i].element);
+        printf("{\"kind\":\"peak\",\"precision\":\"%s\",\"flops\":%.6g,\"ok\":%s}\n", all[i].name,
+               2 * macs, ok ? "true" : "false");
         failed |= !ok;
     }
     printf("{\"kind\":\"bandwidth\",\"bytes\":%.6g}\n", kz_backend_cuda.bandwidth(device, seconds));

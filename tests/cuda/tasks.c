@@ -142,7 +142,7 @@ void close_problem(struct problem *p)
 /* Weights as the kernel wants them; `bytes` of host memory. */
 static void *pack(const struct problem *p, bool tensor, size_t *bytes)
 {
-    *bytes = tensor ? kz_cuda_conv_tensor_count(&p->task) * 2
+    *bytes = tensor ? kz_cuda_conv_tensor_bytes(&p->task)
                     : kz_cuda_conv_plain_count(&p->task) * sizeof(float);
     void *packed = kz_alloc(*bytes, 1);
     CHECK(packed);

@@ -128,11 +128,13 @@ static void check_batched(kz_gpu *gpu, struct batched *b, const void *host, char
 static void check_convolutions(convolution run, bool tensor, enum kz_element in,
                                enum kz_element out, int inputs, int outputs, bool phases, int scale)
 {
+    const bool tf32 = tensor && in == KZ_ELEMENT_FP32;
     kz_gpu *gpu = open_gpu();
     struct batched b = {.conv = run, .slot = &b.task.conv.batch};
     struct problem p;
     random_batch(&b, 45, 20);
     open_problem(&p, in, out, inputs, outputs, phases, (int)b.pixels * scale, scale);
+    p.task.tf32 = tf32;
     b.task.conv = send_problem(gpu, &p, tensor);
     char *there = whole(&b.task.conv.out, p.out_first);
     add_view(&b, &b.task.conv.out, phases ? 2 * scale : scale);
@@ -152,10 +154,12 @@ static void convolutions_run_in_batches(void)
         const enum kz_element in = random_wide(), out = random_int(0, 3) ? in : KZ_ELEMENT_FP32;
         check_convolutions(kz_cuda_conv_tensor, true, in, out, 16 * random_int(1, 4),
                            8 * random_int(1, 9), i % 3 == 0, i % 5 ? 1 : 2);
+        check_convolutions(kz_cuda_conv_tensor, true, KZ_ELEMENT_FP32, KZ_ELEMENT_FP32,
+                           8 * random_int(1, 5), random_int(1, 70), i % 3 == 0, i % 5 ? 1 : 2);
         check_convolutions(kz_cuda_conv_plain, false, i % 2 ? KZ_ELEMENT_FP32 : in, out,
                            random_int(1, 12), random_int(1, 20), i % 3 == 0, i % 5 ? 1 : 2);
-        check_convolutions(kz_cuda_conv_last, false, in, KZ_ELEMENT_FP32, 8 * random_int(1, 5), 1,
-                           false, i % 5 ? 1 : 2);
+        check_convolutions(kz_cuda_conv_last, false, i % 3 ? in : KZ_ELEMENT_FP32, KZ_ELEMENT_FP32,
+                           8 * random_int(1, 5), 1, false, i % 5 ? 1 : 2);
     }
 }
 
@@ -477,6 +481,7 @@ static void many_tiles_are_computed_at_once(void)
     check_parts(folded(random_rrdb(1, 16, 8, 3)), KZ_PRECISION_FP16, 11, 1);
     check_parts(folded(random_rrdb(1, 4, 2, 4)), KZ_PRECISION_FP32, 9, 1);
     check_parts(folded(random_srvgg(2, 16, 4, 5)), KZ_PRECISION_FP16, 14, 1);
+    check_parts(folded(random_rrdb(1, 16, 8, 5)), KZ_PRECISION_TF32, 11, 1);
     check_parts(folded(random_luma_net_twice(3, 16, true, 6)), KZ_PRECISION_FP16, 17, 1);
     check_parts(folded(random_luma_net(4, 8, true, 7)), KZ_PRECISION_BF16, 17, ROUTES);
 }

@@ -19,6 +19,12 @@ static float get(const kz_view *v, int x, int y, int c)
 
 /* ---- convolutions ---- */
 
+/* As the products of a task have it. */
+static double factor_of(const kz_conv_task *t, float value)
+{
+    return (double)(t->tf32 ? kz_float_of_bits(kz_to_tf32(kz_float_bits(value))) : value);
+}
+
 static double weight_at(const struct problem *p, int phase, int out, int in, int tap)
 {
     const int taps = p->task.kernel * p->task.kernel;
@@ -27,7 +33,7 @@ static double weight_at(const struct problem *p, int phase, int out, int in, int
                     (size_t)in) *
                        (size_t)taps +
                    (size_t)tap];
-    return (double)w;
+    return factor_of(&p->task, w);
 }
 
 /* What the task's definition says, in double. */
@@ -42,8 +48,8 @@ static double expected(const struct problem *p, int x, int y, int channel)
         if (from_x < 0 || from_x >= t->in.width || from_y < 0 || from_y >= t->in.height)
             continue;
         for (int c = 0; c < t->in.channels; c++)
-            sum +=
-                weight_at(p, 2 * a + b, channel, c, tap) * (double)get(&t->in, from_x, from_y, c);
+            sum += weight_at(p, 2 * a + b, channel, c, tap) *
+                   factor_of(t, get(&t->in, from_x, from_y, c));
     }
     if (t->slopes && sum < 0)
         sum *= (double)t->slopes[channel];
@@ -97,6 +103,20 @@ static void tensor_convolutions_agree(void)
                      outputs[i % 8], i % 3 == 0, i < 4 ? i + 1 : random_int(5, 45),
                      i < 4 ? 4 - i : random_int(5, 20));
         CHECK(kz_cuda_conv_tensor_fits(&p.task));
+        run_problem(&p, kz_cuda_conv_tensor, true);
+    }
+}
+
+static void tf32_convolutions_agree(void)
+{
+    static const int outputs[] = {8, 16, 24, 32, 40, 64, 72, 5};
+    for (int i = 0; i < 16; i++) {
+        struct problem p;
+        open_problem(&p, KZ_ELEMENT_FP32, KZ_ELEMENT_FP32, 8 * random_int(1, 8), outputs[i % 8],
+                     i % 3 == 0, i < 4 ? i + 1 : random_int(5, 45),
+                     i < 4 ? 4 - i : random_int(5, 20));
+        p.task.tf32 = true;
+        CHECK(kz_cuda_conv_tensor_fits(&p.task) && !kz_cuda_conv_wgmma_fits(&p.task));
         run_problem(&p, kz_cuda_conv_tensor, true);
     }
 }
@@ -179,10 +199,12 @@ static void plain_convolutions_agree(void)
 
 static void last_convolutions_agree(void)
 {
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 9; i++) {
         struct problem p;
-        open_problem(&p, random_wide(), KZ_ELEMENT_FP32, 8 * random_int(1, 8), 1, false,
-                     random_int(1, 70), random_int(1, 20));
+        const bool wide = i % 3 > 0;
+        open_problem(&p, wide ? random_wide() : KZ_ELEMENT_FP32, KZ_ELEMENT_FP32,
+                     (wide ? 8 : 4) * random_int(1, 8), 1, false, random_int(1, 70),
+                     random_int(1, 20));
         CHECK(kz_cuda_conv_last_fits(&p.task));
         run_problem(&p, kz_cuda_conv_last, false);
     }
@@ -289,8 +311,16 @@ static void what_doesnt_fit_is_refused(void)
     t.kernel = 5;
     CHECK(!kz_cuda_conv_tensor_fits(&t) && !kz_cuda_conv_last_fits(&t));
     t = p.task;
-    t.in.element = KZ_ELEMENT_FP32;
+    t.in.element = t.out.element = KZ_ELEMENT_FP32;
+    t.n_residuals = 0;
     CHECK(!kz_cuda_conv_tensor_fits(&t) && !kz_cuda_conv_last_fits(&t));
+    t.tf32 = true;
+    CHECK(kz_cuda_conv_tensor_fits(&t));
+    t.in.channels = 12;
+    CHECK(!kz_cuda_conv_tensor_fits(&t));
+    t.in.channels = 16;
+    t.out.element = KZ_ELEMENT_FP16;
+    CHECK(!kz_cuda_conv_tensor_fits(&t));
     close_problem(&p);
 }
 
@@ -585,6 +615,7 @@ static void storing_is_that_of_the_host(void)
 static const struct check_case cases[] = {
     {"tensor-core convolutions agree with the definition", tensor_convolutions_agree},
     {"odd numbers of channels in fp32 too", odd_outputs_in_fp32_agree},
+    {"those in TF32 agree with it to fp32's rounding", tf32_convolutions_agree},
     {"those on Hopper's products too", wgmma_convolutions_agree},
     {"those that march too", marches_agree},
     {"what marches has room", what_marches_has_room},

@@ -1,4 +1,4 @@
-/* The host's 16-bit elements: every number of fp16, and the middles between them. */
+/* The host's 16-bit elements: every number of fp16, and the middles between them. And TF32. */
 #include <math.h>
 
 #include "check.h"
@@ -30,8 +30,30 @@ static void elements_are_rounded_to_the_nearest(void)
     CHECK(kz_to_bf16(kz_float_of_bits(0x3f818000)) == 0x3f82);
 }
 
+static void check_tf32(float value, float rounded)
+{
+    CHECK(kz_float_of_bits(kz_to_tf32(kz_float_bits(value))) == rounded);
+    CHECK(kz_float_of_bits(kz_to_tf32(kz_float_bits(-value))) == -rounded);
+}
+
+/* Eleven bits, and of two numbers equally near the larger one. */
+static void tf32_is_rounded_to_the_nearest(void)
+{
+    check_tf32(0, 0);
+    check_tf32(1, 1);
+    check_tf32(1 + 0x1p-10f, 1 + 0x1p-10f);
+    check_tf32(1 + 0x1p-11f, 1 + 0x1p-10f);
+    check_tf32(1 + 0x1p-11f - 0x1p-23f, 1);
+    check_tf32(1 + 3 * 0x1p-11f, 1 + 0x1p-9f);
+    check_tf32(2 - 0x1p-23f, 2);
+    check_tf32(0x1.ffep120f, 0x1p121f);
+    check_tf32(INFINITY, INFINITY);
+    CHECK(isnan(kz_float_of_bits(kz_to_tf32(0x7fc00000))));
+}
+
 static const struct check_case cases[] = {
     {"elements are rounded to the nearest", elements_are_rounded_to_the_nearest},
+    {"TF32 is rounded to the nearest", tf32_is_rounded_to_the_nearest},
 };
 
 CHECK_MAIN(cases)

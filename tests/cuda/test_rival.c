@@ -234,6 +234,7 @@ static void the_fastest_computes(void)
     expect_computes(dense(), KZ_PRECISION_FP16, 60);
     expect_computes(dense(), KZ_PRECISION_BF16, 42);
     expect_computes(dense(), KZ_PRECISION_FP32, 100);
+    expect_computes(dense(), KZ_PRECISION_TF32, 60);
     expect_computes(small(), KZ_PRECISION_FP16, 60);
     clear_up();
 }

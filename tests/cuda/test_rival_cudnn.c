@@ -119,6 +119,29 @@ static void fp32_has_engines_of_any_shape(void)
     expect_engine(&layer);
 }
 
+static int count_engines(bool tf32)
+{
+    enum { MANY = 16 };
+    kz_rival_library *l = open_described();
+    char texts[MANY][KZ_CHOICE_ENGINE];
+    const kz_view v = view(KZ_ELEMENT_FP32, 64, 64, 1);
+    kz_rival_layer layer = layer_of(v, v);
+    layer.task.tf32 = tf32;
+    const int n = cudnn_list(l, &layer, texts, MANY);
+    cudnn_close(&l);
+    return n;
+}
+
+/* Which fp32 doesn't have. */
+static void tf32_has_engines_of_tensor_cores(void)
+{
+    const kz_view v = view(KZ_ELEMENT_FP32, 96, 192, 1);
+    kz_rival_layer layer = layer_of(v, v);
+    layer.task.tf32 = true;
+    expect_engine(&layer);
+    CHECK(count_engines(false) > 0 && count_engines(true) > count_engines(false));
+}
+
 static bool fit(kz_view in, kz_view out)
 {
     const kz_rival_layer layer = layer_of(in, out);
@@ -148,6 +171,7 @@ static const struct check_case cases[] = {
     {"slices have engines", slices_have_engines},
     {"phases have engines", phases_have_engines},
     {"fp32 has engines of any shape", fp32_has_engines_of_any_shape},
+    {"TF32 has engines of tensor cores", tf32_has_engines_of_tensor_cores},
     {"what doesn't fit is left", what_does_not_fit_is_left},
 };
 

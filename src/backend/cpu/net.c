@@ -220,8 +220,9 @@ static kz_net_shape net_out_shape(const kz_net *n)
 static int net_precision(enum kz_precision asked, enum kz_cpu_level level, kz_log *log)
 {
     bool able = level >= KZ_CPU_AVX512_BF16;
-    if (asked == KZ_PRECISION_FP16)
-        return kz_fail(log, KZ_ERROR_USAGE, "the CPU computes in fp32 or bf16, not in fp16");
+    if (asked == KZ_PRECISION_FP16 || asked == KZ_PRECISION_TF32)
+        return kz_fail(log, KZ_ERROR_USAGE, "the CPU computes in fp32 or bf16, not in %s",
+                       kz_precision_name(asked));
     if (asked == KZ_PRECISION_BF16 && !able)
         return kz_fail(log, KZ_ERROR_USAGE,
                        "this CPU has no bf16 instructions (it runs at level %s): use fp32",
