@@ -26,8 +26,10 @@ static void cuda_close(kz_device **device)
     kz_device *d = *device;
     if (!d)
         return;
-    if (d->gpu)
+    if (d->gpu) {
         kz_gpu_free(d->gpu, d->scratch);
+        kz_gpu_free_host(d->gpu, d->strange);
+    }
     kz_axes_close(&d->axes);
     kz_rivals_close(&d->rivals);
     kz_gpu_close(&d->gpu);
@@ -50,15 +52,18 @@ static int cuda_open(kz_device **device, const kz_device_params *params, kz_log 
         d->line = line_of(kz_gpu_get_info(d->gpu));
         d->kind = kind_of(kz_gpu_get_info(d->gpu));
         d->scratch = kz_gpu_alloc(d->gpu, KZ_SCRATCH_BYTES);
+        d->strange = kz_gpu_alloc_host(d->gpu, sizeof(*d->strange));
         error = d->line && d->kind ? kz_pool_open(&d->pool, &pool, log)
                                    : kz_fail_memory(log, "the device");
     }
     if (!error && !d->scratch)
         error = kz_fail(log, KZ_ERROR_FAILED, "cuda: %s has no memory left", d->line);
-    if (!error && kz_axes_open(&d->axes, d->gpu, d->scratch, KZ_SCRATCH_BYTES / 2))
+    if (!error && (!d->strange || kz_axes_open(&d->axes, d->gpu, d->scratch, KZ_SCRATCH_BYTES / 2)))
         error = kz_fail_memory(log, "the device");
     if (error)
         cuda_close(device);
+    else
+        *d->strange = 0;
     return error;
 }
 
@@ -72,9 +77,25 @@ static const char *cuda_identity(const kz_device *device)
     return device->identity ? device->identity : device->kind;
 }
 
+int kz_cuda_numbers(const kz_device *device)
+{
+    return *device->strange ? KZ_ERROR_FAILED : 0;
+}
+
+/* fp16 alone ends at 65504: bf16 and TF32 go as far as fp32. */
+static const char *strange_line(const kz_device *d)
+{
+    if (d->precision != KZ_PRECISION_FP16)
+        return "what it makes is no number";
+    return kz_gpu_get_info(d->gpu)->major < 8
+               ? "its values are too large for fp16: choose --precision fp32"
+               : "its values are too large for fp16: choose --precision tf32, bf16 or fp32";
+}
+
 static const char *cuda_error(const kz_device *device)
 {
-    return kz_gpu_error(device->gpu);
+    const char *why = kz_gpu_error(device->gpu);
+    return *why || !kz_cuda_numbers(device) ? why : strange_line(device);
 }
 
 static int cuda_threads(const kz_device *device)
@@ -159,7 +180,8 @@ static void cuda_end_picture(kz_device *device)
 
 static int cuda_wait(kz_device *device, int left)
 {
-    return left ? kz_gpu_wait_batch(device->gpu) : kz_gpu_wait(device->gpu);
+    const int error = left ? kz_gpu_wait_batch(device->gpu) : kz_gpu_wait(device->gpu);
+    return error ? error : kz_cuda_numbers(device);
 }
 
 static void cuda_pin(kz_device *device, void *block, size_t bytes)

@@ -20,10 +20,12 @@ struct kz_device {
     kz_gpu *gpu;
     kz_pool *pool; /* for work on planes in host memory */
     char *line;
-    char *kind;        /* what identity() says where our kernels compute everything */
-    char *identity;    /* what it says of the last plan */
-    kz_rivals *rivals; /* NULL: none; opened with the first plan: that takes a while, */
-    bool asked;        /* and then this is set */
+    char *kind;                  /* what identity() says where our kernels compute everything */
+    char *identity;              /* what it says of the last plan */
+    kz_rivals *rivals;           /* NULL: none; opened with the first plan: that takes a while, */
+    bool asked;                  /* and then this is set */
+    enum kz_precision precision; /* of the last plan */
+    unsigned *strange;           /* of the host, 1: one of its outputs was infinite, or no number */
     /* For scaling: */
     char *scratch; /* KZ_SCRATCH_BYTES of the device */
     kz_axes *axes; /* at its beginning, at most half of it */
@@ -49,6 +51,9 @@ int kz_cuda_run(kz_plan *plan, const kz_run *run);
 int kz_cuda_layers(const kz_plan *plan, kz_layer *layers, int most);
 /* As kz_net_let_replay(). */
 void kz_cuda_let_replay(kz_plan *plan, bool replay);
+
+/* device.c: KZ_ERROR_FAILED where an output of the last plan that has been waited for was none. */
+int kz_cuda_numbers(const kz_device *device);
 
 /* scale.c: the same. */
 int kz_cuda_scale(kz_device *device, const kz_resampler *resampler, const kz_plane *src,

@@ -47,7 +47,8 @@ static inline size_t kz_gpu_aligned(size_t bytes)
 void *kz_gpu_alloc(kz_gpu *gpu, size_t bytes);
 void kz_gpu_free(kz_gpu *gpu, void *block); /* NULL is legal; waits for the stream */
 
-/* Host memory that the device copies from and to at full speed; NULL when it is short. */
+/* Host memory that the device copies from and to at full speed, and that kernels reach, too; NULL
+ * when it is short. */
 void *kz_gpu_alloc_host(kz_gpu *gpu, size_t bytes);
 void kz_gpu_free_host(kz_gpu *gpu, void *block);
 

@@ -198,6 +198,8 @@ int kz_cuda_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
     const int precision = resolve_precision(device, params->precision, log);
     int error = precision < 0 ? precision : 0;
     p->info.precision = error ? KZ_PRECISION_AUTO : (enum kz_precision)precision;
+    device->precision = p->info.precision;
+    *device->strange = 0;
     if (!error && kz_graph_split(graph, &head, &tail))
         error = kz_fail_memory(log, "the network");
     if (!error)
@@ -395,7 +397,7 @@ static void send_patches(kz_plan *p, const kz_run *run, const kz_patch *patches,
     kz_gpu *gpu = p->device->gpu;
     const int lane = KZ_LANE_TILES_OUT + p->out;
     kz_gpu_lane_open(gpu, lane);
-    kz_cuda_store(gpu, patches, n, run->tone ? p->tone : NULL, run->dst_levels);
+    kz_cuda_store(gpu, patches, n, run->tone ? p->tone : NULL, run->dst_levels, p->device->strange);
     kz_gpu_lane_close(gpu, lane);
     let_leave(p, run);
     for (int i = 0; i < n; i++)
@@ -407,7 +409,8 @@ static void send_patches(kz_plan *p, const kz_run *run, const kz_patch *patches,
 static void store_patches(kz_plan *p, const kz_run *run, const kz_patch *patches, int n)
 {
     if (n && run->canvas)
-        kz_cuda_store(p->device->gpu, patches, n, run->tone ? p->tone : NULL, run->dst_levels);
+        kz_cuda_store(p->device->gpu, patches, n, run->tone ? p->tone : NULL, run->dst_levels,
+                      p->device->strange);
     else if (n)
         send_patches(p, run, patches, n);
 }
@@ -477,7 +480,7 @@ int kz_cuda_run(kz_plan *p, const kz_run *run)
         return 0;
     /* Also when it was cancelled: nobody may write to the planes afterwards. */
     const int failed = kz_gpu_wait(p->device->gpu);
-    return error ? error : failed;
+    return error ? error : failed ? failed : kz_cuda_numbers(p->device);
 }
 
 void kz_cuda_let_replay(kz_plan *p, bool replay)

@@ -243,7 +243,28 @@ no_room() {
   starved x.mkv --tile 4096
   [[ $? == 1 && $(grep -c 'kizuna: error:' run.log) == 1 && ! -e x.mkv ]] && grep "doesn't fit its memory" run.log
 }
+# Values between its layers are 200,000 times the picture's.
+loud_model() {
+  python3 - <<'PYTHON'
+import struct
+with open("loud.param", "w") as f:
+    f.write("7767517\n4 4\nInput in 0 1 data\nConvolution a 1 1 data a 0=16 1=3 4=1 5=1 6=432\n"
+            "Convolution b 1 1 a b 0=48 1=3 4=1 5=1 6=6912\nPixelShuffle s 1 1 b output 0=4\n")
+with open("loud.bin", "wb") as f:
+    for outputs, inputs, centre in (16, 3, 2e5 / 3), (48, 16, 5e-6 / 16):
+        kernel = [0.0] * 4 + [centre] + [0.0] * 4
+        f.write(struct.pack(f"<I{outputs * inputs * 9}f{outputs}f", 0, *kernel * (outputs * inputs), *[0.0] * outputs))
+PYTHON
+}
+too_large() {
+  loud_model
+  "$work/twin/kizuna" upscale corner.mkv -y -e ffv1 --progress off -d cuda -m ./loud.param -o loud.mkv 2>run.log
+  [[ $? == 1 && $(grep -c 'kizuna: error:' run.log) == 1 && ! -e loud.mkv ]] || { cat run.log; return 1; }
+  grep "too large for fp16: choose --precision tf32" run.log
+}
 if [[ -d twin ]]; then
+  check "what is too large for fp16 is said" too_large
+  check "and isn't for TF32" near 60 -m ./loud.param --precision tf32
   check "a real network on it" near 60 -m animevideov3 -s 4 --reuse off
   check "in TF32" near 60 -m animevideov3 -s 4 --reuse off --precision tf32
   check "one of our own networks, twice" near 60 -m kizuna-s -s 4 --reuse off

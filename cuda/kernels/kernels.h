@@ -79,9 +79,10 @@ typedef struct kz_patch {
 void kz_cuda_load(kz_gpu *gpu, const kz_patch *patches, int n, kz_levels levels);
 
 /* Numbers to code values with the dither of kz_levels_store(), through the curve (of device memory,
- * NULL: none). */
+ * NULL: none). Where one is infinite or none, `strange`, of kz_gpu_alloc_host(), becomes 1; NULL:
+ * nobody asks. */
 void kz_cuda_store(kz_gpu *gpu, const kz_patch *patches, int n, const kz_tone *tone,
-                   kz_levels levels);
+                   kz_levels levels, unsigned *strange);
 
 /* ---- convolutions ---- */
 

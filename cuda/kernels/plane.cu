@@ -48,11 +48,12 @@ void kz_cuda_load(kz_gpu *gpu, const kz_patch *from, int n, kz_levels levels)
     kz_launch(gpu, run_load, grid, block(), 0, patches_of(from, n), blocks, levels);
 }
 
-void kz_cuda_store(kz_gpu *gpu, const kz_patch *from, int n, const kz_tone *tone, kz_levels levels)
+void kz_cuda_store(kz_gpu *gpu, const kz_patch *from, int n, const kz_tone *tone, kz_levels levels,
+                   unsigned *strange)
 {
     kz_blocks blocks;
     const dim3 grid(blocks_of(from, n, &blocks));
-    kz_launch(gpu, run_store, grid, block(), 0, patches_of(from, n), blocks, tone, levels);
+    kz_launch(gpu, run_store, grid, block(), 0, patches_of(from, n), blocks, tone, levels, strange);
 }
 
 void kz_cuda_scale_rows(kz_gpu *gpu, const kz_surface *src, kz_levels levels,

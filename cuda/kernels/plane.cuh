@@ -125,12 +125,22 @@ KZ_KERNEL void run_load(const KZ_PARAMETER patches p, const KZ_PARAMETER kz_bloc
         *at.number = load(at.samples, levels, at.x, at.y);
 }
 
+/* Of what is infinite or no number, the difference to itself is none. */
+KZ_DEVICE bool is_finite(float number)
+{
+    return number - number == 0;
+}
+
 KZ_KERNEL void run_store(const KZ_PARAMETER patches p, const KZ_PARAMETER kz_blocks blocks,
-                         const kz_tone *tone, const kz_levels levels)
+                         const kz_tone *tone, const kz_levels levels, unsigned *strange)
 {
     const place at = find_place(p, blocks);
-    if (at.inside)
-        store(at.samples, levels, at.x, at.y, tone ? through(tone, *at.number) : *at.number);
+    if (!at.inside)
+        return;
+    const float number = *at.number;
+    if (strange && !is_finite(number))
+        *strange = 1;
+    store(at.samples, levels, at.x, at.y, tone ? through(tone, number) : number);
 }
 
 KZ_KERNEL void run_scale_rows(const kz_surface src, const kz_levels levels, const kz_cuda_axis axis,

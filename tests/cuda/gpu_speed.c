@@ -225,7 +225,8 @@ static void load(const struct stage *s)
 
 static void store(const struct stage *s)
 {
-    kz_cuda_store(s->gpu, &(kz_patch){s->samples, s->values, 0, 0}, 1, NULL, levels_of(s->plane));
+    kz_cuda_store(s->gpu, &(kz_patch){s->samples, s->values, 0, 0}, 1, NULL, levels_of(s->plane),
+                  NULL);
 }
 
 /* The host's clock for copies, which keep the host waiting; the device's for kernels. */

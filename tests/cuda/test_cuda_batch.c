@@ -284,7 +284,7 @@ static void check_patches(kz_gpu *gpu, const kz_surface *there, const kz_view *n
         const size_t before = kz_gpu_launches(gpu);
         kz_gpu_clear(gpu, data, bytes);
         for (int i = 0; i < n && stores; i += step)
-            kz_cuda_store(gpu, &patches[i], step, NULL, levels);
+            kz_cuda_store(gpu, &patches[i], step, NULL, levels, NULL);
         for (int i = 0; i < n && !stores; i += step)
             kz_cuda_load(gpu, &patches[i], step, levels);
         CHECK(kz_gpu_launches(gpu) == before + (size_t)(n / step));

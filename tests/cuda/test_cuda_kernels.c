@@ -564,7 +564,7 @@ static void high_bits_are_shifted_down(void)
     const kz_patch patch = {from, to, 0, 0};
     kz_cuda_load(gpu, &patch, 1, kz_luma_levels(10, false));
     kz_gpu_clear(gpu, from.data, surface_bytes(&s));
-    kz_cuda_store(gpu, &patch, 1, NULL, kz_luma_levels(10, false));
+    kz_cuda_store(gpu, &patch, 1, NULL, kz_luma_levels(10, false), NULL);
     fetch_view(gpu, &to, &tile, 0);
     fetch_bytes(gpu, from.data, samples, sizeof(samples));
     CHECK(values[0] == 0 && fabsf(values[1] - 1) < 1e-6f);
@@ -577,6 +577,8 @@ static void storing_is_that_of_the_host(void)
     static const int bytes[] = {1, 2, 2, 4}, depths[] = {8, 10, 16, 8};
     kz_gpu *gpu = open_gpu();
     kz_tone tone = {.low = 0.1f, .scale = 600};
+    unsigned *strange = kz_gpu_alloc_host(gpu, sizeof(*strange));
+    CHECK(strange);
     for (int i = 0; i <= KZ_TONE_STEPS; i++)
         tone.table[i] = tone.low + (float)i / tone.scale * (1 + 0.1f * random_unit(&tasks_seed));
     for (int i = 0; i < 8; i++) {
@@ -586,15 +588,17 @@ static void storing_is_that_of_the_host(void)
         memcpy(host.data, s.data, s.pitch * (size_t)s.height);
         kz_plane plane = plane_of(&host);
         kz_view tile = random_view(KZ_ELEMENT_FP32, 1, 1, 0, 70, 30);
-        ((float *)tile.data)[70 * 9 + 9] = bytes[i / 2] == 4 ? 0 : NAN;
+        ((float *)tile.data)[70 * 9 + 9] = bytes[i / 2] == 4 ? 0 : i % 4 ? NAN : -INFINITY;
         const kz_levels levels = kz_luma_levels(depths[i / 2], false);
         const kz_rect part = {13, 5, 13 + 60, 5 + 22};
         const kz_view from = send_view(gpu, &tile, 0);
         const kz_surface to = send_surface(gpu, &s);
         kz_tone *curve = send_bytes(gpu, &tone, sizeof(tone));
+        *strange = 0;
         kz_cuda_store(gpu, &(kz_patch){kz_surface_part(&to, part), from, 4, 3}, 1,
-                      i % 2 ? curve : NULL, levels);
+                      i % 2 ? curve : NULL, levels, strange);
         fetch_bytes(gpu, to.data, s.data, surface_bytes(&s));
+        CHECK(*strange == (bytes[i / 2] != 4));
         kz_gpu_free(gpu, from.data);
         kz_gpu_free(gpu, curve);
         for (int y = 0; y < 22; y++) {
@@ -609,6 +613,7 @@ static void storing_is_that_of_the_host(void)
         kz_free(s.data);
         kz_free(host.data);
     }
+    kz_gpu_free_host(gpu, strange);
     kz_gpu_close(&gpu);
 }
 

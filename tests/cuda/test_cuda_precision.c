@@ -168,9 +168,107 @@ static void tf32_is_what_lies_between(void)
     kz_graph_close(&graph);
 }
 
+/* ---- what fp16 can't hold ---- */
+
+static void amplify(const kz_graph *graph, int index, float by)
+{
+    const kz_node *n = &graph->nodes[index];
+    const int count = kz_graph_in_channels(graph, n) * n->channels * n->kernel * n->kernel;
+    for (int i = 0; i < count; i++)
+        n->weights[i] *= by;
+    for (int i = 0; n->bias && i < n->channels; i++)
+        n->bias[i] *= by;
+}
+
+/* Values between are a million times as large, its output is not. */
+static kz_graph *loud(kz_graph *graph)
+{
+    int first = graph->n_nodes, last = 0;
+    for (int i = 0; i < graph->n_nodes; i++) {
+        if (graph->nodes[i].op != KZ_OP_CONV)
+            continue;
+        first = first < i ? first : i;
+        last = i;
+    }
+    amplify(graph, first, 1e6f);
+    amplify(graph, last, 1e-6f);
+    return graph;
+}
+
+/* Layer by layer, and all at once. */
+static void other_precisions_reach_farther_than_fp16(void)
+{
+    kz_graph *all[] = {random_srvgg(2, 32, 2, 3), random_luma_net(3, 16, false, 4)};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        kz_graph *graph = folded(all[i]);
+        CHECK(nearness(graph, KZ_PRECISION_FP16) >= 55);
+        loud(graph);
+        CHECK(nearness(graph, KZ_PRECISION_FP16) == -1);
+        CHECK(nearness(graph, KZ_PRECISION_BF16) >= 38);
+        CHECK(nearness(graph, KZ_PRECISION_TF32) >= 55);
+        CHECK(nearness(graph, KZ_PRECISION_FP32) >= 90);
+        kz_graph_close(&graph);
+    }
+}
+
+static void what_is_too_large_is_said(void)
+{
+    kz_graph *graph = loud(folded(random_srvgg(1, 16, 2, 3)));
+    kz_plane in = random_plane(), out = open_plane(2);
+    for (int turing = 0; turing < 2; turing++) {
+        if (turing)
+            setenv("KIZUNA_TWIN_TURING", "1", 1);
+        struct opened o = open_device(&kz_backend_cuda);
+        CHECK(compile(&o, graph, KZ_PRECISION_AUTO, NULL) == 0);
+        CHECK(strcmp(o.backend->error(o.device), "") == 0);
+        CHECK(run(&o, &in, &out) == KZ_ERROR_FAILED);
+        CHECK(strstr(o.backend->error(o.device), turing ? "precision fp32" : "precision tf32"));
+        o.backend->close_plan(&o.plan);
+        CHECK(compile(&o, graph, KZ_PRECISION_FP32, NULL) == 0 && run(&o, &in, &out) == 0);
+        CHECK(strcmp(o.backend->error(o.device), "") == 0);
+        close_all(&o);
+    }
+    unsetenv("KIZUNA_TWIN_TURING");
+    kz_free(in.data);
+    kz_free(out.data);
+    kz_graph_close(&graph);
+}
+
+/* On a canvas too, and with code values that a not-a-number isn't seen in. */
+static void what_is_too_large_is_found_later(void)
+{
+    kz_graph *graph = loud(folded(random_srvgg(1, 16, 2, 3)));
+    for (int way = 0; way < 2; way++) {
+        struct opened o = open_device(&kz_backend_cuda);
+        const kz_tile tile = {0, 0, WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT};
+        kz_plane in = random_plane(), out = open_plane(2);
+        out.bytes = 1;
+        out.depth = 8;
+        kz_run later = {.src = &in,
+                        .src_levels = {0, 1},
+                        .dst = &out,
+                        .dst_levels = {16, 219},
+                        .tiles = &tile,
+                        .n_tiles = 1,
+                        .deferred = true};
+        CHECK(compile(&o, graph, KZ_PRECISION_FP16, NULL) == 0);
+        CHECK(!way || o.backend->open_canvas(o.device, &later.canvas, out.width, out.height) == 0);
+        CHECK(o.backend->run(o.plan, &later) == 0);
+        CHECK(o.backend->wait(o.device, 0) == KZ_ERROR_FAILED);
+        o.backend->close_canvas(&later.canvas);
+        close_all(&o);
+        kz_free(in.data);
+        kz_free(out.data);
+    }
+    kz_graph_close(&graph);
+}
+
 static const struct check_case cases[] = {
     {"TF32 is near the reference", tf32_is_near_the_reference},
     {"what the device lacks is refused", what_a_device_lacks_is_refused},
+    {"other precisions reach farther than fp16", other_precisions_reach_farther_than_fp16},
+    {"what is too large is said", what_is_too_large_is_said},
+    {"what is too large is found later", what_is_too_large_is_found_later},
     {"in TF32 all layers are but the first and the last", tf32_is_what_lies_between},
 };
 
