@@ -1,7 +1,7 @@
 /* Other engines for a net's convolutions than the kernels that run on every device: a library that
- * lists them for a layer and runs them. There are our own kernels for Hopper (wgmma.c), the one that
- * computes the last two layers at once (tail.c), and one that is linked in: cuDNN (cudnn/rival.c),
- * none (no_rival.c), or a test's. lineup.h chooses. */
+ * lists them for a layer and runs them. There are our own kernels for Hopper (wgmma.c), the one
+ * that computes the last two layers at once (tail.c), and one that is linked in: cuDNN
+ * (cudnn/rival.c), none (no_rival.c), or a test's. lineup.h chooses. */
 #ifndef KZ_CUDA_RIVAL_H
 #define KZ_CUDA_RIVAL_H
 
