@@ -74,7 +74,7 @@ def cell(all_scores):
     def over(name):
         return np.mean([s[name] for s in all_scores])
     text = f"{over('psnr'):.2f} / {over('ssim'):.4f}"
-    if "ssimulacra2" in all_scores[0]:
+    if all("ssimulacra2" in s for s in all_scores):
         worst = max(s["worst"] for s in all_scores)
         text += f" / {over('ssimulacra2'):.1f} / {over('drift'):.2f}, {worst:.0f}"
     return text
