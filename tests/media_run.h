@@ -5,6 +5,7 @@
 
 #include "media/decode.h"
 #include "media/output.h"
+#include "notes.h"
 #include "pixel/plane.h"
 #include "scratch.h"
 
@@ -201,7 +202,7 @@ static int run_all(struct run *run)
 /* Runs and closes everything but the notes. */
 static void run_media(struct run *run)
 {
-    notes_open(&run->notes);
+    notes_open(&run->notes, KZ_LOG_WARNING);
     if (!run->encoder.codec) {
         run->encoder.codec = "ffv1";
         run->encoder.crf = -1;

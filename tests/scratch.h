@@ -1,5 +1,5 @@
-/* What tests of media share: a scratch folder, shell commands in it, clips made by the ffmpeg
- * command, and a log whose lines can be read. */
+/* What tests of media share: a scratch folder, shell commands in it and clips made by the ffmpeg
+ * command. */
 #ifndef KZ_TESTS_SCRATCH_H
 #define KZ_TESTS_SCRATCH_H
 
@@ -76,28 +76,6 @@ __attribute__((format(printf, 3, 4))) static void shell(char *result, size_t siz
     result[got] = '\0';
     if (pclose(stream) != 0)
         check_failed("command failed: %s", inner);
-}
-
-/* A log whose lines can be read. */
-struct notes {
-    kz_log *log;
-    FILE *stream;
-    char *text;
-    size_t size;
-};
-
-static void notes_open(struct notes *notes)
-{
-    notes->stream = open_memstream(&notes->text, &notes->size);
-    CHECK(notes->stream != NULL);
-    CHECK(kz_log_open(&notes->log, notes->stream, KZ_LOG_WARNING) == 0);
-}
-
-static void notes_close(struct notes *notes)
-{
-    kz_log_close(&notes->log);
-    fclose(notes->stream);
-    free(notes->text);
 }
 
 #define VIDEO "-f lavfi -i testsrc2=size=64x48:rate=25 "

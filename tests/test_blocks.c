@@ -1,6 +1,7 @@
 #include <pthread.h>
 
 #include "media/decode.h"
+#include "notes.h"
 #include "pixel/plane.h"
 #include "scratch.h"
 
@@ -74,7 +75,7 @@ static int decode_all(const char *name, struct watched *w, int threads,
     kz_packet *packet = NULL;
     kz_frame *frame = NULL, *last = NULL;
     int n = 0, result = 0;
-    notes_open(&notes);
+    notes_open(&notes, KZ_LOG_WARNING);
     CHECK(kz_input_open(&input, &params, notes.log) == 0);
     CHECK(kz_decoder_open(&decoder, input, &decoding, notes.log) == 0);
     CHECK(!w || kz_decoder_watch(decoder, &watch) == 0);

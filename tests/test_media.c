@@ -238,7 +238,7 @@ static void check_refused(const char *name, int code, const char *message)
 {
     struct notes notes;
     kz_input *input = NULL;
-    notes_open(&notes);
+    notes_open(&notes, KZ_LOG_WARNING);
     const kz_input_params params = {.path = in_scratch(name)};
     const int result = kz_input_open(&input, &params, notes.log);
     if (result != code)
@@ -631,7 +631,7 @@ static void check_loss(enum AVFrameSideDataType type, const char *word, const ch
     kz_frame_pool *pool = NULL;
     kz_frame *frame = NULL;
     kz_encoder *encoder = NULL;
-    notes_open(&notes);
+    notes_open(&notes, KZ_LOG_WARNING);
     CHECK(kz_format_by_name(&format, "yuv420p10le") == 0);
     CHECK(kz_frame_pool_open(&pool, &format, notes.log) == 0);
     CHECK(kz_frame_pool_get(pool, &frame, NULL) == 0);

@@ -8,6 +8,7 @@
 #include "cuda/net.h"
 #include "cuda/replay.h"
 #include "model/rewrite.h"
+#include "notes.h"
 #include "random_graph.h"
 
 static kz_graph *folded(kz_graph *graph)
@@ -25,10 +26,7 @@ enum { PICTURES = 4, MOST_TILES = 12 };
 struct studio {
     kz_device *device;
     kz_plan *plan;
-    kz_log *log;
-    FILE *stream;
-    char *text; /* of the log */
-    size_t size;
+    struct notes notes;
     kz_plane src, dst;
 };
 
@@ -57,12 +55,11 @@ static struct studio *open_studio(const kz_graph *graph, int width, int height,
     const kz_device_params device = {.threads = 1};
     struct studio *s = kz_alloc(1, sizeof(*s));
     CHECK(s);
-    s->stream = open_memstream(&s->text, &s->size);
-    CHECK(s->stream && kz_log_open(&s->log, s->stream, KZ_LOG_VERBOSE) == 0);
+    notes_open(&s->notes, KZ_LOG_VERBOSE);
     s->src = open_plane(width, height);
     s->dst = open_plane(width * scale, height * scale);
-    CHECK(kz_backend_cuda.open(&s->device, &device, s->log) == 0);
-    CHECK(kz_cuda_compile_own(s->device, &s->plan, graph, params, s->log) == 0);
+    CHECK(kz_backend_cuda.open(&s->device, &device, s->notes.log) == 0);
+    CHECK(kz_cuda_compile_own(s->device, &s->plan, graph, params, s->notes.log) == 0);
     kz_cuda_let_replay(s->plan, replay);
     return s;
 }
@@ -71,21 +68,10 @@ static void close_studio(struct studio *s)
 {
     kz_backend_cuda.close_plan(&s->plan);
     kz_backend_cuda.close(&s->device);
-    kz_log_close(&s->log);
-    fclose(s->stream);
-    free(s->text);
+    notes_close(&s->notes);
     kz_free(s->src.data);
     kz_free(s->dst.data);
     kz_free(s);
-}
-
-static int count_lines(struct studio *s, const char *part)
-{
-    int n = 0;
-    fflush(s->stream);
-    for (const char *at = s->text; (at = strstr(at, part)); at += strlen(part))
-        n++;
-    return n;
 }
 
 /* Enlarges a picture drawn from the seed; returns the launches. */
@@ -130,7 +116,7 @@ static void check_film(kz_graph *graph, int width, int height, enum kz_precision
         CHECK(i == 0 ? launches == all : few == 0 ? launches < all : launches == few);
         CHECK(few < all);
     }
-    CHECK(count_lines(replayed, "graph") == 0);
+    CHECK(notes_count(&replayed->notes, "graph") == 0);
     close_studio(replayed);
     close_studio(plain);
     kz_graph_close(&graph);
@@ -316,7 +302,7 @@ static void check_failing(kz_graph *graph, const char *variable, int succeed, in
         check_same(failing, plain);
     }
     if (strstr(kz_gpu_get_info(failing->device->gpu)->name, "twin")) {
-        CHECK(count_lines(failing, "kernels are launched one by one") == lines);
+        CHECK(notes_count(&failing->notes, "kernels are launched one by one") == lines);
         CHECK(lines < 2 || launches == all);
     }
     close_studio(failing);

@@ -8,6 +8,7 @@
 #include "check.h"
 #include "cuda/device.h"
 #include "model/rewrite.h"
+#include "notes.h"
 #include "random_graph.h"
 
 enum { WIDTH = 13, HEIGHT = 8 };
@@ -72,10 +73,7 @@ static void keep(const char *layers, const char *tails)
 struct opened {
     kz_device *device;
     kz_plan *plan;
-    kz_log *log;
-    FILE *stream;
-    char *text; /* of the log */
-    size_t size;
+    struct notes notes;
 };
 
 /* 32 channels between the last two layers. */
@@ -87,10 +85,9 @@ static struct opened *open_plan(enum kz_precision precision)
     kz_graph *graph = random_rrdb(1, 32, 16, 3);
     struct opened *o = kz_alloc(1, sizeof(*o));
     CHECK(o && kz_rewrite_all(graph, bt709, NULL) == 0);
-    o->stream = open_memstream(&o->text, &o->size);
-    CHECK(o->stream && kz_log_open(&o->log, o->stream, KZ_LOG_VERBOSE) == 0);
-    CHECK(kz_backend_cuda.open(&o->device, &device, o->log) == 0);
-    CHECK(kz_backend_cuda.compile(o->device, &o->plan, graph, &params, o->log) == 0);
+    notes_open(&o->notes, KZ_LOG_VERBOSE);
+    CHECK(kz_backend_cuda.open(&o->device, &device, o->notes.log) == 0);
+    CHECK(kz_backend_cuda.compile(o->device, &o->plan, graph, &params, o->notes.log) == 0);
     kz_graph_close(&graph);
     return o;
 }
@@ -99,19 +96,8 @@ static void close_plan(struct opened *o)
 {
     kz_backend_cuda.close_plan(&o->plan);
     kz_backend_cuda.close(&o->device);
-    kz_log_close(&o->log);
-    fclose(o->stream);
-    free(o->text);
+    notes_close(&o->notes);
     kz_free(o);
-}
-
-static int count_lines(struct opened *o, const char *part)
-{
-    int n = 0;
-    fflush(o->stream);
-    for (const char *at = o->text; (at = strstr(at, part)); at += strlen(part))
-        n++;
-    return n;
 }
 
 static int count_layers(const struct opened *o, const char *kernel)
@@ -195,17 +181,18 @@ static void a_tail_is_timed(void)
     char first[300];
     set_up();
     struct opened *o = open_plan(KZ_PRECISION_FP16);
-    CHECK(count_lines(o, "timing engines (tail 1)") == 1);
-    CHECK(count_lines(o, "engine for") == 1 && count_lines(o, " behind 32/32>32") == 1);
-    CHECK(count_lines(o, "doesn't compute what it should") == 0);
+    CHECK(notes_count(&o->notes, "timing engines (tail 1)") == 1);
+    CHECK(notes_count(&o->notes, "engine for") == 1 &&
+          notes_count(&o->notes, " behind 32/32>32") == 1);
+    CHECK(notes_count(&o->notes, "doesn't compute what it should") == 0);
     snprintf(first, sizeof(first), "%s", kz_backend_cuda.identity(o->device));
     close_plan(o);
     o = open_plan(KZ_PRECISION_FP16);
-    CHECK(count_lines(o, "timing") == 0 && count_lines(o, "engine for") == 0);
+    CHECK(notes_count(&o->notes, "timing") == 0 && notes_count(&o->notes, "engine for") == 0);
     CHECK(strcmp(first, kz_backend_cuda.identity(o->device)) == 0);
     close_plan(o);
     o = open_plan(KZ_PRECISION_FP32);
-    CHECK(count_lines(o, "timing") == 0);
+    CHECK(notes_count(&o->notes, "timing") == 0);
     close_plan(o);
     clear_up();
 }
@@ -220,13 +207,13 @@ static void expect_same_bits(enum kz_precision precision)
     struct opened *o = open_plan(precision);
     struct picture *apart = run_all(o);
     const double macs = macs_of(o);
-    CHECK(count_lines(o, "timing") == 0 && count_layers(o, "tail") == 0);
+    CHECK(notes_count(&o->notes, "timing") == 0 && count_layers(o, "tail") == 0);
     snprintf(identity, sizeof(identity), "%s", kz_backend_cuda.identity(o->device));
     close_plan(o);
     keep("own", "both");
     o = open_plan(precision);
     struct picture *together = run_all(o);
-    CHECK(count_lines(o, "timing") == 0 && count_layers(o, "tail") == 1);
+    CHECK(notes_count(&o->notes, "timing") == 0 && count_layers(o, "tail") == 1);
     CHECK(macs_of(o) == macs && strcmp(identity, kz_backend_cuda.identity(o->device)) == 0);
     CHECK(equal(apart, together));
     CHECK(together->launches < apart->launches);
@@ -251,8 +238,8 @@ static void the_first_layers_engine_may_be_another(void)
     set_up();
     CHECK(setenv("KIZUNA_TWIN_HOPPER", "1", 1) == 0);
     struct opened *o = open_plan(KZ_PRECISION_FP16);
-    CHECK(count_lines(o, "timing engines (wgmma 2, tail 1)") > 0);
-    CHECK(count_lines(o, "doesn't compute what it should") == 0);
+    CHECK(notes_count(&o->notes, "timing engines (wgmma 2, tail 1)") > 0);
+    CHECK(notes_count(&o->notes, "doesn't compute what it should") == 0);
     close_plan(o);
     keep("one", "own");
     o = open_plan(KZ_PRECISION_FP16);
@@ -262,7 +249,7 @@ static void the_first_layers_engine_may_be_another(void)
     close_plan(o);
     keep("one", "both");
     o = open_plan(KZ_PRECISION_FP16);
-    CHECK(count_lines(o, "timing") == 0);
+    CHECK(notes_count(&o->notes, "timing") == 0);
     CHECK(count_layers(o, "wgmma") == apart - 1 && count_layers(o, "tail") == 1);
     CHECK(strcmp(identity, kz_backend_cuda.identity(o->device)) != 0);
     close_plan(o);

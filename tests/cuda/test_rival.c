@@ -12,6 +12,7 @@
 #include "cuda/device.h"
 #include "fake_rival.h"
 #include "model/rewrite.h"
+#include "notes.h"
 #include "random_graph.h"
 
 /* ---- runs ---- */
@@ -38,43 +39,24 @@ static void clear_up(void)
     CHECK(system(command) == 0);
 }
 
-struct log {
-    kz_log *log;
-    FILE *stream;
-    char *text;
-    size_t size;
-};
-
-static struct log *open_log(void)
+static struct notes *open_notes(void)
 {
-    struct log *l = kz_alloc(1, sizeof(*l));
-    CHECK(l);
-    l->stream = open_memstream(&l->text, &l->size);
-    CHECK(l->stream && kz_log_open(&l->log, l->stream, KZ_LOG_VERBOSE) == 0);
-    return l;
+    struct notes *notes = kz_alloc(1, sizeof(*notes));
+    CHECK(notes);
+    notes_open(notes, KZ_LOG_VERBOSE);
+    return notes;
 }
 
-static int count_lines(struct log *l, const char *part)
+static void close_notes(struct notes *notes)
 {
-    int n = 0;
-    fflush(l->stream);
-    for (const char *at = l->text; (at = strstr(at, part)); at += strlen(part))
-        n++;
-    return n;
-}
-
-static void close_log(struct log *l)
-{
-    kz_log_close(&l->log);
-    fclose(l->stream);
-    free(l->text);
-    kz_free(l);
+    notes_close(notes);
+    kz_free(notes);
 }
 
 struct opened {
     kz_device *device;
     kz_plan *plan;
-    struct log *log;
+    struct notes *notes;
     int width, height, scale;
 };
 
@@ -101,7 +83,7 @@ static void compile(struct opened *o, kz_graph *graph, enum kz_precision precisi
 {
     const kz_plan_params plan = {o->width, o->height, precision};
     fake.measuring = true;
-    CHECK(kz_backend_cuda.compile(o->device, &o->plan, graph, &plan, o->log->log) == 0);
+    CHECK(kz_backend_cuda.compile(o->device, &o->plan, graph, &plan, o->notes->log) == 0);
     fake.measuring = false;
     o->scale = graph->nodes[graph->output].scale;
     kz_graph_close(&graph);
@@ -109,9 +91,9 @@ static void compile(struct opened *o, kz_graph *graph, enum kz_precision precisi
 
 static struct opened open_plan(kz_graph *graph, enum kz_precision precision)
 {
-    struct opened o = {.log = open_log(), .width = 6, .height = 10};
+    struct opened o = {.notes = open_notes(), .width = 6, .height = 10};
     const kz_device_params device = {.threads = 1};
-    CHECK(kz_backend_cuda.open(&o.device, &device, o.log->log) == 0);
+    CHECK(kz_backend_cuda.open(&o.device, &device, o.notes->log) == 0);
     compile(&o, graph, precision);
     return o;
 }
@@ -120,7 +102,7 @@ static void close_plan(struct opened *o)
 {
     kz_backend_cuda.close_plan(&o->plan);
     kz_backend_cuda.close(&o->device);
-    close_log(o->log);
+    close_notes(o->notes);
 }
 
 struct picture {
@@ -245,7 +227,7 @@ static void expect_none(const char *engine, const char *line)
     struct picture plain = run_plain(small(), KZ_PRECISION_FP16);
     struct opened o = open_plan(small(), KZ_PRECISION_FP16);
     CHECK(fake.lists > 0 && count_layers(&o) == 0);
-    CHECK(!line || count_lines(o.log, line) > 0);
+    CHECK(!line || notes_count(o.notes, line) > 0);
     const int before = fake.runs;
     struct picture out = run_whole(&o);
     CHECK(fake.runs == before && equal(&out, &plain));
@@ -279,7 +261,7 @@ static void the_right_one_of_several(void)
     set_up("wrong", "slow", "fast");
     struct opened o = open_plan(dense(), KZ_PRECISION_FP16);
     const int layers = count_layers(&o);
-    CHECK(layers > 0 && count_lines(o.log, ": fast") == fake.lists && fake.lists < layers);
+    CHECK(layers > 0 && notes_count(o.notes, ": fast") == fake.lists && fake.lists < layers);
     close_plan(&o);
     clear_up();
 }
@@ -289,7 +271,7 @@ static void short_memory_is_no_failure(void)
     set_up("fast", NULL, NULL);
     fake.no_memory = true;
     struct opened o = open_plan(small(), KZ_PRECISION_FP16);
-    CHECK(count_layers(&o) == 0 && count_lines(o.log, "no memory") == 1);
+    CHECK(count_layers(&o) == 0 && notes_count(o.notes, "no memory") == 1);
     close_plan(&o);
     clear_up();
 }
@@ -301,7 +283,7 @@ static void absence_is_said_once(void)
     struct opened o = open_plan(small(), KZ_PRECISION_FP16);
     kz_backend_cuda.close_plan(&o.plan);
     compile(&o, small(), KZ_PRECISION_FP16);
-    CHECK(count_lines(o.log, "\n") == 1 && count_lines(o.log, "can't be used here") == 1);
+    CHECK(notes_count(o.notes, "\n") == 1 && notes_count(o.notes, "can't be used here") == 1);
     close_plan(&o);
     clear_up();
 }
@@ -355,7 +337,7 @@ static void a_failing_one_is_left(void)
     struct picture out = run_whole(&o);
     /* Each layer's engine is asked once, and that is said. */
     CHECK(fake.runs > before && fake.runs - before <= fake.lists);
-    CHECK(count_lines(o.log, "has failed") == fake.runs - before && equal(&out, &plain));
+    CHECK(notes_count(o.notes, "has failed") == fake.runs - before && equal(&out, &plain));
     before = fake.runs;
     kz_free(out.data);
     out = run_whole(&o);
@@ -390,7 +372,8 @@ static void what_cannot_be_captured_stays(void)
         CHECK(equal(&out, &first) && fake.runs - before >= layers);
     }
     /* Once for either part of the network. */
-    CHECK(count_lines(o.log, "can't be captured") == 2 && count_lines(o.log, "has failed") == 0);
+    CHECK(notes_count(o.notes, "can't be captured") == 2 &&
+          notes_count(o.notes, "has failed") == 0);
     CHECK(layers > 0 && count_layers(&o) == layers);
     close_plan(&o);
     kz_free(first.data);
@@ -432,7 +415,7 @@ static int lists_of_one_opening(char identity[300], const char *line)
     struct opened o = open_plan(small(), KZ_PRECISION_FP16);
     const int lists = fake.lists - before;
     CHECK(count_layers(&o) > 0);
-    CHECK(!line || count_lines(o.log, line) == 1);
+    CHECK(!line || notes_count(o.notes, line) == 1);
     snprintf(identity, 300, "%s", kz_backend_cuda.identity(o.device));
     close_plan(&o);
     return lists;
@@ -642,13 +625,13 @@ static void expect_wgmma(bool alone, const char *way)
     CHECK(setenv("KIZUNA_TWIN_HOPPER", "1", 1) == 0);
     fake.absent = alone;
     struct opened o = open_plan(folded(random_srvgg(2, 32, 4, 5)), KZ_PRECISION_FP16);
-    CHECK(count_lines(o.log, "timing engines (wgmma 2, tail 1") == 1);
-    CHECK(count_lines(o.log, "engine for") > 0);
-    CHECK(count_lines(o.log, "doesn't compute what it should") == 0);
+    CHECK(notes_count(o.notes, "timing engines (wgmma 2, tail 1") == 1);
+    CHECK(notes_count(o.notes, "engine for") > 0);
+    CHECK(notes_count(o.notes, "doesn't compute what it should") == 0);
     close_plan(&o);
     keep_wgmma(way);
     o = open_plan(folded(random_srvgg(2, 32, 4, 5)), KZ_PRECISION_FP16);
-    CHECK(count_lines(o.log, "timing") == 0 && count_lines(o.log, "doesn't compute") == 0);
+    CHECK(notes_count(o.notes, "timing") == 0 && notes_count(o.notes, "doesn't compute") == 0);
     CHECK(count_layers_of(&o, "wgmma") > 0 && count_layers(&o) == 0);
     CHECK(strstr(kz_backend_cuda.identity(o.device), alone ? "tail 1, engines" : "tail 1, fake"));
     struct picture out = run_whole(&o), again = {0};
