@@ -1,72 +1,12 @@
 /* The last two layers of a network in one kernel or one by one, as what is kept of earlier
  * measurements says: the same bits, on the host (cuda/twin). */
-#include <unistd.h>
-
-#include "base/digest.h"
-#include "base/mem.h"
-#include "base/reader.h"
-#include "check.h"
 #include "cuda/device.h"
+#include "kept.h"
 #include "model/rewrite.h"
 #include "notes.h"
 #include "random_graph.h"
 
 enum { WIDTH = 13, HEIGHT = 8 };
-
-/* ---- what is kept ---- */
-
-static char folder[100]; /* $XDG_CACHE_HOME of the running case */
-
-static void set_up(void)
-{
-    snprintf(folder, sizeof(folder), "/tmp/test_cuda_tail.XXXXXX");
-    CHECK(mkdtemp(folder));
-    CHECK(setenv("XDG_CACHE_HOME", folder, 1) == 0);
-}
-
-static void clear_up(void)
-{
-    char command[200];
-    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    CHECK(system(command) == 0);
-}
-
-static void find_file(char path[300])
-{
-    char command[200];
-    snprintf(command, sizeof(command), "ls '%s'/kizuna/engines-*", folder);
-    FILE *list = popen(command, "r");
-    CHECK(list && fgets(path, 300, list));
-    path[strcspn(path, "\n")] = '\0';
-    pclose(list);
-}
-
-/* Of each layer but tails one engine, and of these another. */
-static void keep(const char *layers, const char *tails)
-{
-    char path[300], digest[KZ_DIGEST_TEXT], *text = NULL;
-    size_t size = 0;
-    kz_bytes kept;
-    find_file(path);
-    CHECK(kz_file_read(&kept, path, 1 << 20, NULL) == 0);
-    kept.data[kept.size - KZ_DIGEST_TEXT] = '\0';
-    FILE *file = open_memstream(&text, &size);
-    CHECK(file);
-    for (char *line = strtok((char *)kept.data, "\n"); line; line = strtok(NULL, "\n")) {
-        const size_t layer = strcspn(line, "\t");
-        const char *engine = strstr(line, " behind ") ? tails : layers;
-        fprintf(file, "%.*s%s%s\n", (int)layer, line, line[layer] ? "\t" : "",
-                line[layer] ? engine : "");
-    }
-    fflush(file);
-    kz_digest_of(text, size, digest);
-    fprintf(file, "%s\n", digest);
-    fclose(file);
-    file = fopen(path, "wb");
-    CHECK(file && fwrite(text, 1, size, file) == size && fclose(file) == 0);
-    free(text);
-    kz_free(kept.data);
-}
 
 /* ---- runs ---- */
 
@@ -179,7 +119,7 @@ static bool equal(const struct picture *a, const struct picture *b)
 static void a_tail_is_timed(void)
 {
     char first[300];
-    set_up();
+    kept_open();
     struct opened *o = open_plan(KZ_PRECISION_FP16);
     CHECK(notes_count(&o->notes, "timing engines (tail 1)") == 1);
     CHECK(notes_count(&o->notes, "engine for") == 1 &&
@@ -194,23 +134,23 @@ static void a_tail_is_timed(void)
     o = open_plan(KZ_PRECISION_FP32);
     CHECK(notes_count(&o->notes, "timing") == 0);
     close_plan(o);
-    clear_up();
+    kept_close();
 }
 
 /* Whoever goes on with a run needn't know which way it was. */
 static void expect_same_bits(enum kz_precision precision)
 {
     char identity[300];
-    set_up();
+    kept_open();
     close_plan(open_plan(precision));
-    keep("own", "own");
+    kept_replace("own", "own");
     struct opened *o = open_plan(precision);
     struct picture *apart = run_all(o);
     const double macs = macs_of(o);
     CHECK(notes_count(&o->notes, "timing") == 0 && count_layers(o, "tail") == 0);
     snprintf(identity, sizeof(identity), "%s", kz_backend_cuda.identity(o->device));
     close_plan(o);
-    keep("own", "both");
+    kept_replace("own", "both");
     o = open_plan(precision);
     struct picture *together = run_all(o);
     CHECK(notes_count(&o->notes, "timing") == 0 && count_layers(o, "tail") == 1);
@@ -221,7 +161,7 @@ static void expect_same_bits(enum kz_precision precision)
     close_plan(o);
     kz_free(apart);
     kz_free(together);
-    clear_up();
+    kept_close();
 }
 
 static void both_ways_have_the_same_bits(void)
@@ -235,26 +175,26 @@ static void both_ways_have_the_same_bits(void)
 static void the_first_layers_engine_may_be_another(void)
 {
     char identity[300];
-    set_up();
+    kept_open();
     CHECK(setenv("KIZUNA_TWIN_HOPPER", "1", 1) == 0);
     struct opened *o = open_plan(KZ_PRECISION_FP16);
     CHECK(notes_count(&o->notes, "timing engines (wgmma 2, tail 1)") > 0);
     CHECK(notes_count(&o->notes, "doesn't compute what it should") == 0);
     close_plan(o);
-    keep("one", "own");
+    kept_replace("one", "own");
     o = open_plan(KZ_PRECISION_FP16);
     const int apart = count_layers(o, "wgmma");
     snprintf(identity, sizeof(identity), "%s", kz_backend_cuda.identity(o->device));
     CHECK(apart > 1 && count_layers(o, "tail") == 0);
     close_plan(o);
-    keep("one", "both");
+    kept_replace("one", "both");
     o = open_plan(KZ_PRECISION_FP16);
     CHECK(notes_count(&o->notes, "timing") == 0);
     CHECK(count_layers(o, "wgmma") == apart - 1 && count_layers(o, "tail") == 1);
     CHECK(strcmp(identity, kz_backend_cuda.identity(o->device)) != 0);
     close_plan(o);
     CHECK(unsetenv("KIZUNA_TWIN_HOPPER") == 0);
-    clear_up();
+    kept_close();
 }
 
 static const struct check_case cases[] = {

@@ -3,21 +3,15 @@
 #include <fcntl.h>
 #include <math.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/digest.h"
-#include "base/mem.h"
-#include "base/reader.h"
-#include "check.h"
 #include "cuda/device.h"
 #include "fake_rival.h"
+#include "kept.h"
 #include "model/rewrite.h"
 #include "notes.h"
 #include "random_graph.h"
 
 /* ---- runs ---- */
-
-static char folder[100]; /* $XDG_CACHE_HOME of the running case */
 
 /* Everything as new, with these engines. */
 static void set_up(const char *first, const char *second, const char *third)
@@ -27,16 +21,7 @@ static void set_up(const char *first, const char *second, const char *third)
     fake.list[0] = first;
     fake.list[1] = second;
     fake.list[2] = third;
-    snprintf(folder, sizeof(folder), "/tmp/test_rival.XXXXXX");
-    CHECK(mkdtemp(folder));
-    CHECK(setenv("XDG_CACHE_HOME", folder, 1) == 0);
-}
-
-static void clear_up(void)
-{
-    char command[200];
-    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    CHECK(system(command) == 0);
+    kept_open();
 }
 
 static struct notes *open_notes(void)
@@ -218,7 +203,7 @@ static void the_fastest_computes(void)
     expect_computes(dense(), KZ_PRECISION_FP32, 100);
     expect_computes(dense(), KZ_PRECISION_TF32, 60);
     expect_computes(small(), KZ_PRECISION_FP16, 60);
-    clear_up();
+    kept_close();
 }
 
 static void expect_none(const char *engine, const char *line)
@@ -235,7 +220,7 @@ static void expect_none(const char *engine, const char *line)
     close_plan(&o);
     kz_free(plain.data);
     kz_free(out.data);
-    clear_up();
+    kept_close();
 }
 
 static void a_wrong_one_is_dropped(void)
@@ -263,7 +248,7 @@ static void the_right_one_of_several(void)
     const int layers = count_layers(&o);
     CHECK(layers > 0 && notes_count(o.notes, ": fast") == fake.lists && fake.lists < layers);
     close_plan(&o);
-    clear_up();
+    kept_close();
 }
 
 static void short_memory_is_no_failure(void)
@@ -273,7 +258,7 @@ static void short_memory_is_no_failure(void)
     struct opened o = open_plan(small(), KZ_PRECISION_FP16);
     CHECK(count_layers(&o) == 0 && notes_count(o.notes, "no memory") == 1);
     close_plan(&o);
-    clear_up();
+    kept_close();
 }
 
 static void absence_is_said_once(void)
@@ -285,7 +270,7 @@ static void absence_is_said_once(void)
     compile(&o, small(), KZ_PRECISION_FP16);
     CHECK(notes_count(o.notes, "\n") == 1 && notes_count(o.notes, "can't be used here") == 1);
     close_plan(&o);
-    clear_up();
+    kept_close();
 }
 
 static void need_bounds_memory(void)
@@ -301,7 +286,7 @@ static void need_bounds_memory(void)
         CHECK(taken ? need == info.memory : need > info.memory);
         close_plan(&o);
         kz_graph_close(&graph);
-        clear_up();
+        kept_close();
     }
 }
 
@@ -324,7 +309,7 @@ static void smaller_tiles_have_our_kernels(void)
     close_plan(&o);
     kz_free(plain.data);
     kz_free(out.data);
-    clear_up();
+    kept_close();
 }
 
 static void a_failing_one_is_left(void)
@@ -345,7 +330,7 @@ static void a_failing_one_is_left(void)
     close_plan(&o);
     kz_free(plain.data);
     kz_free(out.data);
-    clear_up();
+    kept_close();
 }
 
 /* ---- replaying ---- */
@@ -378,7 +363,7 @@ static void what_cannot_be_captured_stays(void)
     close_plan(&o);
     kz_free(first.data);
     kz_free(out.data);
-    clear_up();
+    kept_close();
 }
 
 /* A graph that was captured before would go on with it. */
@@ -403,7 +388,7 @@ static void what_is_left_is_not_replayed(void)
     kz_free(plain.data);
     kz_free(first.data);
     kz_free(out.data);
-    clear_up();
+    kept_close();
 }
 
 /* ---- keeping ---- */
@@ -434,7 +419,7 @@ static void choices_are_kept(void)
     fake.version = 8; /* of another version others may be the fastest */
     CHECK(lists_of_one_opening(third, NULL) == lists && strcmp(first, third) != 0);
     CHECK(strncmp(strstr(first, "engines"), strstr(third, "engines"), 24) != 0);
-    clear_up();
+    kept_close();
 }
 
 /* Our own kernel is a choice, too. */
@@ -448,29 +433,13 @@ static void that_none_won_is_kept(void)
     o = open_plan(small(), KZ_PRECISION_FP16);
     CHECK(fake.lists == 0 && fake.runs == 0 && count_layers(&o) == 0);
     close_plan(&o);
-    clear_up();
-}
-
-static void find_file(char path[300])
-{
-    char command[200];
-    snprintf(command, sizeof(command), "ls '%s'/kizuna/engines-*", folder);
-    FILE *list = popen(command, "r");
-    CHECK(list && fgets(path, 300, list));
-    path[strcspn(path, "\n")] = '\0';
-    pclose(list);
-}
-
-static void write_file(const char *path, const char *data, size_t size)
-{
-    FILE *file = fopen(path, "wb");
-    CHECK(file && fwrite(data, 1, size, file) == size && fclose(file) == 0);
+    kept_close();
 }
 
 static void expect_measured_again(const char *path, const char *data, size_t size)
 {
     char identity[300];
-    write_file(path, data, size);
+    kept_write(path, data, size);
     CHECK(lists_of_one_opening(identity, "measured again") > 0);
     CHECK(lists_of_one_opening(identity, NULL) == 0);
 }
@@ -495,7 +464,7 @@ static void damaged_files_are_measured_again(void)
     kz_bytes good;
     set_up("fast", NULL, NULL);
     CHECK(lists_of_one_opening(identity, NULL) > 0);
-    find_file(path);
+    kept_find(path);
     CHECK(kz_file_read(&good, path, 1 << 20, NULL) == 0);
     char *const data = (char *)good.data;
     snprintf(header, sizeof(header), "%.*s\n", (int)strcspn(data, "\n"), data);
@@ -517,7 +486,7 @@ static void damaged_files_are_measured_again(void)
     expect_refused(path, header, "x\ty\nx", 5);
     expect_refused(path, header, "x\033[0m\ty\n", 8);
     kz_free(good.data);
-    clear_up();
+    kept_close();
 }
 
 static void long_texts_are_refused(void)
@@ -529,7 +498,7 @@ static void long_texts_are_refused(void)
     kz_bytes good;
     set_up("fast", NULL, NULL);
     CHECK(lists_of_one_opening(identity, NULL) > 0);
-    find_file(path);
+    kept_find(path);
     CHECK(kz_file_read(&good, path, 1 << 20, NULL) == 0);
     snprintf(header, sizeof(header), "%.*s\n", (int)strcspn((char *)good.data, "\n"),
              (char *)good.data);
@@ -540,7 +509,7 @@ static void long_texts_are_refused(void)
         kz_free(line);
     }
     kz_free(good.data);
-    clear_up();
+    kept_close();
 }
 
 /* A file may be whole and name an engine that computes something else. */
@@ -550,7 +519,7 @@ static void kept_engines_are_compared(void)
     kz_bytes good;
     set_up("fast", NULL, NULL);
     CHECK(lists_of_one_opening(identity, NULL) > 0);
-    find_file(path);
+    kept_find(path);
     CHECK(kz_file_read(&good, path, 1 << 20, NULL) == 0);
     char *const data = (char *)good.data;
     for (char *at = data; (at = strstr(at, "\tfast\n"));)
@@ -561,11 +530,11 @@ static void kept_engines_are_compared(void)
             data[size++] = data[i];
     kz_digest_of(data, size, data + size);
     data[size + KZ_DIGEST_TEXT - 1] = '\n';
-    write_file(path, data, size + KZ_DIGEST_TEXT);
+    kept_write(path, data, size + KZ_DIGEST_TEXT);
     CHECK(lists_of_one_opening(identity, NULL) > 0);
     CHECK(lists_of_one_opening(identity, NULL) == 0);
     kz_free(good.data);
-    clear_up();
+    kept_close();
 }
 
 static void choices_may_be_lost(void)
@@ -580,41 +549,22 @@ static void choices_may_be_lost(void)
             CHECK(lists_of_one_opening(identity, i ? NULL : "measured again") > 0);
         CHECK(access("relative", F_OK) != 0);
     }
-    clear_up();
+    kept_close();
 }
 
 static void home_will_do(void)
 {
     char identity[300], path[300];
     set_up("fast", NULL, NULL);
-    CHECK(unsetenv("XDG_CACHE_HOME") == 0 && setenv("HOME", folder, 1) == 0);
+    CHECK(unsetenv("XDG_CACHE_HOME") == 0 && setenv("HOME", kept_folder, 1) == 0);
     CHECK(lists_of_one_opening(identity, NULL) > 0);
     CHECK(lists_of_one_opening(identity, NULL) == 0);
-    snprintf(path, sizeof(path), "%s/.cache/kizuna", folder);
+    snprintf(path, sizeof(path), "%s/.cache/kizuna", kept_folder);
     CHECK(access(path, F_OK) == 0);
-    clear_up();
+    kept_close();
 }
 
 /* ---- our own kernel for Hopper ---- */
-
-/* What is kept says that this kernel for Hopper is the fastest everywhere. */
-static void keep_wgmma(const char *way)
-{
-    char path[300], *text, *to;
-    kz_bytes kept;
-    find_file(path);
-    CHECK(kz_file_read(&kept, path, 1 << 20, NULL) == 0);
-    CHECK(text = to = kz_alloc(kept.size, strlen(way)));
-    const char *from = (const char *)kept.data, *const end = from + kept.size - KZ_DIGEST_TEXT;
-    for (const char *at; (at = strchr(from, '\t')); from = strchr(at, '\n'))
-        to += sprintf(to, "%.*s\t%s", (int)(at - from), from, way);
-    to += sprintf(to, "%.*s", (int)(end - from), from);
-    kz_digest_of(text, (size_t)(to - text), to);
-    to[KZ_DIGEST_TEXT - 1] = '\n';
-    write_file(path, text, (size_t)(to - text) + KZ_DIGEST_TEXT);
-    kz_free(kept.data);
-    kz_free(text);
-}
 
 /* Which of two is faster on the host says nothing: what is kept decides, and is compared. Without
  * another library, and beside one that has the same layers. */
@@ -629,7 +579,7 @@ static void expect_wgmma(bool alone, const char *way)
     CHECK(notes_count(o.notes, "engine for") > 0);
     CHECK(notes_count(o.notes, "doesn't compute what it should") == 0);
     close_plan(&o);
-    keep_wgmma(way);
+    kept_replace(way, way);
     o = open_plan(folded(random_srvgg(2, 32, 4, 5)), KZ_PRECISION_FP16);
     CHECK(notes_count(o.notes, "timing") == 0 && notes_count(o.notes, "doesn't compute") == 0);
     CHECK(count_layers_of(&o, "wgmma") > 0 && count_layers(&o) == 0);
@@ -643,7 +593,7 @@ static void expect_wgmma(bool alone, const char *way)
     kz_free(plain.data);
     kz_free(out.data);
     kz_free(again.data);
-    clear_up();
+    kept_close();
 }
 
 static void hoppers_kernel_is_one_of_them(void)
