@@ -116,6 +116,7 @@ static const struct tables *add(kz_axes *a, const kz_resample_axis *x, const kz_
     copy_axis(&t.y, t.copy + axis_bytes(x));
     t.at = a->taken;
     kz_gpu_copy_in(a->gpu, a->block + t.at, t.bytes, t.copy, (ptrdiff_t)t.bytes, t.bytes, 1);
+    kz_gpu_wait(a->gpu); /* for both sides */
     a->taken += t.bytes;
     a->kept[a->count] = t;
     return &a->kept[a->count++];

@@ -176,6 +176,8 @@ static void *cuda_context(kz_device *device)
 static void cuda_end_picture(kz_device *device)
 {
     kz_gpu_end_batch(device->gpu);
+    if (!device->one_sided)
+        kz_gpu_take_side(device->gpu, (kz_gpu_side(device->gpu) + 1) % KZ_SIDES);
 }
 
 static int cuda_wait(kz_device *device, int left)

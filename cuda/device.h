@@ -25,11 +25,12 @@ struct kz_device {
     kz_rivals *rivals;           /* NULL: none; opened with the first plan: that takes a while, */
     bool asked;                  /* and then this is set */
     enum kz_precision precision; /* of the last plan */
+    int one_sided;               /* plans that are: as long as there are any, pictures are, too */
     unsigned *strange;           /* of the host, 1: one of its outputs was infinite, or no number */
     /* For scaling: */
     char *scratch; /* KZ_SCRATCH_BYTES of the device */
     kz_axes *axes; /* at its beginning, at most half of it */
-    int half;      /* of what is behind them, the next to be used */
+    int half;      /* of the side's part of what is behind them, the next to be used */
 };
 
 struct kz_canvas {

@@ -9,12 +9,14 @@ extern "C" {
 #include "base/mem.h"
 }
 
-enum { IN, COMPUTE, OUT, STREAMS };
+enum { IN, OUT, SIDES, STREAMS = SIDES + KZ_SIDES };
 
 struct kz_gpu {
     int index;
     kz_gpu_info info;
     cudaStream_t streams[STREAMS];
+    int side;
+    cudaEvent_t joined;
     cudaEvent_t worked[KZ_GPU_LANES], copied[KZ_GPU_LANES];
     cudaEvent_t ends[2][STREAMS]; /* of the last two batches */
     int batch;                    /* of the two, the next to end */
@@ -33,6 +35,11 @@ static void note(kz_gpu *gpu, cudaError_t error)
 {
     if (gpu->error == cudaSuccess)
         gpu->error = error;
+}
+
+static cudaStream_t stream_of(const kz_gpu *gpu)
+{
+    return gpu->streams[SIDES + gpu->side];
 }
 
 /* The calling thread works with this device from here on. */
@@ -116,6 +123,7 @@ static void open_streams(kz_gpu *g)
         open_event(g, &g->ends[0][i]);
         open_event(g, &g->ends[1][i]);
     }
+    open_event(g, &g->joined);
     for (int i = 0; i < KZ_GPU_LANES; i++) {
         open_event(g, &g->worked[i]);
         open_event(g, &g->copied[i]);
@@ -130,6 +138,7 @@ static void close_event(cudaEvent_t event)
 
 static void close_streams(kz_gpu *g)
 {
+    close_event(g->joined);
     for (int i = 0; i < KZ_GPU_LANES; i++) {
         close_event(g->worked[i]);
         close_event(g->copied[i]);
@@ -247,10 +256,27 @@ void kz_gpu_unpin(kz_gpu *gpu, void *block)
         cudaGetLastError();
 }
 
+void kz_gpu_take_side(kz_gpu *gpu, int side)
+{
+    gpu->side = side;
+}
+
+int kz_gpu_side(const kz_gpu *gpu)
+{
+    return gpu->side;
+}
+
+void kz_gpu_join(kz_gpu *gpu)
+{
+    use(gpu);
+    note(gpu, cudaEventRecord(gpu->joined, gpu->streams[SIDES + !gpu->side]));
+    note(gpu, cudaStreamWaitEvent(stream_of(gpu), gpu->joined, 0));
+}
+
 void *kz_gpu_stream(kz_gpu *gpu)
 {
     use(gpu);
-    return gpu->streams[COMPUTE];
+    return stream_of(gpu);
 }
 
 size_t kz_gpu_launches(const kz_gpu *gpu)
@@ -298,27 +324,27 @@ static void copy_rows(kz_gpu *gpu, cudaStream_t stream, void *to, ptrdiff_t to_p
 void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *host,
                     ptrdiff_t host_pitch, size_t bytes, int rows)
 {
-    copy_rows(gpu, gpu->streams[COMPUTE], device, (ptrdiff_t)device_pitch, host, host_pitch, bytes,
-              rows, cudaMemcpyHostToDevice);
+    copy_rows(gpu, stream_of(gpu), device, (ptrdiff_t)device_pitch, host, host_pitch, bytes, rows,
+              cudaMemcpyHostToDevice);
 }
 
 void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
                      size_t device_pitch, size_t bytes, int rows)
 {
-    copy_rows(gpu, gpu->streams[COMPUTE], host, host_pitch, device, (ptrdiff_t)device_pitch, bytes,
-              rows, cudaMemcpyDeviceToHost);
+    copy_rows(gpu, stream_of(gpu), host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows,
+              cudaMemcpyDeviceToHost);
 }
 
 void kz_gpu_lane_open(kz_gpu *gpu, int lane)
 {
     use(gpu);
-    note(gpu, cudaStreamWaitEvent(gpu->streams[COMPUTE], gpu->copied[lane], 0));
+    note(gpu, cudaStreamWaitEvent(stream_of(gpu), gpu->copied[lane], 0));
 }
 
 void kz_gpu_lane_close(kz_gpu *gpu, int lane)
 {
     use(gpu);
-    note(gpu, cudaEventRecord(gpu->worked[lane], gpu->streams[COMPUTE]));
+    note(gpu, cudaEventRecord(gpu->worked[lane], stream_of(gpu)));
 }
 
 /* The copy before it may have been on another stream. An event that was never recorded is over. */
@@ -350,13 +376,13 @@ void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitc
 void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes)
 {
     use(gpu);
-    note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->streams[COMPUTE]));
+    note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(gpu)));
 }
 
 void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes)
 {
     use(gpu);
-    note(gpu, cudaMemsetAsync(device, 0, bytes, gpu->streams[COMPUTE]));
+    note(gpu, cudaMemsetAsync(device, 0, bytes, stream_of(gpu)));
 }
 
 /* To wait for a stream that is captured is an error, and would stay one. */
@@ -398,8 +424,8 @@ int kz_gpu_begin_capture(kz_gpu *gpu)
     note(gpu, cudaGetLastError());
     gpu->before = gpu->error;
     gpu->spoilt = false;
-    gpu->capturing = cudaStreamBeginCapture(gpu->streams[COMPUTE],
-                                            cudaStreamCaptureModeThreadLocal) == cudaSuccess;
+    gpu->capturing =
+        cudaStreamBeginCapture(stream_of(gpu), cudaStreamCaptureModeThreadLocal) == cudaSuccess;
     if (gpu->capturing)
         return 0;
     cudaGetLastError();
@@ -414,7 +440,7 @@ kz_gpu_graph *kz_gpu_end_capture(kz_gpu *gpu)
     cudaGraphExec_t made = nullptr;
     use(gpu);
     note(gpu, cudaGetLastError());
-    note(gpu, cudaStreamEndCapture(gpu->streams[COMPUTE], &graph));
+    note(gpu, cudaStreamEndCapture(stream_of(gpu), &graph));
     if (graph && !gpu->spoilt && gpu->error == gpu->before &&
         cudaGraphInstantiate(&made, graph, 0) != cudaSuccess)
         made = nullptr;
@@ -436,7 +462,7 @@ int kz_gpu_replay(kz_gpu *gpu, kz_gpu_graph *graph)
 {
     use(gpu);
     note(gpu, cudaGetLastError());
-    if (cudaGraphLaunch((cudaGraphExec_t)graph, gpu->streams[COMPUTE]) != cudaSuccess) {
+    if (cudaGraphLaunch((cudaGraphExec_t)graph, stream_of(gpu)) != cudaSuccess) {
         cudaGetLastError();
         return KZ_ERROR_FAILED;
     }
@@ -462,7 +488,7 @@ const char *kz_gpu_error(const kz_gpu *gpu)
 void kz_gpu_mark(kz_gpu *gpu, int mark)
 {
     use(gpu);
-    note(gpu, cudaEventRecord(gpu->marks[mark], gpu->streams[COMPUTE]));
+    note(gpu, cudaEventRecord(gpu->marks[mark], stream_of(gpu)));
 }
 
 double kz_gpu_between(kz_gpu *gpu)

@@ -1,6 +1,6 @@
-/* One CUDA device: memory, one stream of work in order, and two more on which pictures come and go
- * meanwhile. Two implementations: gpu.cu on the CUDA runtime, twin/gpu.cpp in host memory for
- * tests. Thread-safe as kz_device is: one caller at a time. */
+/* One CUDA device: memory, two streams of work, of which one at a time is asked, and two more on
+ * which pictures come and go meanwhile. Two implementations: gpu.cu on the CUDA runtime,
+ * twin/gpu.cpp in host memory for tests. Thread-safe as kz_device is: one caller at a time. */
 #ifndef KZ_CUDA_GPU_H
 #define KZ_CUDA_GPU_H
 
@@ -45,7 +45,7 @@ static inline size_t kz_gpu_aligned(size_t bytes)
 
 /* Device memory, aligned, not cleared; NULL when it is short. */
 void *kz_gpu_alloc(kz_gpu *gpu, size_t bytes);
-void kz_gpu_free(kz_gpu *gpu, void *block); /* NULL is legal; waits for the stream */
+void kz_gpu_free(kz_gpu *gpu, void *block); /* NULL is legal; waits as kz_gpu_wait() */
 
 /* Host memory that the device copies from and to at full speed, and that kernels reach, too; NULL
  * when it is short. */
@@ -57,7 +57,17 @@ void kz_gpu_free_host(kz_gpu *gpu, void *block);
 void kz_gpu_pin(kz_gpu *gpu, void *block, size_t bytes);
 void kz_gpu_unpin(kz_gpu *gpu, void *block);
 
-/* The stream that kernels are launched on: a cudaStream_t. */
+/* "The stream" is that of the side taken last, at first 0. Each does its work in order; what one
+ * does nothing orders beside the other's but kz_gpu_join(), lanes and waiting. */
+enum { KZ_SIDES = 2 };
+void kz_gpu_take_side(kz_gpu *gpu, int side);
+int kz_gpu_side(const kz_gpu *gpu);
+
+/* What the other side was asked for so far is done before what this one is asked for from here
+ * on. */
+void kz_gpu_join(kz_gpu *gpu);
+
+/* The stream, a cudaStream_t, that kernels are launched on. */
 void *kz_gpu_stream(kz_gpu *gpu);
 
 /* What the host has launched so far: kernels of ours, which kz_launch() counts, but for those that
@@ -79,13 +89,15 @@ void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes);
 void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes);
 
 /* A lane is a block of device memory that kernels and copies beside the stream use in turns: of
- * two, the one is copied while the stream works on the other. */
+ * two, the one is copied while the stream works on the other. What a picture begins with has lanes
+ * of its side's own: it would wait for the picture before. */
 enum {
     KZ_LANES = 2,
-    KZ_LANE_TILES_IN = 0, /* the first of KZ_LANES */
-    KZ_LANE_TILES_OUT = KZ_LANE_TILES_IN + KZ_LANES,
-    KZ_LANE_SCALING = KZ_LANE_TILES_OUT + KZ_LANES,
-    KZ_GPU_LANES = KZ_LANE_SCALING + KZ_LANES
+    KZ_LANES_OF_SIDES = KZ_LANES * KZ_SIDES,
+    KZ_LANE_TILES_IN = 0,                                     /* the first of KZ_LANES_OF_SIDES */
+    KZ_LANE_TILES_OUT = KZ_LANE_TILES_IN + KZ_LANES_OF_SIDES, /* of KZ_LANES */
+    KZ_LANE_SCALING = KZ_LANE_TILES_OUT + KZ_LANES,           /* of KZ_LANES_OF_SIDES */
+    KZ_GPU_LANES = KZ_LANE_SCALING + KZ_LANES_OF_SIDES
 };
 
 /* From here on the stream may read and write the block: what was copied before is done. */

@@ -8,7 +8,8 @@
 struct kz_net {
     kz_gpu *gpu;
     kz_program program;
-    char *constants, *arena; /* of the device */
+    char *constants;        /* of the device */
+    char *arenas[KZ_SIDES]; /* the second one may be missing */
     kz_lineup *lineup;
     int width, height; /* of the largest tile */
     kz_replay replay;  /* of runs over tiles of that size */
@@ -44,8 +45,8 @@ int kz_net_open(kz_net **net, kz_gpu *gpu, const kz_graph *graph, const kz_progr
         return error;
     }
     n->constants = kz_gpu_alloc(gpu, n->program.constant_bytes);
-    n->arena = kz_gpu_alloc(gpu, n->program.arena_bytes);
-    error = n->constants && n->arena ? upload_constants(n, graph, log) : KZ_ERROR_ROOM;
+    n->arenas[0] = kz_gpu_alloc(gpu, n->program.arena_bytes);
+    error = n->constants && n->arenas[0] ? upload_constants(n, graph, log) : KZ_ERROR_ROOM;
     if (error)
         kz_net_close(net);
     return error;
@@ -59,7 +60,8 @@ void kz_net_close(kz_net **net)
     kz_replay_clear(&n->replay);
     kz_lineup_close(&n->lineup);
     kz_gpu_free(n->gpu, n->constants);
-    kz_gpu_free(n->gpu, n->arena);
+    for (int i = 0; i < KZ_SIDES; i++)
+        kz_gpu_free(n->gpu, n->arenas[i]);
     kz_program_close(&n->program);
     kz_free(n);
     *net = NULL;
@@ -70,7 +72,7 @@ int kz_net_compete(kz_net *n, kz_rivals *rivals, const kz_graph *graph, const kz
 {
     const kz_lineup_params params = {.gpu = n->gpu,
                                      .program = &n->program,
-                                     .arena = n->arena,
+                                     .arena = n->arenas[0],
                                      .constants = n->constants,
                                      .graph = graph,
                                      .input = *input};
@@ -90,7 +92,25 @@ static size_t memory_of(const kz_program *p)
 
 size_t kz_net_memory(const kz_net *net)
 {
-    return memory_of(&net->program) + kz_lineup_memory(net->lineup);
+    return memory_of(&net->program) + (net->arenas[1] ? net->program.arena_bytes : 0) +
+           kz_lineup_memory(net->lineup);
+}
+
+int kz_net_open_side(kz_net *n)
+{
+    n->arenas[1] = kz_gpu_alloc(n->gpu, n->program.arena_bytes);
+    return n->arenas[1] ? 0 : KZ_ERROR_ROOM;
+}
+
+void kz_net_close_side(kz_net *n)
+{
+    kz_gpu_free(n->gpu, n->arenas[1]);
+    n->arenas[1] = NULL;
+}
+
+size_t kz_net_side_need(const kz_net *net)
+{
+    return net->program.arena_bytes;
 }
 
 size_t kz_net_need(const kz_graph *graph, const kz_program_params *params)
@@ -107,13 +127,19 @@ size_t kz_net_need(const kz_graph *graph, const kz_program_params *params)
 
 struct tile_run {
     kz_net *net;
+    char *arena; /* of the side */
     const kz_view *input;
     const kz_batch *batch;
 };
 
+static struct tile_run run_of(kz_net *n, const kz_view *input, const kz_batch *batch)
+{
+    return (struct tile_run){n, n->arenas[kz_gpu_side(n->gpu)], input, batch};
+}
+
 static kz_view view_of(const struct tile_run *t, const kz_place *place)
 {
-    return kz_place_view(place, t->net->arena, t->input, t->input->width, t->input->height);
+    return kz_place_view(place, t->arena, t->input, t->input->width, t->input->height);
 }
 
 static bool is_whole(const struct tile_run *t)
@@ -128,7 +154,7 @@ static int index_of(const struct tile_run *t, const kz_step *s)
 
 static kz_conv_task task_of(const struct tile_run *t, const kz_step *s)
 {
-    kz_conv_task task = kz_step_task(s, t->net->arena, t->net->constants, t->input);
+    kz_conv_task task = kz_step_task(s, t->arena, t->net->constants, t->input);
     task.batch = t->batch;
     return task;
 }
@@ -188,7 +214,7 @@ static void run_sum(const struct tile_run *t, const kz_step *s)
 
 static void run_small(const struct tile_run *t, const kz_step *s)
 {
-    kz_small_task task = kz_step_small(s, t->net->arena, t->net->constants, t->input);
+    kz_small_task task = kz_step_small(s, t->arena, t->net->constants, t->input);
     task.batch = t->batch;
     kz_cuda_small(t->net->gpu, &task);
 }
@@ -207,7 +233,8 @@ static void run_step(const struct tile_run *t, const kz_step *s)
 
 kz_view kz_net_output(kz_net *n, const kz_view *input)
 {
-    return view_of(&(struct tile_run){n, input, NULL}, &n->program.output);
+    const struct tile_run t = run_of(n, input, NULL);
+    return view_of(&t, &n->program.output);
 }
 
 static void run_steps(const void *context)
@@ -222,7 +249,7 @@ static void run_steps(const void *context)
 static void run_whole(const struct tile_run *t)
 {
     kz_net *n = t->net;
-    const struct tile_run alone = {n, t->input, NULL};
+    const struct tile_run alone = run_of(n, t->input, NULL);
     const int left = kz_lineup_left(n->lineup);
     if (left != n->left)
         kz_replay_clear(&n->replay);
@@ -232,7 +259,7 @@ static void run_whole(const struct tile_run *t)
 
 kz_view kz_net_run(kz_net *n, const kz_view *input, const kz_batch *batch)
 {
-    const struct tile_run t = {n, input, batch};
+    const struct tile_run t = run_of(n, input, batch);
     if (n->program.n_steps > 1 && is_whole(&t))
         run_whole(&t);
     else
@@ -258,7 +285,7 @@ static double macs_of(const struct tile_run *t, const kz_step *s)
 
 int kz_net_layers(kz_net *n, const kz_view *input, kz_layer *layers, int most)
 {
-    const struct tile_run t = {n, input, NULL};
+    const struct tile_run t = run_of(n, input, NULL);
     const double pixels = (double)input->width * input->height;
     int count = 0;
     for (int i = 0; i < n->program.n_steps && count < most; i++) {

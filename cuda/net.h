@@ -19,16 +19,22 @@ int kz_net_compete(kz_net *net, kz_rivals *rivals, const kz_graph *graph, const 
 /* NULL: our kernels compute everything. */
 const kz_lineup *kz_net_lineup(const kz_net *net);
 
-/* Bytes of device memory: arena, constants, what engines have of their own. */
+/* Bytes of device memory: arenas, constants, what engines have of their own. */
 size_t kz_net_memory(const kz_net *net);
 /* At most so many, without opening; (size_t)-1 when memory is short even for finding out. */
 size_t kz_net_need(const kz_graph *graph, const kz_program_params *params);
+
+/* A second arena, so that each of the device's sides has one; without, only side 0 may be taken.
+ * 0 or KZ_ERROR_ROOM (not reported). */
+int kz_net_open_side(kz_net *net);
+void kz_net_close_side(kz_net *net);
+size_t kz_net_side_need(const kz_net *net); /* bytes */
 
 /* What kz_net_run() returns, without running. */
 kz_view kz_net_output(kz_net *net, const kz_view *input);
 
 /* Puts all steps on the stream. `input` is the graph's first value, of the tile's size: fp32 where
- * that has one channel, else as another net's output. Returns the output, in the net's arena. With
+ * that has one channel, else as another net's output. Returns the output, in the side's arena. With
  * a batch, both are the first tile's; none may reach beyond as many pixels as the largest tile has,
  * and one of that size is alone. NULL: this tile alone. A tile of the largest size is replayed from
  * the third time on that it has the same input (replay.h). */

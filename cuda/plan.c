@@ -1,7 +1,8 @@
 /* A network before it enlarges runs on whole tiles, and behind that on bands of their rows
  * (backend/split.h): no value of the 4× picture with 64 channels is ever whole in memory. Small
  * tiles, of which reuse asks for many, are gathered: as many as fit where one of the plan's size
- * would lie, or behind the cut one band, are computed at once. */
+ * would lie, or behind the cut one band, are computed at once. Where a picture alone leaves some of
+ * the device idle, two are computed beside each other, each on a side of its own. */
 #include <string.h>
 
 #include "backend/split.h"
@@ -15,19 +16,28 @@
 #define KZ_BAND_PIXELS (1 << 19)
 #endif
 
+/* A layer's blocks are 16×32 pixels, and a multiprocessor has one at a time: of so many rounds of
+ * them the last one is half empty on the average, which is 3 % of the time. Where there are more,
+ * pictures come one after the other. */
+enum { BLOCK_PIXELS = 16 * 32, MANY_ROUNDS = 16 };
+
+/* Such a picture is small, and so is what a second side takes: but others need the device, too. */
+enum { SIDE_SHARE = 4 };
+
 struct kz_plan {
     kz_device *device;
+    int sides;
     kz_net *head, *tail; /* tail may be NULL */
     int reach;           /* of the tail */
     int scale;
     int tile_width, tile_height;
     size_t band_pixels; /* of tiles that are computed at once, and of one without a tail */
     kz_plan_info info;
-    int in, out; /* lanes of KZ_LANES that the next tiles and the next rows take */
+    int in, out; /* lanes, of the side's and of all, that the next tiles and the next rows take */
     kz_surface leaving[KZ_BATCH_MOST];
     int n_leaving;
     /* Of the device: tiles' samples, the same as numbers, what comes out as samples, a curve. */
-    char *samples[KZ_LANES], *input, *outputs[KZ_LANES];
+    char *samples[KZ_LANES_OF_SIDES], *inputs[KZ_SIDES], *outputs[KZ_LANES];
     kz_tone *tone;
     kz_tone tone_there; /* what it has */
     bool has_tone;
@@ -80,9 +90,14 @@ static struct sizes sizes_of(const kz_device *device, const kz_plan_params *para
     return s;
 }
 
+static size_t input_bytes(const struct sizes *s)
+{
+    return s->tile_pixels * sizeof(float);
+}
+
 static size_t own_bytes(const struct sizes *s, int scale)
 {
-    return s->tile_pixels * (KZ_LANES + 1) * sizeof(float) +
+    return input_bytes(s) * (KZ_LANES + 1) +
            KZ_LANES * s->band_pixels * (size_t)(scale * scale) * sizeof(float) + sizeof(kz_tone);
 }
 
@@ -102,13 +117,13 @@ static int open_buffers(kz_plan *p, const struct sizes *s)
     const size_t out_bytes = s->band_pixels * (size_t)(p->scale * p->scale) * sizeof(float);
     bool all = true;
     for (int i = 0; i < KZ_LANES; i++) {
-        p->samples[i] = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
+        p->samples[i] = kz_gpu_alloc(gpu, input_bytes(s));
         p->outputs[i] = kz_gpu_alloc(gpu, out_bytes);
         all = all && p->samples[i] && p->outputs[i];
     }
-    p->input = kz_gpu_alloc(gpu, s->tile_pixels * sizeof(float));
+    p->inputs[0] = kz_gpu_alloc(gpu, input_bytes(s));
     p->tone = kz_gpu_alloc(gpu, sizeof(*p->tone));
-    return all && p->input && p->tone ? 0 : KZ_ERROR_ROOM;
+    return all && p->inputs[0] && p->tone ? 0 : KZ_ERROR_ROOM;
 }
 
 static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, const kz_graph *tail)
@@ -120,6 +135,8 @@ static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, c
     p->info.shared = p->info.any_size = p->info.on_device = true;
     p->info.memory =
         own_bytes(s, p->scale) + kz_net_memory(p->head) + (p->tail ? kz_net_memory(p->tail) : 0);
+    if (p->sides > 1)
+        p->info.memory += input_bytes(s) * (KZ_LANES + 1);
     p->info.macs = kz_graph_macs(head) * (double)s->tile_pixels;
     if (tail)
         p->info.macs += kz_graph_macs(tail) * s->bands.rows * (double)s->band_pixels;
@@ -136,7 +153,8 @@ static kz_view rows_of(const kz_view *v, int y, int height)
 
 static kz_view input_of(const kz_plan *p, int width, int height)
 {
-    return (kz_view){p->input, KZ_ELEMENT_FP32, 1, 1, width, height, 1};
+    char *input = p->inputs[kz_gpu_side(p->device->gpu)];
+    return (kz_view){input, KZ_ELEMENT_FP32, 1, 1, width, height, 1};
 }
 
 /* Devices on which the same engines compute have the same line. */
@@ -172,6 +190,52 @@ static int compete(kz_plan *p, const kz_graph *head, const kz_graph *tail,
     return error ? error : set_identity(p);
 }
 
+static bool is_small(const kz_plan *p, const struct sizes *s)
+{
+    const size_t blocks = (s->tile_pixels + BLOCK_PIXELS - 1) / BLOCK_PIXELS;
+    return blocks < (size_t)kz_gpu_get_info(p->device->gpu)->processors * MANY_ROUNDS;
+}
+
+static size_t side_need(const kz_plan *p, const struct sizes *s)
+{
+    return input_bytes(s) * (KZ_LANES + 1) + kz_net_side_need(p->head) +
+           (p->tail ? kz_net_side_need(p->tail) : 0);
+}
+
+static void close_side(kz_plan *p)
+{
+    kz_gpu *gpu = p->device->gpu;
+    if (p->head)
+        kz_net_close_side(p->head);
+    if (p->tail)
+        kz_net_close_side(p->tail);
+    kz_gpu_free(gpu, p->inputs[1]);
+    p->inputs[1] = NULL;
+    for (int i = KZ_LANES; i < KZ_LANES_OF_SIDES; i++) {
+        kz_gpu_free(gpu, p->samples[i]);
+        p->samples[i] = NULL;
+    }
+}
+
+/* Once all that has to be there is there. */
+static void open_side(kz_plan *p, const struct sizes *s)
+{
+    kz_gpu *gpu = p->device->gpu;
+    p->sides = 1;
+    if (!is_small(p, s) || kz_gpu_free_bytes(gpu) / SIDE_SHARE < side_need(p, s))
+        return;
+    p->inputs[1] = kz_gpu_alloc(gpu, input_bytes(s));
+    bool all = p->inputs[1];
+    for (int i = KZ_LANES; i < KZ_LANES_OF_SIDES; i++) {
+        p->samples[i] = kz_gpu_alloc(gpu, input_bytes(s));
+        all = all && p->samples[i];
+    }
+    if (all && !kz_net_open_side(p->head) && (!p->tail || !kz_net_open_side(p->tail)))
+        p->sides = KZ_SIDES;
+    else
+        close_side(p);
+}
+
 static int compile_parts(kz_plan *p, const kz_graph *head, const kz_graph *tail,
                          const kz_plan_params *params, kz_log *log)
 {
@@ -181,8 +245,10 @@ static int compile_parts(kz_plan *p, const kz_graph *head, const kz_graph *tail,
         error = open_buffers(p, &sizes);
     if (!error && compete(p, head, tail, &sizes, log))
         error = kz_fail_memory(log, "the device's engines");
-    if (!error)
+    if (!error) {
+        open_side(p, &sizes);
         fill_info(p, &sizes, head, tail);
+    }
     return error;
 }
 
@@ -199,6 +265,7 @@ int kz_cuda_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
     int error = precision < 0 ? precision : 0;
     p->info.precision = error ? KZ_PRECISION_AUTO : (enum kz_precision)precision;
     device->precision = p->info.precision;
+    kz_gpu_take_side(device->gpu, 0);
     *device->strange = 0;
     if (!error && kz_graph_split(graph, &head, &tail))
         error = kz_fail_memory(log, "the network");
@@ -206,6 +273,7 @@ int kz_cuda_compile(kz_device *device, kz_plan **plan, const kz_graph *graph,
         error = compile_parts(p, head, tail, params, log);
     kz_graph_close(&head);
     kz_graph_close(&tail);
+    device->one_sided += p->sides == 1;
     if (error)
         kz_cuda_close_plan(plan);
     return error;
@@ -224,13 +292,15 @@ void kz_cuda_close_plan(kz_plan **plan)
     if (!p)
         return;
     kz_gpu *gpu = p->device->gpu;
+    p->device->one_sided -= p->sides == 1;
     kz_net_close(&p->head);
     kz_net_close(&p->tail);
+    close_side(p);
     for (int i = 0; i < KZ_LANES; i++) {
         kz_gpu_free(gpu, p->samples[i]);
         kz_gpu_free(gpu, p->outputs[i]);
     }
-    kz_gpu_free(gpu, p->input);
+    kz_gpu_free(gpu, p->inputs[0]);
     kz_gpu_free(gpu, p->tone);
     kz_free(p);
     *plan = NULL;
@@ -262,12 +332,14 @@ kz_plan_need kz_cuda_need(const kz_device *device, const kz_graph *graph,
 
 static void upload_tone(kz_plan *p, const kz_tone *tone)
 {
+    kz_gpu *gpu = p->device->gpu;
     if (!tone || (p->has_tone && memcmp(tone, &p->tone_there, sizeof(*tone)) == 0))
         return;
+    kz_gpu_wait(gpu); /* whoever reads the one before */
     p->tone_there = *tone;
     p->has_tone = true;
-    kz_gpu_copy_in(p->device->gpu, p->tone, sizeof(*tone), &p->tone_there, sizeof(*tone),
-                   sizeof(*tone), 1);
+    kz_gpu_copy_in(gpu, p->tone, sizeof(*tone), &p->tone_there, sizeof(*tone), sizeof(*tone), 1);
+    kz_gpu_wait(gpu); /* for both sides */
 }
 
 /* ---- tiles that are computed at once ---- */
@@ -315,6 +387,11 @@ static kz_view view_of(const kz_view *first, const struct kz_batch_tile *tile)
 
 /* ---- in ---- */
 
+static int lane_in(const kz_plan *p)
+{
+    return kz_gpu_side(p->device->gpu) * KZ_LANES + p->in;
+}
+
 /* Where a decoder hasn't left them on the device, the samples come while the tiles before, perhaps
  * another picture's, are computed. */
 static kz_surface fetch_tile(kz_plan *p, const kz_run *run, const kz_tile *tile, size_t first)
@@ -323,8 +400,8 @@ static kz_surface fetch_tile(kz_plan *p, const kz_run *run, const kz_tile *tile,
     if (run->src->there.data)
         return kz_surface_there(run->src, part);
     const kz_surface samples =
-        kz_surface_of(run->src, part, p->samples[p->in] + first * (size_t)run->src->bytes);
-    kz_surface_copy_in(p->device->gpu, KZ_LANE_TILES_IN + p->in, &samples, run->src);
+        kz_surface_of(run->src, part, p->samples[lane_in(p)] + first * (size_t)run->src->bytes);
+    kz_surface_copy_in(p->device->gpu, KZ_LANE_TILES_IN + lane_in(p), &samples, run->src);
     return samples;
 }
 
@@ -333,7 +410,7 @@ static kz_view load_tiles(kz_plan *p, const kz_run *run, const struct group *g)
 {
     kz_gpu *gpu = p->device->gpu;
     const kz_view input = input_of(p, g->tiles->width, g->tiles->height);
-    const int lane = KZ_LANE_TILES_IN + p->in;
+    const int lane = KZ_LANE_TILES_IN + lane_in(p);
     const bool there = run->src->there.data;
     kz_patch patches[KZ_BATCH_MOST];
     for (int i = 0; i < g->batch.n; i++) {
@@ -406,11 +483,18 @@ static void send_patches(kz_plan *p, const kz_run *run, const kz_patch *patches,
     p->out = (p->out + 1) % KZ_LANES;
 }
 
+/* The picture before must have left the canvas: it may be under way on the other side. */
+static void store_on_canvas(const kz_plan *p, const kz_run *run, const kz_patch *patches, int n)
+{
+    kz_gpu_join(p->device->gpu);
+    kz_cuda_store(p->device->gpu, patches, n, run->tone ? p->tone : NULL, run->dst_levels,
+                  p->device->strange);
+}
+
 static void store_patches(kz_plan *p, const kz_run *run, const kz_patch *patches, int n)
 {
     if (n && run->canvas)
-        kz_cuda_store(p->device->gpu, patches, n, run->tone ? p->tone : NULL, run->dst_levels,
-                      p->device->strange);
+        store_on_canvas(p, run, patches, n);
     else if (n)
         send_patches(p, run, patches, n);
 }

@@ -58,12 +58,20 @@ static int open_scaling(struct scaling *s, kz_device *device, const kz_resampler
     return kz_axes_get(device->axes, resampler, &s->x, &s->y);
 }
 
-/* Of the scratch, behind the tables: one half is copied while the stream works on the other. */
-static struct pieces half_of(const kz_device *d)
+/* Which of the scratch's parts is next, and its lane: of a side's two halves one is copied while
+ * the stream works on the other. */
+static int part_of(const kz_device *d)
+{
+    return kz_gpu_side(d->gpu) * KZ_LANES + d->half;
+}
+
+/* Behind the tables. */
+static struct pieces pieces_of(const kz_device *d)
 {
     const size_t taken = kz_axes_taken(d->axes);
-    const size_t half = (KZ_SCRATCH_BYTES - taken) / KZ_LANES / KZ_GPU_ALIGNMENT * KZ_GPU_ALIGNMENT;
-    return (struct pieces){d->scratch + taken + (size_t)d->half * half, half};
+    const size_t part =
+        (KZ_SCRATCH_BYTES - taken) / KZ_LANES_OF_SIDES / KZ_GPU_ALIGNMENT * KZ_GPU_ALIGNMENT;
+    return (struct pieces){d->scratch + taken + (size_t)part_of(d) * part, part};
 }
 
 /* The source's rows y0 … y1-1; those that are on the host alone are copied. */
@@ -83,7 +91,7 @@ static bool take_source(const struct scaling *s, struct pieces *p, int y0, int y
     *src = kz_surface_of(s->src, part, NULL);
     src->data = take(p, kz_surface_bytes(src));
     if (src->data)
-        kz_surface_copy_in(s->device->gpu, KZ_LANE_SCALING + s->device->half, src, s->src);
+        kz_surface_copy_in(s->device->gpu, KZ_LANE_SCALING + part_of(s->device), src, s->src);
     return src->data;
 }
 
@@ -92,9 +100,9 @@ static bool take_source(const struct scaling *s, struct pieces *p, int y0, int y
 static bool scale_band(const struct scaling *s, kz_rect part)
 {
     kz_gpu *gpu = s->device->gpu;
-    const int lane = KZ_LANE_SCALING + s->device->half;
+    const int lane = KZ_LANE_SCALING + part_of(s->device);
     const int y0 = s->first_row[part.y0], y1 = s->first_row[part.y1 - 1] + s->y.taps;
-    struct pieces p = half_of(s->device);
+    struct pieces p = pieces_of(s->device);
     kz_surface src, out = kz_surface_of(s->dst, part, NULL);
     kz_view rows = {NULL, KZ_ELEMENT_FP32, 1, 1, part.x1 - part.x0, y1 - y0, 1};
     kz_cuda_axis x = s->x, y = s->y;

@@ -151,11 +151,14 @@ run_speed() {
 }
 
 run_stages() {
-  local model
+  local model size
   for model in "${models[@]}"; do
     part "stages-$model" 100 "$work/gpu_check" stages "models/weights/${stems[$model]}" fp16 "$rounds" "${sizes[-1]}" "$tiles"
   done
-  ((twin)) || part stages-anime-6b-small 100 "$work/gpu_check" stages "models/weights/${stems[anime-6b]}" fp16 "$rounds" 640x360 "$tiles"
+  ((twin)) && return
+  for size in 640x360 854x480; do
+    part "stages-anime-6b-$size" 100 "$work/gpu_check" stages "models/weights/${stems[anime-6b]}" fp16 "$rounds" "$size" "$tiles"
+  done
 }
 
 # Hopper's own products beside the others: layers, at sizes with borders everywhere and at a large one;

@@ -5,8 +5,9 @@
  *
  * What is asked for waits in its queue until somebody waits for it, as it may on a real device;
  * only one queue, which changes by chance, is ahead meanwhile, as far as what it has to wait for
- * lets it. So what isn't waited for, on the host or between queues, is missing, or there too early,
- * and shows. $KIZUNA_TWIN_ORDER (1) draws another order; 0: everything is done at once.
+ * lets it, or with that. So what isn't waited for, on the host or between queues, is missing, or
+ * there too early, and shows. $KIZUNA_TWIN_ORDER (1) draws another order; 0: everything is done at
+ * once.
  *
  * A graph is the work that a queue would have got, parameters included; a replay queues it as it
  * was then. $KIZUNA_TWIN_CAPTURES and $KIZUNA_TWIN_REPLAYS say how many of them succeed (all). */
@@ -29,7 +30,7 @@ extern "C" {
 #include "base/thread.h"
 }
 
-enum { IN, COMPUTE, OUT, QUEUES };
+enum { IN, OUT, SIDES, QUEUES = SIDES + KZ_SIDES };
 
 /* So much of a queue's work. */
 struct place {
@@ -57,6 +58,7 @@ struct kz_gpu_graph {
 
 struct kz_gpu {
     queue queues[QUEUES];
+    int side;
     lane lanes[KZ_GPU_LANES];
     size_t ends[2][QUEUES]; /* of the last two batches */
     int batch;              /* of the two, the next to end */
@@ -67,11 +69,12 @@ struct kz_gpu {
     size_t captures, replays; /* that will succeed */
     size_t launches;
     kz_gpu_info info;
-    size_t left; /* bytes */
+    size_t left, taken; /* bytes; what is taken isn't left, and counts as free */
     double marks[KZ_GPU_MARKS];
     std::mt19937 random;
     bool at_once;
-    int ahead; /* a queue; QUEUES: none */
+    int ahead;  /* a queue; QUEUES: none */
+    bool pulls; /* what that one has to wait for */
 };
 
 /* ---- queues ---- */
@@ -105,13 +108,17 @@ static void reach(kz_gpu *gpu, place p)
 static void run_ahead(kz_gpu *gpu)
 {
     enum { SELDOM = 8 };
-    if (gpu->random() % SELDOM == 0)
+    if (gpu->random() % SELDOM == 0) {
         gpu->ahead = (int)(gpu->random() % (QUEUES + 1));
+        gpu->pulls = gpu->random() % 2;
+    }
     if (gpu->ahead == QUEUES)
         return;
     const queue *q = &gpu->queues[gpu->ahead];
-    while (!q->waiting.empty() && is_done(gpu, q->waiting.front().after))
+    while (!q->waiting.empty() && (gpu->pulls || is_done(gpu, q->waiting.front().after))) {
+        reach(gpu, q->waiting.front().after);
         run_first(gpu, gpu->ahead);
+    }
 }
 
 static place end_of(const kz_gpu *gpu, int number)
@@ -129,9 +136,14 @@ static void ask_after(kz_gpu *gpu, int number, place after, std::function<void()
         run_ahead(gpu);
 }
 
+static int work_of(const kz_gpu *gpu)
+{
+    return SIDES + gpu->side;
+}
+
 static void ask(kz_gpu *gpu, int number, std::function<void()> run)
 {
-    if (number == COMPUTE && gpu->captured)
+    if (number >= SIDES && gpu->captured)
         gpu->captured->work.push_back(std::move(run));
     else
         ask_after(gpu, number, {number, 0}, std::move(run));
@@ -140,14 +152,14 @@ static void ask(kz_gpu *gpu, int number, std::function<void()> run)
 /* None may leave or enter what is captured. */
 static void await(kz_gpu *gpu, int number, place after)
 {
-    if (number == COMPUTE && kz_gpu_spoil_capture(gpu))
+    if (number >= SIDES && kz_gpu_spoil_capture(gpu))
         return;
     ask_after(gpu, number, after, [] {});
 }
 
 void twin::launch(kz_gpu *gpu, std::function<void()> kernel)
 {
-    ask(gpu, COMPUTE, std::move(kernel));
+    ask(gpu, work_of(gpu), std::move(kernel));
 }
 
 /* ---- the device ---- */
@@ -183,7 +195,8 @@ int kz_gpu_open(kz_gpu **gpu, int index, kz_log *log)
     g->info.processors = 4;
     g->info.shared_bytes = hopper ? 227 << 10 : turing ? 64 << 10 : 99 << 10;
     g->info.memory = number_of("KIZUNA_TWIN_MEMORY", 2 << 20) << 10;
-    g->left = g->info.memory - (number_of("KIZUNA_TWIN_TAKEN", 0) << 10);
+    g->taken = number_of("KIZUNA_TWIN_TAKEN", 0) << 10;
+    g->left = g->info.memory - g->taken;
     const size_t order = number_of("KIZUNA_TWIN_ORDER", 1);
     g->random.seed((unsigned)order);
     g->at_once = order == 0;
@@ -212,7 +225,7 @@ const kz_gpu_info *kz_gpu_get_info(const kz_gpu *gpu)
 
 size_t kz_gpu_free_bytes(kz_gpu *gpu)
 {
-    return gpu->info.memory;
+    return gpu->left + gpu->taken;
 }
 
 /* The size lies before the block, at its alignment's distance. */
@@ -261,6 +274,21 @@ void kz_gpu_unpin(kz_gpu *gpu, void *)
     __sync_fetch_and_sub(&gpu->pinned, 1);
 }
 
+void kz_gpu_take_side(kz_gpu *gpu, int side)
+{
+    gpu->side = side;
+}
+
+int kz_gpu_side(const kz_gpu *gpu)
+{
+    return gpu->side;
+}
+
+void kz_gpu_join(kz_gpu *gpu)
+{
+    await(gpu, work_of(gpu), end_of(gpu, SIDES + !gpu->side));
+}
+
 void *kz_gpu_stream(kz_gpu *)
 {
     return nullptr;
@@ -297,25 +325,25 @@ void kz_gpu_copy_in(kz_gpu *gpu, void *device, size_t device_pitch, const void *
                     ptrdiff_t host_pitch, size_t bytes, int rows)
 {
     kz_gpu_spoil_capture(gpu);
-    copy_rows(gpu, COMPUTE, device, (ptrdiff_t)device_pitch, host, host_pitch, bytes, rows);
+    copy_rows(gpu, work_of(gpu), device, (ptrdiff_t)device_pitch, host, host_pitch, bytes, rows);
 }
 
 void kz_gpu_copy_out(kz_gpu *gpu, void *host, ptrdiff_t host_pitch, const void *device,
                      size_t device_pitch, size_t bytes, int rows)
 {
     kz_gpu_spoil_capture(gpu);
-    copy_rows(gpu, COMPUTE, host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows);
+    copy_rows(gpu, work_of(gpu), host, host_pitch, device, (ptrdiff_t)device_pitch, bytes, rows);
 }
 
 void kz_gpu_lane_open(kz_gpu *gpu, int lane)
 {
-    await(gpu, COMPUTE, gpu->lanes[lane].copied);
+    await(gpu, work_of(gpu), gpu->lanes[lane].copied);
 }
 
 void kz_gpu_lane_close(kz_gpu *gpu, int lane)
 {
     kz_gpu_spoil_capture(gpu);
-    gpu->lanes[lane].worked = end_of(gpu, COMPUTE);
+    gpu->lanes[lane].worked = end_of(gpu, work_of(gpu));
 }
 
 static void copy_lane(kz_gpu *gpu, int number, int lane, void *to, ptrdiff_t to_pitch,
@@ -341,12 +369,12 @@ void kz_gpu_lane_copy_out(kz_gpu *gpu, int lane, void *host, ptrdiff_t host_pitc
 
 void kz_gpu_copy(kz_gpu *gpu, void *to, const void *from, size_t bytes)
 {
-    ask(gpu, COMPUTE, [=] { std::memcpy(to, from, bytes); });
+    ask(gpu, work_of(gpu), [=] { std::memcpy(to, from, bytes); });
 }
 
 void kz_gpu_clear(kz_gpu *gpu, void *device, size_t bytes)
 {
-    ask(gpu, COMPUTE, [=] { std::memset(device, 0, bytes); });
+    ask(gpu, work_of(gpu), [=] { std::memset(device, 0, bytes); });
 }
 
 /* ---- waiting ---- */
@@ -419,7 +447,7 @@ int kz_gpu_replay(kz_gpu *gpu, kz_gpu_graph *graph)
     if (!succeeds(&gpu->replays))
         return KZ_ERROR_FAILED;
     for (const auto &one : graph->work)
-        ask(gpu, COMPUTE, one);
+        ask(gpu, work_of(gpu), one);
     gpu->launches++;
     return 0;
 }
@@ -439,7 +467,7 @@ void kz_gpu_close_graph(kz_gpu *gpu, kz_gpu_graph **graph)
 void kz_gpu_mark(kz_gpu *gpu, int mark)
 {
     kz_gpu_spoil_capture(gpu);
-    ask(gpu, COMPUTE, [=] { gpu->marks[mark] = kz_now(); });
+    ask(gpu, work_of(gpu), [=] { gpu->marks[mark] = kz_now(); });
 }
 
 double kz_gpu_between(kz_gpu *gpu)

@@ -157,6 +157,8 @@ class Report:
                       f"copies for {share(max(idle, 0), frame)}.", ""]
             lines += table(("stage", "ms", "of the frame", "GB/s", "ms, pinned memory"), rows)
             lines += [self.replays(r) for r in self.of("replay") if (r["model"], r["precision"], r["size"]) == shape] + [""]
+            lines += [f"Two pictures under way: {ms(t['one'])} ms for each one after the other, {ms(t['two'])} ms beside each other."
+                      for t in self.of("sides") if (t["model"], t["precision"], t["size"]) == shape] + [""]
             lines += [f"{t['count']} tiles of {t['tile']}, as reuse asks for them: {ms(t['together'])} ms at once, "
                       f"{ms(t['apart'])} ms one by one." for t in self.of("tiles") if (t["model"], t["precision"], t["size"]) == shape] + [""]
             lines += self.layers(shape)

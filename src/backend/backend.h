@@ -63,7 +63,8 @@ typedef struct kz_layer {
     double seconds;          /* of a run, all threads together */
 } kz_layer;
 
-/* What a plan would take. */
+/* What a plan would take at least: where there is plenty compile() may take more, and info() tells.
+ */
 typedef struct kz_plan_need {
     size_t bytes; /* (size_t)-1: memory is short even for finding out */
     bool shared;  /* all threads work on one tile; else each takes tiles of its own */

@@ -406,6 +406,53 @@ static void say_replays(const struct shape *s, const kz_surface *there, double b
     kz_free(ways);
 }
 
+enum { FILM = 16 };
+
+/* Seconds for a picture of a few, of which two are under way. */
+static double time_film(const struct shape *s, const kz_run *run)
+{
+    const kz_backend *b = &kz_backend_cuda;
+    const double began = kz_now();
+    for (int i = 0; i < FILM; i++) {
+        if (b->run(s->plan, run))
+            stop("a run", "failed");
+        b->end_picture(s->device);
+        if (i && b->wait(s->device, 1))
+            stop("a run", "failed");
+    }
+    if (b->wait(s->device, 0))
+        stop("a run", "failed");
+    return (kz_now() - began) / FILM;
+}
+
+/* The two one after the other, and each on a side of its own, in turns. */
+static void say_sides(const struct shape *s, int rounds)
+{
+    const bool may = !s->device->one_sided;
+    const kz_tiling tiling = whole(s->size);
+    const kz_tile tile = kz_tiling_get(&tiling, 0);
+    const kz_run run = {.src = &s->in,
+                        .src_levels = levels_of(&s->in),
+                        .dst = &s->out,
+                        .dst_levels = levels_of(&s->out),
+                        .tiles = &tile,
+                        .n_tiles = 1,
+                        .deferred = true};
+    double seconds[2][MOST_RUNS];
+    for (int i = -1; i < rounds && may; i++)
+        for (int beside = 0; beside < 2; beside++) {
+            kz_gpu_take_side(s->device->gpu, 0);
+            s->device->one_sided = !beside;
+            seconds[beside][i < 0 ? 0 : i] = time_film(s, &run);
+        }
+    if (!may)
+        return;
+    s->device->one_sided = 0;
+    kz_gpu_take_side(s->device->gpu, 0);
+    say_shape(s, "sides");
+    printf("\"one\":%.6g,\"two\":%.6g}\n", median(seconds[0], rounds), median(seconds[1], rounds));
+}
+
 /* MODEL PRECISION ROUNDS SIZE TILES: where a frame's time goes, and that of so many small tiles. */
 int part_stages(char **arguments, kz_log *log)
 {
@@ -434,6 +481,7 @@ int part_stages(char **arguments, kz_log *log)
     say_replays(&s, &in.samples, network + loading + storing, rounds);
     close_stage(&in);
     close_stage(&out);
+    say_sides(&s, rounds);
     say_tiles(&s, tiles, rounds);
     close_shape(&s);
     kz_backend_cuda.close(&device);

@@ -17,6 +17,7 @@ struct studio {
     kz_plan *plan;
     kz_resampler *luma, *chroma; /* luma may be NULL: pictures have the network's size */
     kz_canvas *canvas;
+    kz_tone tones[2]; /* a picture's */
     kz_tile tiles[MOST_TILES];
     int n_tiles;
 };
@@ -24,13 +25,25 @@ struct studio {
 /* What a film is made in: on a canvas or not, in two tiles or in many small ones, of which several
  * are computed at once. The two are one run over and over, replayed but where `plain` is set. */
 struct manner {
-    bool canvas, small, plain;
+    bool canvas, small, plain, one_sided;
 };
+
+/* KiB, in which there is no room for a second side. */
+#define LITTLE_MEMORY "1000"
 
 /* The planes of a picture: luma, chroma. */
 struct frame {
     kz_plane luma, chroma;
 };
+
+/* Darker, by a factor. */
+static void fill_tone(kz_tone *tone, float factor)
+{
+    tone->low = 0;
+    tone->scale = KZ_TONE_STEPS;
+    for (int i = 0; i <= KZ_TONE_STEPS; i++)
+        tone->table[i] = factor * (float)i / KZ_TONE_STEPS;
+}
 
 static struct studio open_studio(const kz_graph *graph, int order, struct manner manner)
 {
@@ -41,6 +54,8 @@ static struct studio open_studio(const kz_graph *graph, int order, struct manner
     char text[16];
     snprintf(text, sizeof(text), "%d", order);
     setenv("KIZUNA_TWIN_ORDER", text, 1);
+    if (manner.one_sided)
+        setenv("KIZUNA_TWIN_MEMORY", LITTLE_MEMORY, 1);
     CHECK(kz_tiling_split(&large, 28, 38, 1, 2, 3));
     CHECK(kz_tiling_split(&tiling, 28, 38, manner.small ? 3 : 1, manner.small ? 4 : 2, 3));
     s.n_tiles = kz_tiling_count(&tiling);
@@ -52,6 +67,10 @@ static struct studio open_studio(const kz_graph *graph, int order, struct manner
     CHECK(kz_backend_cuda.compile(s.device, &s.plan, graph, &plan, NULL) == 0);
     kz_cuda_let_replay(s.plan, !manner.plain);
     unsetenv("KIZUNA_TWIN_ORDER");
+    unsetenv("KIZUNA_TWIN_MEMORY");
+    CHECK(s.device->one_sided == manner.one_sided);
+    for (int i = 0; i < 2; i++)
+        fill_tone(&s.tones[i], i ? 0.8f : 1);
     CHECK(kz_resample_open(&s.chroma, &chroma) == 0);
     if (manner.canvas) {
         CHECK(kz_resample_open(&s.luma, &luma) == 0);
@@ -96,7 +115,8 @@ static void close_frame(struct frame *f)
     kz_free(f->chroma.data);
 }
 
-static void start_picture(const struct studio *s, const struct frame *in, const struct frame *out)
+static void start_picture(const struct studio *s, const struct frame *in, const struct frame *out,
+                          const kz_tone *tone)
 {
     const kz_levels from = kz_luma_levels(8, false), to = kz_luma_levels(10, false);
     const kz_backend *b = &kz_backend_cuda;
@@ -105,6 +125,7 @@ static void start_picture(const struct studio *s, const struct frame *in, const 
                         .dst = &out->luma,
                         .dst_levels = to,
                         .canvas = s->canvas,
+                        .tone = tone,
                         .tiles = s->tiles,
                         .n_tiles = s->n_tiles,
                         .deferred = true};
@@ -146,7 +167,7 @@ static size_t make_film(const kz_graph *graph, int order, bool waits, struct man
         const int now = i % 2, before = waits ? now : 1 - now;
         if (i < FRAMES) {
             fill_frame(&in[now], (unsigned)i);
-            start_picture(&s, &in[now], &out[now]);
+            start_picture(&s, &in[now], &out[now], &s.tones[i / 3]);
         }
         if (waits ? i < FRAMES : i > 0)
             finish_picture(&s, &in[before], &out[before], !waits && i < FRAMES, &at);
@@ -159,7 +180,7 @@ static size_t make_film(const kz_graph *graph, int order, bool waits, struct man
     return (size_t)(at - film);
 }
 
-/* Streams get ahead of each other as they like, and the same comes out. */
+/* Streams get ahead of each other as they like, and the same comes out as on one. */
 static void pictures_overlap_in_any_order(void)
 {
     enum { ORDERS = 6, MOST_BYTES = 1 << 20 };
@@ -168,10 +189,10 @@ static void pictures_overlap_in_any_order(void)
     unsigned char *first = kz_alloc(MOST_BYTES, 1), *film = kz_alloc(MOST_BYTES, 1);
     CHECK(first && film && kz_rewrite_all(graph, bt709, NULL) == 0);
     static const struct manner manners[] = {
-        {false, false, false}, {true, false, false}, {false, true, false}};
-    for (int i = 0; i < 3; i++) {
+        {0}, {.canvas = true}, {.small = true}, {.one_sided = true}};
+    for (int i = 0; i < 4; i++) {
         struct manner plain = manners[i];
-        plain.plain = true;
+        plain.plain = plain.one_sided = true;
         const size_t bytes = make_film(graph, 0, true, plain, first);
         for (int order = 1; order <= ORDERS; order++) {
             CHECK(make_film(graph, order, false, manners[i], film) == bytes && bytes <= MOST_BYTES);
@@ -180,6 +201,63 @@ static void pictures_overlap_in_any_order(void)
     }
     kz_free(first);
     kz_free(film);
+    kz_graph_close(&graph);
+}
+
+static size_t memory_of_plan(const kz_graph *graph, int width, int height, bool *two_sided)
+{
+    const kz_plan_params params = {width, height, KZ_PRECISION_FP16};
+    kz_device *device;
+    kz_plan *plan;
+    kz_plan_info info;
+    CHECK(kz_backend_cuda.open(&device, &(kz_device_params){.threads = 1}, NULL) == 0);
+    CHECK(kz_backend_cuda.compile(device, &plan, graph, &params, NULL) == 0);
+    kz_backend_cuda.info(plan, &info);
+    *two_sided = device->one_sided == 0;
+    kz_backend_cuda.close_plan(&plan);
+    CHECK(device->one_sided == 0);
+    kz_backend_cuda.close(&device);
+    return info.memory;
+}
+
+/* Of the two pictures that are under way each has a side where both are small, and memory is there
+ * for four times as much. */
+static void small_pictures_have_two_sides(void)
+{
+    enum { ROUNDS = 16, PROCESSORS = 4, BLOCK = 16 * 32 };
+    kz_graph *graph = random_rrdb(1, 8, 8, 3);
+    bool small, short_of, large;
+    const size_t both = memory_of_plan(graph, 28, 38, &small);
+    setenv("KIZUNA_TWIN_MEMORY", LITTLE_MEMORY, 1);
+    const size_t one = memory_of_plan(graph, 28, 38, &short_of);
+    unsetenv("KIZUNA_TWIN_MEMORY");
+    memory_of_plan(graph, PROCESSORS * BLOCK, ROUNDS, &large);
+    CHECK(small && !short_of && !large && both > one && both < 2 * one);
+    kz_graph_close(&graph);
+}
+
+/* Two pictures' chroma, the one from the other's side: the first one brings the tables. */
+static void tables_are_there_for_both_sides(void)
+{
+    enum { ORDERS = 20 };
+    kz_graph *graph = random_rrdb(1, 8, 8, 3);
+    const kz_levels from = kz_luma_levels(8, false), to = kz_luma_levels(10, false);
+    kz_plane in = open_plane(14, 19, 1), out[] = {open_plane(28, 38, 2), open_plane(28, 38, 2)};
+    memset(in.data, 90, (size_t)(in.stride * in.height));
+    for (int order = 1; order <= ORDERS; order++) {
+        struct studio s = open_studio(graph, order, (struct manner){0});
+        for (int i = 0; i < 2; i++) {
+            memset(out[i].data, i, (size_t)(out[i].stride * out[i].height));
+            CHECK(kz_backend_cuda.scale(s.device, s.chroma, &in, from, &out[i], to) == 0);
+            kz_backend_cuda.end_picture(s.device);
+        }
+        CHECK(kz_backend_cuda.wait(s.device, 0) == 0);
+        CHECK(memcmp(out[0].data, out[1].data, (size_t)(out[0].stride * out[0].height)) == 0);
+        close_studio(&s);
+    }
+    kz_free(in.data);
+    kz_free(out[0].data);
+    kz_free(out[1].data);
     kz_graph_close(&graph);
 }
 
@@ -261,6 +339,8 @@ static void cells_are_scaled_as_the_whole(void)
 
 static const struct check_case cases[] = {
     {"pictures overlap in any order", pictures_overlap_in_any_order},
+    {"small pictures have two sides", small_pictures_have_two_sides},
+    {"tables are there for both sides", tables_are_there_for_both_sides},
     {"cells are scaled as the whole", cells_are_scaled_as_the_whole},
 };
 
