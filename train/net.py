@@ -1,9 +1,11 @@
 """The networks: plain 3x3 convolutions at the source's size, a pixel shuffle, the source added.
 
-What is trained isn't what runs: each convolution is trained as a sum of a 3x3 kernel, the identity and
-the product of a wide 3x3 and a 1x1 convolution without anything between them, which is one 3x3
-convolution again (Bhardwaj et al., "Collapsible Linear Blocks for Super-Efficient Super Resolution",
-2022). The kernels are multiplied out in every step, which costs next to nothing beside the pictures.
+What is trained isn't quite what runs. To the kernel of a convolution with as many outputs as inputs the
+identity is added. In the small networks there is a product, too, of a wide 3x3 and a 1x1 convolution
+without anything between them, which is one 3x3 convolution again (Bhardwaj et al., "Collapsible Linear
+Blocks for Super-Efficient Super Resolution", 2022). The kernels are multiplied out in every step, which
+costs next to nothing beside the pictures. In the large one kernels are matrices, as its optimiser has
+them, which gains more.
 """
 
 import torch
@@ -12,6 +14,7 @@ from torch.nn import functional as F
 
 # name: channels, hidden layers after the first one
 SHAPES = {"kizuna-s": (16, 4), "kizuna-m": (32, 4), "kizuna-l": (64, 6)}
+SMALL = 32  # channels
 SLOPE = 0.1
 SCALE = 2
 
@@ -23,22 +26,54 @@ def unchanged(channels):
     return weight
 
 
-class Collapsed(nn.Module):
-    """A 3x3 convolution, trained through a wider one."""
+class Convolution(nn.Module):
+    """A 3x3 convolution. `kernels`, which are empty: `kernel`, of any shape, and what else it is trained by."""
 
-    def __init__(self, inputs, outputs, wide):
+    def __init__(self, inputs, outputs, **kernels):
         super().__init__()
-        self.kernel = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
-        self.wide = nn.Parameter(torch.empty(wide, inputs, 3, 3))
-        self.narrow = nn.Parameter(torch.empty(outputs, wide))
+        for name, kernel in kernels.items():
+            self.register_parameter(name, nn.Parameter(kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        identity = unchanged(outputs) if inputs == outputs else torch.zeros(outputs, inputs, 3, 3)
+        self.is_square = inputs == outputs
+        identity = unchanged(outputs) if self.is_square else torch.zeros(outputs, inputs, 3, 3)
         self.register_buffer("identity", identity, persistent=False)
         nn.init.kaiming_normal_(self.kernel, a=SLOPE)
+        with torch.no_grad():
+            self.kernel.mul_(0.3 if self.is_square else 1)
+
+    def weight(self):
+        return self.kernel.view_as(self.identity) + self.identity
+
+    @torch.no_grad()
+    def expand(self, weight, bias):
+        """To what has that. Outputs beyond it stay as they are; it reads no inputs beyond its own."""
+        outputs, inputs = weight.shape[:2]
+        whole = self.weight()
+        whole[:outputs] = 0
+        whole[:outputs, :inputs] = weight
+        self.kernel.copy_((whole - self.identity).reshape(self.kernel.shape))
+        self.bias[:outputs] = bias
+
+    def forward(self, x):
+        weight = self.weight().contiguous(memory_format=torch.channels_last)
+        return F.conv2d(x, weight, self.bias, padding=1)
+
+
+class Matrix(Convolution):
+    """Its kernel is one, [O][I 3 3]."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs, outputs, kernel=torch.empty(outputs, inputs * 9))
+
+
+class Collapsed(Convolution):
+    """It is trained through a wider one as well."""
+
+    def __init__(self, inputs, outputs, wide):
+        super().__init__(inputs, outputs, kernel=torch.empty(outputs, inputs, 3, 3),
+                         wide=torch.empty(wide, inputs, 3, 3), narrow=torch.empty(outputs, wide))
         nn.init.kaiming_normal_(self.wide, a=1)
         nn.init.normal_(self.narrow, std=0.1 / wide ** 0.5)
-        with torch.no_grad():
-            self.kernel.mul_(0.3 if inputs == outputs else 1)
 
     def weight(self):
         product = torch.einsum("ow,wihk->oihk", self.narrow, self.wide)
@@ -46,18 +81,8 @@ class Collapsed(nn.Module):
 
     @torch.no_grad()
     def expand(self, weight, bias):
-        """To what collapses into that. Outputs beyond it stay as they are; it reads no inputs beyond its own."""
-        outputs, inputs = weight.shape[:2]
-        whole = self.weight()
-        whole[:outputs] = 0
-        whole[:outputs, :inputs] = weight
-        self.kernel.copy_(whole - self.identity)
+        super().expand(weight, bias)
         self.narrow.zero_()
-        self.bias[:outputs] = bias
-
-    def forward(self, x):
-        weight = self.weight().contiguous(memory_format=torch.channels_last)
-        return F.conv2d(x, weight, self.bias, padding=1)
 
 
 def same(layers):
@@ -71,11 +96,10 @@ class Net(nn.Module):
 
     def __init__(self, name):
         super().__init__()
-        channels, hidden = SHAPES[name.removesuffix("-clean")]
-        sizes = [1] + [channels] * (hidden + 1)
-        wide = 4 * channels
-        self.layers = nn.ModuleList(Collapsed(i, o, wide) for i, o in zip(sizes, sizes[1:]))
-        self.last = Collapsed(channels, SCALE * SCALE, wide)
+        self.channels, hidden = SHAPES[name.removesuffix("-clean")]
+        sizes = [1] + [self.channels] * (hidden + 1)
+        self.layers = nn.ModuleList(self.convolution(i, o) for i, o in zip(sizes, sizes[1:]))
+        self.last = self.convolution(self.channels, SCALE * SCALE)
         with torch.no_grad():  # begins as nearest-neighbour enlargement
             self.last.kernel.mul_(0.01)
 
@@ -85,6 +109,14 @@ class Net(nn.Module):
             y = F.leaky_relu(layer(y), SLOPE)
         detail = self.last(y + first)
         return F.pixel_shuffle(detail + x, SCALE)
+
+    def convolution(self, inputs, outputs):
+        is_small = self.channels <= SMALL
+        return Collapsed(inputs, outputs, 4 * self.channels) if is_small else Matrix(inputs, outputs)
+
+    def hidden_matrices(self):
+        """Kernels from channels to as many channels, where they are matrices."""
+        return [c.kernel for c in self.layers if c.is_square and c.kernel.dim() == 2]
 
     def expand(self, convolutions):
         """To what computes with those, (weight, bias) each, as a narrower network has them (Chen et al., "Net2Net",

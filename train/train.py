@@ -4,7 +4,8 @@
 
 A step takes square cuts of the frames where there is something to see, turned and mirrored at random.
 The loss is Charbonnier's; Adam, a learning rate that falls as a cosine over all steps, and an average
-of the weights (EMA), which is what is exported. What a step sees follows from the seed and the step's
+of the weights (EMA), which is what is exported. Hidden kernels of the large network are Muon's (Jordan
+et al., "Muon: an optimizer for hidden layers in neural networks", 2024), with the same rate. What a step sees follows from the seed and the step's
 number alone, so a run that was stopped and went on has seen the same as one that was not. Convolutions
 are computed in bf16 where that is faster; weights, sums and the last tenth of the steps are fp32.
 """
@@ -27,7 +28,6 @@ from net import Net
 CUT = 64    # pixels of a source
 BATCH = 16
 RATE = 2e-3
-WIDE_RATE = 1e-3  # of more than 32 channels, whose loss bursts at RATE
 EMA = 0.999
 KEPT_EVERY = 500  # steps between checkpoints
 
@@ -82,30 +82,39 @@ def charbonnier(made, target):
     return torch.sqrt((made.float() - target) ** 2 + 1e-6).mean()
 
 
+def optimisers(net):
+    hidden = net.hidden_matrices()
+    rest = [p for p in net.parameters() if all(p is not matrix for matrix in hidden)]
+    made = [torch.optim.Adam(rest, RATE, betas=(0.9, 0.99))]
+    if hidden:
+        made.insert(0, torch.optim.Muon(hidden, RATE, weight_decay=0, adjust_lr_fn="match_rms_adamw"))
+    return made
+
+
 class Training:
     def __init__(self, name, steps):
         torch.manual_seed(1)
         self.name, self.steps, self.step = name, steps, 0
         self.net = Net(name).to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net)
-        self.most = WIDE_RATE if self.net.last.kernel.shape[1] > 32 else RATE
-        self.optimiser = torch.optim.Adam(self.net.parameters(), self.most, betas=(0.9, 0.99))
+        self.optimisers = optimisers(self.net)
 
     def rate(self):
         warm = min(1.0, (self.step + 1) / 500)
-        return self.most * warm * max(0.005, 0.5 + 0.5 * math.cos(math.pi * self.step / self.steps))
+        return RATE * warm * max(0.005, 0.5 + 0.5 * math.cos(math.pi * self.step / self.steps))
 
     def advance(self, pairs):
         inputs, targets = pairs.batch(self.step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
+        for optimiser in self.optimisers:
+            optimiser.param_groups[0]["lr"] = self.rate()
+            optimiser.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.step < 0.9 * self.steps):
             made = self.net(inputs.contiguous(memory_format=torch.channels_last))
         loss = charbonnier(made, targets)
-        self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 0.5)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         keep = min(EMA, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for mean, now in zip(self.mean.parameters(), self.net.parameters()):
@@ -116,7 +125,7 @@ class Training:
     def save(self, file):
         state = {"name": self.name, "steps": self.steps, "step": self.step,
                  "net": self.net.state_dict(), "mean": self.mean.state_dict(),
-                 "optimiser": self.optimiser.state_dict()}
+                 "optimisers": [o.state_dict() for o in self.optimisers]}
         partial = file.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(file)
@@ -128,7 +137,8 @@ class Training:
         self.step = state["step"]
         self.net.load_state_dict(state["net"])
         self.mean.load_state_dict(state["mean"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, there in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(there)
 
     def begin_with(self, file):
         """What another network computes, at step 0: net.py, expand()."""
