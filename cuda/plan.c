@@ -95,10 +95,16 @@ static size_t input_bytes(const struct sizes *s)
     return s->tile_pixels * sizeof(float);
 }
 
+/* A side's input, as samples in each of its lanes and as numbers. */
+static size_t side_bytes(const struct sizes *s)
+{
+    return (KZ_LANES + 1) * input_bytes(s);
+}
+
 static size_t own_bytes(const struct sizes *s, int scale)
 {
-    return input_bytes(s) * (KZ_LANES + 1) +
-           KZ_LANES * s->band_pixels * (size_t)(scale * scale) * sizeof(float) + sizeof(kz_tone);
+    return side_bytes(s) + KZ_LANES * s->band_pixels * (size_t)(scale * scale) * sizeof(float) +
+           sizeof(kz_tone);
 }
 
 static int open_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
@@ -111,19 +117,38 @@ static int open_nets(kz_plan *p, const kz_graph *head, const kz_graph *tail,
     return error;
 }
 
+static bool open_inputs(kz_plan *p, const struct sizes *s, int side)
+{
+    p->inputs[side] = kz_gpu_alloc(p->device->gpu, input_bytes(s));
+    bool all = p->inputs[side];
+    for (int i = side * KZ_LANES; i < (side + 1) * KZ_LANES; i++) {
+        p->samples[i] = kz_gpu_alloc(p->device->gpu, input_bytes(s));
+        all = all && p->samples[i];
+    }
+    return all;
+}
+
+static void close_inputs(kz_plan *p, int side)
+{
+    kz_gpu_free(p->device->gpu, p->inputs[side]);
+    p->inputs[side] = NULL;
+    for (int i = side * KZ_LANES; i < (side + 1) * KZ_LANES; i++) {
+        kz_gpu_free(p->device->gpu, p->samples[i]);
+        p->samples[i] = NULL;
+    }
+}
+
 static int open_buffers(kz_plan *p, const struct sizes *s)
 {
     kz_gpu *gpu = p->device->gpu;
     const size_t out_bytes = s->band_pixels * (size_t)(p->scale * p->scale) * sizeof(float);
-    bool all = true;
+    bool all = open_inputs(p, s, 0);
     for (int i = 0; i < KZ_LANES; i++) {
-        p->samples[i] = kz_gpu_alloc(gpu, input_bytes(s));
         p->outputs[i] = kz_gpu_alloc(gpu, out_bytes);
-        all = all && p->samples[i] && p->outputs[i];
+        all = all && p->outputs[i];
     }
-    p->inputs[0] = kz_gpu_alloc(gpu, input_bytes(s));
     p->tone = kz_gpu_alloc(gpu, sizeof(*p->tone));
-    return all && p->inputs[0] && p->tone ? 0 : KZ_ERROR_ROOM;
+    return all && p->tone ? 0 : KZ_ERROR_ROOM;
 }
 
 static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, const kz_graph *tail)
@@ -136,7 +161,7 @@ static void fill_info(kz_plan *p, const struct sizes *s, const kz_graph *head, c
     p->info.memory =
         own_bytes(s, p->scale) + kz_net_memory(p->head) + (p->tail ? kz_net_memory(p->tail) : 0);
     if (p->sides > 1)
-        p->info.memory += input_bytes(s) * (KZ_LANES + 1);
+        p->info.memory += side_bytes(s);
     p->info.macs = kz_graph_macs(head) * (double)s->tile_pixels;
     if (tail)
         p->info.macs += kz_graph_macs(tail) * s->bands.rows * (double)s->band_pixels;
@@ -198,39 +223,26 @@ static bool is_small(const kz_plan *p, const struct sizes *s)
 
 static size_t side_need(const kz_plan *p, const struct sizes *s)
 {
-    return input_bytes(s) * (KZ_LANES + 1) + kz_net_side_need(p->head) +
-           (p->tail ? kz_net_side_need(p->tail) : 0);
+    return side_bytes(s) + kz_net_side_need(p->head) + (p->tail ? kz_net_side_need(p->tail) : 0);
 }
 
 static void close_side(kz_plan *p)
 {
-    kz_gpu *gpu = p->device->gpu;
-    if (p->head)
-        kz_net_close_side(p->head);
+    kz_net_close_side(p->head);
     if (p->tail)
         kz_net_close_side(p->tail);
-    kz_gpu_free(gpu, p->inputs[1]);
-    p->inputs[1] = NULL;
-    for (int i = KZ_LANES; i < KZ_LANES_OF_SIDES; i++) {
-        kz_gpu_free(gpu, p->samples[i]);
-        p->samples[i] = NULL;
-    }
+    close_inputs(p, 1);
 }
 
-/* Once all that has to be there is there. */
+/* Once all that has to be there is there. Beside a plan of one side it would never be taken. */
 static void open_side(kz_plan *p, const struct sizes *s)
 {
-    kz_gpu *gpu = p->device->gpu;
     p->sides = 1;
-    if (!is_small(p, s) || kz_gpu_free_bytes(gpu) / SIDE_SHARE < side_need(p, s))
+    if (p->device->one_sided || !is_small(p, s) ||
+        kz_gpu_free_bytes(p->device->gpu) / SIDE_SHARE < side_need(p, s))
         return;
-    p->inputs[1] = kz_gpu_alloc(gpu, input_bytes(s));
-    bool all = p->inputs[1];
-    for (int i = KZ_LANES; i < KZ_LANES_OF_SIDES; i++) {
-        p->samples[i] = kz_gpu_alloc(gpu, input_bytes(s));
-        all = all && p->samples[i];
-    }
-    if (all && !kz_net_open_side(p->head) && (!p->tail || !kz_net_open_side(p->tail)))
+    if (open_inputs(p, s, 1) && !kz_net_open_side(p->head) &&
+        (!p->tail || !kz_net_open_side(p->tail)))
         p->sides = KZ_SIDES;
     else
         close_side(p);
@@ -295,12 +307,10 @@ void kz_cuda_close_plan(kz_plan **plan)
     p->device->one_sided -= p->sides == 1;
     kz_net_close(&p->head);
     kz_net_close(&p->tail);
-    close_side(p);
-    for (int i = 0; i < KZ_LANES; i++) {
-        kz_gpu_free(gpu, p->samples[i]);
+    for (int i = 0; i < KZ_SIDES; i++)
+        close_inputs(p, i);
+    for (int i = 0; i < KZ_LANES; i++)
         kz_gpu_free(gpu, p->outputs[i]);
-    }
-    kz_gpu_free(gpu, p->inputs[0]);
     kz_gpu_free(gpu, p->tone);
     kz_free(p);
     *plan = NULL;

@@ -428,7 +428,6 @@ static double time_film(const struct shape *s, const kz_run *run)
 /* The two one after the other, and each on a side of its own, in turns. */
 static void say_sides(const struct shape *s, int rounds)
 {
-    const bool may = !s->device->one_sided;
     const kz_tiling tiling = whole(s->size);
     const kz_tile tile = kz_tiling_get(&tiling, 0);
     const kz_run run = {.src = &s->in,
@@ -439,14 +438,14 @@ static void say_sides(const struct shape *s, int rounds)
                         .n_tiles = 1,
                         .deferred = true};
     double seconds[2][MOST_RUNS];
-    for (int i = -1; i < rounds && may; i++)
+    if (s->device->one_sided)
+        return;
+    for (int i = -1; i < rounds; i++)
         for (int beside = 0; beside < 2; beside++) {
             kz_gpu_take_side(s->device->gpu, 0);
             s->device->one_sided = !beside;
             seconds[beside][i < 0 ? 0 : i] = time_film(s, &run);
         }
-    if (!may)
-        return;
     s->device->one_sided = 0;
     kz_gpu_take_side(s->device->gpu, 0);
     say_shape(s, "sides");
