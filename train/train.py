@@ -5,9 +5,10 @@
 A step takes square cuts of the frames where there is something to see, turned and mirrored at random.
 The loss is Charbonnier's; Adam, a learning rate that falls as a cosine over all steps, and an average
 of the weights (EMA), which is what is exported. Hidden kernels of the large network are Muon's (Jordan
-et al., "Muon: an optimizer for hidden layers in neural networks", 2024), with the same rate. What a step sees follows from the seed and the step's
-number alone, so a run that was stopped and went on has seen the same as one that was not. Convolutions
-are computed in bf16 where that is faster; weights, sums and the last tenth of the steps are fp32.
+et al., "Muon: an optimizer for hidden layers in neural networks", 2024), with the same rate. What a step
+sees follows from the seed and the step's number alone, so a run that was stopped and went on has seen
+the same as one that was not. Convolutions are computed in bf16 where that is faster; weights, sums and
+the last tenth of the steps are fp32.
 """
 
 import argparse
