@@ -347,6 +347,30 @@ static void cells_recompute_little(void)
     kz_graph_close(&graph);
 }
 
+/* Neither deep networks nor dense blocks bear their noise. */
+static void large_tiles_are_for_shallow_networks(void)
+{
+    const struct {
+        kz_graph *graph;
+        bool large;
+    } cases[] = {{folded(random_srvgg(16, 64, 4, 5)), true},
+                 {folded(random_srvgg(39, 64, 4, 5)), false},
+                 {folded(random_rrdb(1, 64, 32, 5)), false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        kz_graph *graph = cases[i].graph;
+        kz_march_params params = {40, 30, KZ_PRECISION_BF16, level(), 1};
+        kz_march_shape s;
+        if (level() == KZ_CPU_AVX512_BF16) {
+            CHECK(kz_march_shape_open(&s, graph, &params) == 0);
+            for (int n = 0; n < s.n_nodes; n++)
+                if (s.nodes[n].kind == KZ_KERNEL_CONV)
+                    CHECK(s.nodes[n].kernel.ops->flat == cases[i].large);
+            kz_march_shape_close(&s);
+        }
+        kz_graph_close(&graph);
+    }
+}
+
 static void cpu_fp32_equals_the_reference(void)
 {
     compare_cpu(folded(random_rrdb(2, 64, 32, 11)), 37, 29, KZ_PRECISION_FP32);
@@ -629,6 +653,7 @@ static const struct check_case cases[] = {
     {"luma networks march", luma_nets_march},
     {"small networks are one group", small_networks_are_one_group},
     {"cells recompute little", cells_recompute_little},
+    {"large tiles are for shallow networks", large_tiles_are_for_shallow_networks},
     {"reference equals the definition", reference_equals_the_definition},
     {"response is that of a flat picture", response_is_that_of_a_flat_picture},
     {"cpu fp32 equals the reference", cpu_fp32_equals_the_reference},

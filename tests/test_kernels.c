@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "cpu_level.h"
+#include "kernel_problem.h"
 #include "kernel_value.h"
 #include "random_graph.h"
 
@@ -36,19 +37,27 @@ static const kz_kernel_ops *const emulated_amx[KZ_KERNEL_KINDS] = {
 };
 #endif
 
-/* Those of small networks, by their kinds. */
-struct small_table {
+/* Some kernels, by their kinds. */
+struct some {
     const kz_kernel_ops *kernels[KZ_KERNEL_END + 1];
 };
 
-static bool find_small(struct small_table *to, bool bf16)
+/* Those of small networks. */
+static bool find_small(struct some *to, bool bf16)
 {
     const kz_small_kernels *small = kz_kernel_small_for(level(), bf16);
     if (small)
-        *to = (struct small_table){{[KZ_KERNEL_FIRST] = small->first,
-                                    [KZ_KERNEL_CONV] = small->conv,
-                                    [KZ_KERNEL_END] = small->end}};
+        *to = (struct some){{[KZ_KERNEL_FIRST] = small->first,
+                             [KZ_KERNEL_CONV] = small->conv,
+                             [KZ_KERNEL_END] = small->end}};
     return small != NULL;
+}
+
+/* That with larger tiles, in bf16. */
+static bool find_large(struct some *to)
+{
+    *to = (struct some){{[KZ_KERNEL_CONV] = kz_kernel_large_for(level(), true)}};
+    return to->kernels[KZ_KERNEL_CONV] != NULL;
 }
 
 /* The level's own, or NULL. */
@@ -93,81 +102,6 @@ static void check_margins(const struct value *v, int rows)
                 if (y >= rows || i < first || i >= after)
                     CHECK(p[i] == SENTINEL);
         }
-}
-
-/* ---- the definition ---- */
-
-struct problem {
-    kz_kernel_params params;
-    struct value inputs[KZ_KERNEL_INPUTS], residuals[KZ_KERNEL_RESIDUALS];
-    int width;   /* columns of the input */
-    bool direct; /* weights are bf16's already: nothing but the output is rounded to it */
-    bool narrow; /* products are bf16's, values are not */
-    float *weights, *bias, *slopes;
-};
-
-static int total_in(const kz_kernel_params *p)
-{
-    int sum = 0;
-    for (int i = 0; i < p->n_inputs && (i == 0 || p->kind != KZ_KERNEL_END); i++)
-        sum += p->in_channels[i];
-    return sum;
-}
-
-/* Row y counts from the first row that the kernel is given. */
-static double input_at(const struct problem *p, int channel, int y, int x)
-{
-    int i = 0;
-    while (channel >= p->params.in_channels[i])
-        channel -= p->params.in_channels[i++];
-    return (double)read_value(&p->inputs[i], channel, y, x);
-}
-
-static double filter(const struct problem *p, int n, int y, int x)
-{
-    int channels = total_in(&p->params);
-    double sum = 0;
-    for (int c = 0; c < channels; c++)
-        for (int tap = 0; tap < 9; tap++)
-            sum += (double)p->weights[(n * channels + c) * 9 + tap] *
-                   input_at(p, c, y + tap / 3, x - 1 + tap % 3);
-    return sum;
-}
-
-/* Output row y and column x at twice the size. */
-static double phase_filter(const struct problem *p, int n, int y, int x)
-{
-    int channels = total_in(&p->params), a = y % 2, b = x % 2;
-    const float *w = p->weights + ((a * 2 + b) * p->params.out_channels + n) * channels * 4;
-    double sum = 0;
-    for (int c = 0; c < channels; c++)
-        for (int tap = 0; tap < 4; tap++)
-            sum += (double)w[c * 4 + tap] *
-                   input_at(p, c, y / 2 + a + tap / 2, x / 2 - 1 + b + tap % 2);
-    return sum;
-}
-
-static double expected(const struct problem *p, int n, int y, int x)
-{
-    const kz_kernel_params *q = &p->params;
-    if (q->kind == KZ_KERNEL_SHUFFLE) {
-        int f = q->factor;
-        double base = q->coefs[0] != 0 ? (double)read_value(&p->inputs[1], 0, 0, x / f) : 0;
-        return (double)read_value(&p->inputs[0], y % f * f + x % f, 0, x / f) +
-               (double)q->coefs[0] * base;
-    }
-    if (q->kind == KZ_KERNEL_END) {
-        n = y % 2 * 2 + x % 2;
-        double base = q->n_inputs > 1 ? (double)read_value(&p->inputs[1], 0, y / 2 + 1, x / 2) : 0;
-        return filter(p, n, y / 2, x / 2) + (double)q->bias[n] + (double)q->coefs[0] * base;
-    }
-    double sum = q->kind == KZ_KERNEL_PHASE ? phase_filter(p, n, y, x) : filter(p, n, y, x);
-    sum += q->bias ? (double)q->bias[n] : 0;
-    if (q->slopes && sum < 0)
-        sum *= (double)q->slopes[n];
-    for (int r = 0; r < q->n_residuals; r++)
-        sum += (double)q->coefs[r] * (double)read_value(&p->residuals[r], n, y, x);
-    return sum;
 }
 
 /* ---- problems ---- */
@@ -246,42 +180,6 @@ static void close_problem(struct problem *p)
     kz_free(p->weights);
     kz_free(p->bias);
     kz_free(p->slopes);
-}
-
-/* Largest error allowed beside the output's own rounding: that of the transforms, and of bf16
- * values and weights. */
-static double tolerance(const struct problem *p)
-{
-    const kz_kernel_params *q = &p->params;
-    if (q->kind == KZ_KERNEL_SHUFFLE)
-        return 1e-6;
-    if (p->direct)
-        return q->wide ? 1e-5 : 0.02;
-    if (!q->bf16 && !p->narrow)
-        return 6e-5;
-    return q->kind == KZ_KERNEL_FIRST ? 0.01 : 0.08;
-}
-
-static void compare(const struct problem *p, const struct value *out, int rows)
-{
-    const kz_kernel_params *q = &p->params;
-    const double rounding = out->bf16 ? 1.0 / 256 : 0; /* at most, of a value */
-    double worst = 0, squares = 0;
-    int channels = out->block == 1 ? 1 : q->out_channels;
-    for (int n = 0; n < channels; n++)
-        for (int y = 0; y < rows; y++)
-            for (int x = 0; x < out->columns; x++) {
-                const double right = expected(p, n, y, x);
-                double e = fabs((double)read_value(out, n, y, x) - right);
-                e = fmax(e - rounding * fabs(right), 0);
-                worst = fmax(worst, e);
-                squares += e * e;
-            }
-    double rms = sqrt(squares / (channels * rows * out->columns));
-    if (!(worst <= tolerance(p)) || !(rms <= tolerance(p) / 5))
-        fprintf(stderr, "kind %d, %d inputs, %d to %d channels, %d columns: worst %g, rms %g\n",
-                (int)q->kind, q->n_inputs, total_in(q), q->out_channels, out->columns, worst, rms);
-    CHECK(worst <= tolerance(p) && rms <= tolerance(p) / 5);
 }
 
 struct pointers {
@@ -404,6 +302,13 @@ static void convolution_agrees(void)
     convolutions(own(true), KZ_KERNEL_CONV, true);
 }
 
+static void large_convolution_agrees(void)
+{
+    struct some large;
+    if (find_large(&large))
+        convolutions(large.kernels, KZ_KERNEL_CONV, true);
+}
+
 static void upsampling_agrees(void)
 {
     convolutions(own(false), KZ_KERNEL_PHASE, false);
@@ -465,41 +370,64 @@ static void flatten(struct problem *p, const float *values)
 }
 
 /* The largest error away from the borders. */
-static double flat_error(kz_kernel_params params, const float *values)
+static double flat_error(const kz_kernel_ops *ops, kz_kernel_params params, const float *values)
 {
     struct trial t;
     double worst = 0;
-    open_trial(&t, own(true)[params.kind], params, 30);
+    open_trial(&t, ops, params, 30);
     flatten(&t.p, values);
     t.k.ops->run(&t.k, &t.run);
     for (int n = 0; n < params.out_channels; n++)
-        for (int x = 8; x < t.out.columns - 8; x++)
-            worst =
-                fmax(worst, fabs((double)read_value(&t.out, n, 0, x) - expected(&t.p, n, 0, x)));
+        for (int y = 0; y < t.run.rows; y++)
+            for (int x = 8; x < t.out.columns - 8; x++)
+                worst = fmax(worst,
+                             fabs((double)read_value(&t.out, n, y, x) - expected(&t.p, n, y, x)));
     close_trial(&t);
     return worst;
 }
 
+static void flat_picture(float *values)
+{
+    for (int c = 0; c < COUNT; c++)
+        values[c] = round_bf16(random_unit(&seed));
+}
+
+static const kz_kernel_params flat_params = {.kind = KZ_KERNEL_CONV,
+                                             .bf16 = true,
+                                             .wide = true,
+                                             .n_inputs = 2,
+                                             .in_channels = {64, 33},
+                                             .out_channels = 70};
+
+/* Weights that are rounded for it, against such that aren't. */
+static void flat_weights_come_out_right(const kz_kernel_ops *ops)
+{
+    kz_kernel_params p = flat_params;
+    float values[COUNT];
+    flat_picture(values);
+    const double before = flat_error(ops, p, values);
+    p.flat = values;
+    p.n_flat = 1;
+    CHECK(flat_error(ops, p, values) < before / 4);
+}
+
 static void flat_pictures_come_out_right(void)
 {
-    kz_kernel_params p = {.kind = KZ_KERNEL_CONV,
-                          .bf16 = true,
-                          .wide = true,
-                          .n_inputs = 2,
-                          .in_channels = {64, 33},
-                          .out_channels = 70};
+    kz_kernel_params p = flat_params;
     float values[COUNT];
     if (!own(true) || !own(true)[KZ_KERNEL_CONV]->positions)
         return;
-    for (int c = 0; c < COUNT; c++)
-        values[c] = round_bf16(random_unit(&seed));
-    const double before = flat_error(p, values);
+    flat_picture(values);
     p.exact = true;
-    CHECK(flat_error(p, values) < 1e-5);
-    p.exact = false;
-    p.flat = values;
-    p.n_flat = 1;
-    CHECK(flat_error(p, values) < before / 4);
+    CHECK(flat_error(own(true)[KZ_KERNEL_CONV], p, values) < 1e-5);
+    flat_weights_come_out_right(own(true)[KZ_KERNEL_CONV]);
+}
+
+static void large_tiles_keep_flat_pictures(void)
+{
+    struct some large;
+    if (find_large(&large))
+        flat_weights_come_out_right(large.kernels[KZ_KERNEL_CONV]);
 }
 
 static void emulated_convolution_agrees(void)
@@ -561,7 +489,7 @@ static kz_kernel_params small_first(void)
 
 static void small_first_agrees(void)
 {
-    struct small_table small;
+    struct some small;
     for (int bf16 = 0; bf16 < 2; bf16++)
         for (int i = 0; i < 24 && find_small(&small, bf16); i++)
             try(small.kernels, small_first(), i < 8 ? i + 1 : random_int(9, 150));
@@ -578,7 +506,7 @@ static kz_kernel_params small_convolution(void)
 
 static void small_convolution_agrees(void)
 {
-    struct small_table small;
+    struct some small;
     for (int bf16 = 0; bf16 < 2; bf16++)
         for (int i = 0; i < 24 && find_small(&small, bf16); i++)
             try(small.kernels, small_convolution(), i < 8 ? i + 1 : random_int(9, 150));
@@ -596,7 +524,7 @@ static kz_kernel_params small_end(void)
 
 static void small_end_agrees(void)
 {
-    struct small_table small;
+    struct some small;
     for (int bf16 = 0; bf16 < 2; bf16++)
         for (int i = 0; i < 24 && find_small(&small, bf16); i++)
             try(small.kernels, small_end(), i < 8 ? i + 1 : random_int(9, 150));
@@ -685,9 +613,16 @@ static void cuts_do_not_matter(void)
     cuts(own(true), true);
 }
 
+static void large_cuts_do_not_matter(void)
+{
+    struct some large;
+    for (int i = 0; i < 12 && find_large(&large); i++)
+        cut(large.kernels, random_convolution(KZ_KERNEL_CONV, true));
+}
+
 static void small_cuts_do_not_matter(void)
 {
-    struct small_table small;
+    struct some small;
     for (int bf16 = 0; bf16 < 2; bf16++)
         for (int i = 0; i < 12 && find_small(&small, bf16); i++)
             cut(small.kernels, i % 2 ? small_convolution() : small_end());
@@ -707,9 +642,8 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void bench(kz_kernel_params params, int width)
+static void bench_kernel(const kz_kernel_ops *ops, kz_kernel_params params, int width)
 {
-    const kz_kernel_ops *ops = own(params.bf16)[params.kind];
     struct trial t;
     open_trial(&t, ops, params, width);
     t.run.rows = ops->out_rows;
@@ -726,6 +660,14 @@ static void bench(kz_kernel_params params, int width)
            ops->name, total_in(&params), params.out_channels, width, best * 1e6,
            2 * macs / best * 1e-9);
     close_trial(&t);
+}
+
+static void bench(kz_kernel_params params, int width)
+{
+    const kz_kernel_ops *large = kz_kernel_large_for(level(), params.bf16);
+    bench_kernel(own(params.bf16)[params.kind], params, width);
+    if (params.kind == KZ_KERNEL_CONV && large)
+        bench_kernel(large, params, width);
 }
 
 static void bench_all(void)
@@ -756,13 +698,16 @@ static void bench_all(void)
 
 static const struct check_case cases[] = {
     {"convolution agrees", convolution_agrees},
+    {"large convolution agrees", large_convolution_agrees},
     {"upsampling agrees", upsampling_agrees},
     {"weights are rounded together", weights_are_rounded_together},
     {"flat pictures come out right", flat_pictures_come_out_right},
+    {"large tiles keep flat pictures", large_tiles_keep_flat_pictures},
     {"first agrees", first_agrees},
     {"last agrees", last_agrees},
     {"shuffle agrees", shuffle_agrees},
     {"cuts don't matter", cuts_do_not_matter},
+    {"large cuts don't matter", large_cuts_do_not_matter},
     {"tone agrees", tone_agrees},
     {"small: first agrees", small_first_agrees},
     {"small: convolution agrees", small_convolution_agrees},

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "backend/kernels/near.h"
 #include "backend/kernels/pack.h"
 #include "backend/kernels/round.h"
 #include "backend/kernels/table.h"
@@ -43,9 +44,15 @@ static int in_channels(const kz_kernel_params *p)
 
 /* ---- weights ---- */
 
-/* u = G g Gᵀ for a 3×3 filter; G is positions × 3. */
-static void transform_filter(double u[6][6], const float *g, int positions)
+/* Weights of one filter in all positions, and that of the flat one, which is the filter's sum. */
+struct transformed {
+    double at[6][6], flat;
+};
+
+/* G g Gᵀ for a 3×3 filter; G is positions × 3. */
+static void transform_filter(struct transformed *u, const float *g, const kz_kernel_ops *ops)
 {
+    const int positions = ops->positions;
     static const double f2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
     static const double f4[6][3] = {{1. / 4, 0, 0},
                                     {-1. / 6, -1. / 6, -1. / 6},
@@ -53,27 +60,32 @@ static void transform_filter(double u[6][6], const float *g, int positions)
                                     {1. / 24, 1. / 12, 1. / 6},
                                     {1. / 24, -1. / 12, 1. / 6},
                                     {0, 0, 1}};
-    const double(*G)[3] = positions == 4 ? f2 : f4;
+    double near[6][3];
+    kz_near_filters(near);
+    const double(*G)[3] = positions == 4 ? f2 : ops->flat ? (const double(*)[3])near : f4;
     for (int i = 0; i < positions; i++)
         for (int j = 0; j < positions; j++) {
-            u[i][j] = 0;
+            u->at[i][j] = 0;
             for (int y = 0; y < 3; y++)
                 for (int x = 0; x < 3; x++)
-                    u[i][j] += G[i][y] * G[j][x] * (double)g[y * 3 + x];
+                    u->at[i][j] += G[i][y] * G[j][x] * (double)g[y * 3 + x];
         }
+    u->flat = 0;
+    for (int tap = 0; tap < 9; tap++)
+        u->flat += (double)g[tap];
 }
 
 /* The same for upsampling, from the four phases' 2×2 filters: rows and columns w0, w0 + w1 + w2,
  * w2. Phase 0's taps are w0 and w1 + w2, phase 1's w0 + w1 and w2. */
-static void transform_phases(double u[6][6], const float *g, size_t phase_stride)
+static void transform_phases(struct transformed *u, const float *g, size_t phase_stride)
 {
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++) {
             const float *phase = g + phase_stride * (size_t)((i == 2) * 2 + (j == 2));
-            u[i][j] = 0;
+            u->at[i][j] = 0;
             for (int y = i == 2; y <= (i != 0); y++)
                 for (int x = j == 2; x <= (j != 0); x++)
-                    u[i][j] += (double)phase[y * 2 + x];
+                    u->at[i][j] += (double)phase[y * 2 + x];
         }
 }
 
@@ -85,7 +97,7 @@ static int transformed_lane(int lane, bool bf16)
 }
 
 /* All positions of output n's filter for a channel. */
-static void transform(double u[6][6], const kz_kernel *k, const kz_kernel_params *p, int n,
+static void transform(struct transformed *u, const kz_kernel *k, const kz_kernel_params *p, int n,
                       int channel)
 {
     const size_t inputs = (size_t)in_channels(p);
@@ -93,22 +105,27 @@ static void transform(double u[6][6], const kz_kernel *k, const kz_kernel_params
     if (p->kind == KZ_KERNEL_PHASE)
         transform_phases(u, p->weights + filter * 4, inputs * (size_t)p->out_channels * 4);
     else
-        transform_filter(u, p->weights + filter * 9, k->ops->positions);
+        transform_filter(u, p->weights + filter * 9, k->ops);
 }
 
-/* Position (1, 1) has the filter's sum, and alone of all sees what is flat. Its weights, rounded
- * together; false: there are too many. */
+/* The position that alone of all sees what is flat: the flat one or (1, 1). */
+static double *sum_of(struct transformed *u, const kz_kernel_ops *ops)
+{
+    return ops->flat ? &u->flat : &u->at[1][1];
+}
+
+/* Its weights, which are the filters' sums, rounded together; false: there are too many. */
 static bool round_sums(double sums[MOST_ROUNDED], const kz_kernel *k, const kz_kernel_params *p,
                        int n)
 {
     const int inputs = in_channels(p);
     bool swapped[MOST_ROUNDED];
-    double u[6][6];
+    struct transformed u;
     if (!k->ops->bf16 || k->exact || !p->n_flat || inputs > MOST_ROUNDED)
         return false;
     for (int c = 0; c < inputs; c++) {
-        transform(u, k, p, n, c);
-        sums[c] = u[1][1];
+        transform(&u, k, p, n, c);
+        sums[c] = *sum_of(&u, k->ops);
     }
     kz_round_weights(sums, inputs, p->flat, p->n_flat, swapped);
     return true;
@@ -127,18 +144,21 @@ static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
             int channel = channel_of(p, lane), c = transformed_lane(lane, ops->bf16);
             if (channel < 0)
                 continue;
-            double u[6][6];
-            transform(u, k, p, n, channel);
+            struct transformed u;
+            transform(&u, k, p, n, channel);
             if (rounded)
-                u[1][1] = sums[channel];
+                *sum_of(&u, ops) = sums[channel];
             const int panel = kz_panel_of(k, n);
             if (k->exact)
                 k->exact_weights[panel * k->in_lanes + c * kz_panel_width(k, panel) + n - panel] =
-                    (float)u[1][1];
+                    (float)u.at[1][1];
             const size_t at = kz_panel_place(k, n, c);
-            for (int i = 0; i < ops->positions * ops->positions; i++)
+            const int all = ops->positions * ops->positions;
+            for (int i = 0; i < all; i++)
                 kz_put_weight(k->weights, ops->bf16, at + (size_t)i * position,
-                              u[i / ops->positions][i % ops->positions]);
+                              u.at[i / ops->positions][i % ops->positions]);
+            if (ops->flat)
+                kz_put_weight(k->weights, ops->bf16, at + (size_t)all * position, u.flat);
         }
     }
 }
@@ -214,7 +234,7 @@ static size_t weight_bytes(const kz_kernel *k, const kz_kernel_params *p)
     if (k->ops->weight_bytes)
         return aligned(k->ops->weight_bytes(k));
     if (k->ops->positions)
-        taps = (size_t)(k->ops->positions * k->ops->positions);
+        taps = (size_t)kz_kernel_positions(k->ops);
     size_t element = p->bf16 && p->kind != KZ_KERNEL_FIRST ? sizeof(uint16_t) : sizeof(float);
     return p->weights ? aligned(taps * (size_t)k->in_lanes * (size_t)k->out_lanes * element) : 0;
 }
@@ -234,7 +254,7 @@ void kz_kernel_measure(kz_kernel *k, const kz_kernel_ops *ops, const kz_kernel_p
     *k = (kz_kernel){.ops = ops,
                      .out_channels = p->out_channels,
                      .wide = p->wide,
-                     .exact = p->exact && ops->bf16 && ops->positions,
+                     .exact = p->exact && ops->bf16 && ops->positions && !ops->flat,
                      .activated = p->slopes != NULL,
                      .n_residuals = p->n_residuals,
                      .factor = p->kind == KZ_KERNEL_SHUFFLE ? p->factor
@@ -297,6 +317,11 @@ const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf
     return level >= KZ_CPU_AVX2 ? avx2 : NULL;
 }
 
+const kz_kernel_ops *kz_kernel_large_for(enum kz_cpu_level level, bool bf16)
+{
+    return bf16 && level == KZ_CPU_AVX512_BF16 ? &kz_kernel_large_avx512_bf16 : NULL;
+}
+
 #define SMALL(level)                                                                           \
     {                                                                                          \
         &kz_kernel_small_first_##level, &kz_kernel_small_##level, &kz_kernel_small_end_##level \
@@ -336,6 +361,13 @@ kz_kernel_peak *kz_kernel_peak_for(enum kz_cpu_level level, bool bf16)
 #else
 
 const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16)
+{
+    (void)level;
+    (void)bf16;
+    return NULL;
+}
+
+const kz_kernel_ops *kz_kernel_large_for(enum kz_cpu_level level, bool bf16)
 {
     (void)level;
     (void)bf16;

@@ -96,6 +96,7 @@ struct kz_kernel_ops {
     size_t (*scratch)(const kz_kernel *kernel);
     /* For packing: */
     int positions; /* Winograd: of the transformed tile, a side; 0: direct */
+    bool flat;     /* Winograd: what is flat has a position of its own, after the others */
     int panel;     /* Winograd: outputs that one pass of the product makes */
     bool bf16;
     size_t (*weight_bytes)(const kz_kernel *kernel); /* this and pack NULL: as kernel.c does it */
@@ -107,6 +108,10 @@ typedef const kz_kernel_ops *const kz_kernel_table[KZ_KERNEL_KINDS];
 
 /* The table for this level, or NULL: this CPU has no kernels of ours. */
 const kz_kernel_ops *const *kz_kernel_table_for(enum kz_cpu_level level, bool bf16);
+
+/* CONV with larger tiles: fewer products, and more noise, which a network that isn't deep can bear.
+ * NULL: this level and type have none, or better ones. */
+const kz_kernel_ops *kz_kernel_large_for(enum kz_cpu_level level, bool bf16);
 
 /* Kernels for convolutions of at most KZ_SMALL_CHANNELS channels, one value in: values are fp32
  * blocks, products of `conv` and `end` are in bf16 or fp32. */
@@ -135,6 +140,12 @@ void kz_kernel_measure(kz_kernel *kernel, const kz_kernel_ops *ops, const kz_ker
  * outlive the kernel. Nothing to close. */
 void kz_kernel_pack(kz_kernel *kernel, const kz_kernel_ops *ops, const kz_kernel_params *params,
                     void *memory);
+
+/* Winograd: of the transformed tile, all of them; 0: direct. */
+static inline int kz_kernel_positions(const kz_kernel_ops *ops)
+{
+    return ops->positions * ops->positions + ops->flat;
+}
 
 static inline size_t kz_kernel_scratch(const kz_kernel *kernel)
 {

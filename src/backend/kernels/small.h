@@ -4,13 +4,6 @@
 
 #include "backend/kernels/kernel.h"
 
-/* F(4×4, 3×3): a tile's side, and what comes of it. */
-enum { KZ_SMALL_TILE = 6, KZ_SMALL_OUT = 4 };
-
-/* The transforms' points are 0, ±A, ±B and infinity. */
-#define KZ_SMALL_A 0.625f
-#define KZ_SMALL_B 1.5f
-
 /* Bytes of a convolution's weights, and those weights from the parameters; `kernel` is measured,
  * its memory zero. As kz_kernel_ops' weight_bytes() and pack(). */
 size_t kz_small_bytes(const kz_kernel *kernel);

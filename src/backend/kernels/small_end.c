@@ -212,13 +212,13 @@ static void inverse_group(const kz_kernel *k, const kz_kernel_run *run, const fl
         vec m[TILE];
         UNROLLED_FOR (int y = 0; y < TILE; y++)
             m[y] = vec_load(sums + (y * TILE + i) * LANES);
-        inverse(down[i], m);
+        inverse_near(down[i], m);
     }
     UNROLLED_FOR (int y = 0; y < OUT; y++) {
         vec line[TILE], pixels[OUT];
         UNROLLED_FOR (int i = 0; i < TILE; i++)
             line[i] = down[i][y];
-        inverse(pixels, line);
+        inverse_near(pixels, line);
         emit(k, run, pixels, y, x);
     }
 }

@@ -1,24 +1,9 @@
 /* Weights of small networks' kernels. */
+#include "backend/kernels/near.h"
 #include "backend/kernels/pack.h"
 #include "backend/kernels/small.h"
 
-enum { TILE = KZ_SMALL_TILE };
-
-/* Of Toom and Cook for any points (see Barabasz et al., "Error Analysis and Improving the Accuracy
- * of Winograd Convolution", 2020), the last at infinity. */
-static void filter_transform(double G[TILE][3])
-{
-    static const double points[TILE - 1] = {0, KZ_SMALL_A, -KZ_SMALL_A, KZ_SMALL_B, -KZ_SMALL_B};
-    for (int i = 0; i < TILE - 1; i++) {
-        double divisor = 1, power = 1;
-        for (int j = 0; j < TILE - 1; j++)
-            divisor *= j == i ? 1 : points[i] - points[j];
-        for (int k = 0; k < 3; k++, power *= points[i])
-            G[i][k] = power / divisor;
-    }
-    G[TILE - 1][0] = G[TILE - 1][1] = 0;
-    G[TILE - 1][2] = 1;
-}
+enum { TILE = KZ_NEAR_TILE };
 
 size_t kz_small_bytes(const kz_kernel *k)
 {
@@ -41,7 +26,7 @@ void kz_small_pack(kz_kernel *k, const kz_kernel_params *p)
     const int inputs = p->in_channels[0];
     const size_t position = (size_t)k->in_lanes * (size_t)k->out_lanes;
     double G[TILE][3];
-    filter_transform(G);
+    kz_near_filters(G);
     for (int n = 0; n < p->out_channels; n++)
         for (int c = 0; c < inputs; c++) {
             const float *g = p->weights + ((size_t)n * (size_t)inputs + (size_t)c) * 9;
@@ -67,7 +52,7 @@ void kz_small_end_pack(kz_kernel *k, const kz_kernel_params *p)
     const int inputs = p->in_channels[0];
     double G[TILE][3];
     size_t at = 0;
-    filter_transform(G);
+    kz_near_filters(G);
     for (int i = 0; i < TILE * TILE; i++)
         for (int first = 0; first < k->in_lanes; first += channels)
             for (int lane = 0; lane < 4 * k->ops->panel * step; lane++, at++) {

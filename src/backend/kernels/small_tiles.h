@@ -6,12 +6,12 @@
 #define KZ_BACKEND_KERNELS_SMALL_TILES_H
 
 #include "backend/kernels/kernel.h"
-#include "backend/kernels/small.h"
+#include "backend/kernels/near.h"
 #include "backend/kernels/vector.h"
 
 #if defined(__AVX2__) /* else the header is read for its own sake */
 
-enum { TILE = KZ_SMALL_TILE, OUT = KZ_SMALL_OUT, POSITIONS = TILE * TILE };
+enum { TILE = KZ_NEAR_TILE, OUT = KZ_NEAR_OUT, POSITIONS = TILE * TILE };
 
 /* Tiles that are worked on together, and of which a rest is a multiple. */
 #if defined(__AVX512F__)
@@ -27,36 +27,6 @@ enum { STEP = 2 };
 typedef float element;
 enum { STEP = 1 };
 #endif
-
-/* ---- transforms of one line ---- */
-
-/* Bᵀ d, in place. */
-INLINE void forward(vec *d)
-{
-    const float a = KZ_SMALL_A, b = KZ_SMALL_B;
-    vec even_a = vec_fma(vec_set(-b * b), d[2], d[4]),
-        even_b = vec_fma(vec_set(-a * a), d[2], d[4]);
-    vec odd_a = vec_fma(vec_set(-a * b * b), d[1], vec_set(a) * d[3]);
-    vec odd_b = vec_fma(vec_set(-b * a * a), d[1], vec_set(b) * d[3]);
-    vec sum = vec_set(a * a + b * b), product = vec_set(a * a * b * b);
-    d[0] = vec_fma(product, d[0], vec_fma(-sum, d[2], d[4]));
-    d[5] = vec_fma(product, d[1], vec_fma(-sum, d[3], d[5]));
-    d[1] = even_a + odd_a;
-    d[2] = even_a - odd_a;
-    d[3] = even_b + odd_b;
-    d[4] = even_b - odd_b;
-}
-
-/* Aᵀ m. */
-INLINE void inverse(vec *y, const vec *m)
-{
-    const float p = KZ_SMALL_A, q = KZ_SMALL_B;
-    vec a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
-    y[0] = m[0] + a + c;
-    y[1] = vec_fma(vec_set(q), d, vec_set(p) * b);
-    y[2] = vec_fma(vec_set(q * q), c, vec_set(p * p) * a);
-    y[3] = vec_fma(vec_set(q * q * q), d, vec_fma(vec_set(p * p * p), b, m[5]));
-}
 
 /* ---- input ---- */
 
@@ -75,7 +45,7 @@ INLINE void load_column(vec d[TILE][TILE], int to, const char *const *rows, size
     vec column[TILE];
     UNROLLED_FOR (int y = 0; y < TILE; y++)
         column[y] = vec_load((const float *)(const void *)(rows[y] + at));
-    forward(column);
+    forward_near(column);
     UNROLLED_FOR (int y = 0; y < TILE; y++)
         d[y][to] = column[y];
 }
@@ -97,7 +67,7 @@ INLINE void forward_vector(element *out, const char *const *rows, size_t at, int
                 line[x] = d[y][x];
             d[y][0] = line[4];
             d[y][1] = line[5];
-            forward(line);
+            forward_near(line);
             element *p = out + y * TILE * POSITION + t * LANES;
             UNROLLED_FOR (int x = 0; x < TILE; x++)
                 store_element(p + x * POSITION, line[x]);

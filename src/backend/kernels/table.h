@@ -20,6 +20,8 @@ KZ_KERNELS_OF(avx2);
 KZ_KERNELS_OF(avx512);
 KZ_KERNELS_OF(avx512_bf16);
 
+extern const kz_kernel_ops kz_kernel_large_avx512_bf16;
+
 /* At this level the others are those of avx512_bf16. */
 #define KZ_TILE_KERNELS_OF(level) \
     extern const kz_kernel_ops kz_kernel_conv_##level, kz_kernel_phase_##level

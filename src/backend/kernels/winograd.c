@@ -2,9 +2,9 @@
  * "Fast Algorithms for Convolutional Neural Networks", 2015). The products over the channels, one
  * matrix product for each position of the transformed tile, are nearly all of the time.
  *
- *   F(4×4, 3×3)  tile 6×6, 4 × fewer multiplications   fp32
- *   F(2×2, 3×3)  tile 4×4, 2.25 × fewer                bf16: the larger tile's constants (up to 8)
- *                                                      would cost about 15 dB
+ *   F(4×4, 3×3)  tile 6×6, 4 × fewer multiplications   fp32; bf16 with near points (near.h), which
+ *                                                      costs 4 dB, and 7 in a deep network
+ *   F(2×2, 3×3)  tile 4×4, 2.25 × fewer                bf16
  *   upsampling   tile 3×3, 1.78 × fewer than the four 2×2 convolutions: with s = w0 + w1 + w2 a
  *                pair of output columns is w0 (d₋₁ − d₀) + s d₀ and s d₀ + w2 (d₊₁ − d₀)
  *
@@ -16,10 +16,16 @@
  * (1, 1), which the inverse transform adds to every pixel with weight one.
  *
  * That position alone sees what is flat, where values are large. Between the bf16 positions of an
- * `exact` kernel it is computed in fp32, from values that aren't rounded either. */
+ * `exact` kernel it is computed in fp32, from values that aren't rounded either. Of the near points
+ * none is 1, so that all positions would see what is flat, each with a rounding of its own: a
+ * pattern of up to 0.9 of 255 in animevideov3's flat greys. So a tile is transformed without its
+ * flat part, which is the value of one of its middle pixels, exact in bf16, and has a position of
+ * its own after the others, with the filter's sum as weight: 0.05 of 255 are left, as with F(2×2).
+ */
 #include <string.h>
 
 #include "backend/kernels/kernel.h"
+#include "backend/kernels/near.h"
 #include "backend/kernels/table.h"
 #include "backend/kernels/vector.h"
 #include "base/mem.h"
@@ -41,11 +47,12 @@ enum { IS_BF16 = 0, PARTS = 1, PASSES = 16 / LANES };
 /* A tile's side, its step, and the output's. */
 struct shape {
     int tile, step, out;
+    bool flat; /* tiles are transformed without their flat part */
 };
 
-#define F2 ((struct shape){4, 2, 2})
-#define F4 ((struct shape){6, 4, 4})
-#define UP ((struct shape){3, 1, 2})
+#define F2 ((struct shape){4, 2, 2, false})
+#define F4 ((struct shape){6, 4, 4, IS_BF16})
+#define UP ((struct shape){3, 1, 2, false})
 
 /* ---- transforms of one line ---- */
 
@@ -64,6 +71,10 @@ INLINE void forward(vec *d, int tile)
         d[1] = b + c;
         d[2] = c - b;
         d[3] = b - e;
+        return;
+    }
+    if (IS_BF16) {
+        forward_near(d);
         return;
     }
     vec f = d[4], g = d[5], four = vec_set(4), five = vec_set(5), two = vec_set(2);
@@ -86,6 +97,8 @@ INLINE void inverse(vec *y, const vec *m, int tile)
     } else if (tile == 4) {
         y[0] = m[0] + m[1] + m[2];
         y[1] = m[1] - m[2] - m[3];
+    } else if (IS_BF16) {
+        inverse_near(y, m);
     } else {
         vec a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
         y[0] = m[0] + a + c;
@@ -124,13 +137,17 @@ struct values {
     size_t channels, position;
 };
 
-/* Transforms row y of the tile along the row and stores its positions. */
-INLINE void store_row(const struct values *out, int t, vec d[PARTS][6][6], int y, int tile)
+/* Transforms row y of the tile along the row and stores its positions. `flat`: without that, in
+ * every pixel; or NULL. */
+INLINE void store_row(const struct values *out, int t, vec d[PARTS][6][6], int y, int tile,
+                      const vec *flat)
 {
     vec line[PARTS][6];
     for (int part = 0; part < PARTS; part++) {
         for (int x = 0; x < tile; x++)
             line[part][x] = d[part][y][x];
+        for (int x = 0; x < tile && flat; x++)
+            line[part][x] = vec_fma(vec_set(-near_ones(y)), flat[part], line[part][x]);
         forward(line[part], tile);
     }
     for (int x = 0; x < tile; x++) {
@@ -149,11 +166,21 @@ INLINE void store_row(const struct values *out, int t, vec d[PARTS][6][6], int y
     }
 }
 
+#if defined(KZ_BF16)
+/* A tile's flat part, one of its middle pixels, to the position after the others. */
+INLINE void take_flat(vec *flat, const struct values *out, int t, const char *pixel)
+{
+    load_even_odd(&flat[0], &flat[1], pixel);
+    store_pair(out->all + KZ_NEAR_TILE * KZ_NEAR_TILE * out->position + (size_t)t * out->channels,
+               flat[0], flat[1]);
+}
+#endif
+
 /* One block, or one vector of it, of all the chunk's tiles. */
 INLINE void forward_block(struct values out, const char *const *rows, int blocks, size_t at,
                           int tiles, struct shape s)
 {
-    vec d[PARTS][6][6];
+    vec d[PARTS][6][6], flat[PARTS];
     int kept = s.tile - s.step;
     for (int x = 0; x < kept; x++)
         load_column(d, x, rows, blocks, at + (size_t)x * KZ_PIXEL_BYTES, s.tile);
@@ -161,8 +188,12 @@ INLINE void forward_block(struct values out, const char *const *rows, int blocks
         size_t left = at + (size_t)(t * s.step) * KZ_PIXEL_BYTES;
         for (int x = kept; x < s.tile; x++)
             load_column(d, x, rows, blocks, left + (size_t)x * KZ_PIXEL_BYTES, s.tile);
+#if defined(KZ_BF16)
+        if (s.flat)
+            take_flat(flat, &out, t, rows[2 * blocks] + left + 2 * KZ_PIXEL_BYTES);
+#endif
         for (int y = 0; y < s.tile; y++)
-            store_row(&out, t, d, y, s.tile);
+            store_row(&out, t, d, y, s.tile, s.flat ? flat : NULL);
         for (int part = 0; part < PARTS; part++)
             for (int y = 0; y < s.tile; y++)
                 for (int x = 0; x < kept; x++)
@@ -304,17 +335,17 @@ INLINE void multiply_position(float *sums, const kz_kernel *k, const void *value
     }
 }
 
-static void multiply_tiles(float *sums, const kz_kernel *k, const struct values *values, int tiles,
-                           int positions)
+static void multiply_tiles(float *sums, const kz_kernel *k, const struct values *values, int tiles)
 {
+    const int positions = kz_kernel_positions(k->ops);
+    const int flat = k->ops->flat ? positions - 1 : k->ops->positions + 1;
     const size_t of_weights = (size_t)k->in_lanes * (size_t)k->out_lanes;
     const element *weights = k->weights, *from = values->all;
-    for (int p = 0; p < positions * positions; p++) {
-        const bool sum = p == positions + 1;
-        if (sum && values->exact)
+    for (int p = 0; p < positions; p++) {
+        if (p == flat && values->exact)
             multiply_position(sums, k, values->exact, k->exact_weights, k->bias, tiles, false);
         else
-            multiply_position(sums, k, from, weights, sum ? k->bias : NULL, tiles, IS_BF16);
+            multiply_position(sums, k, from, weights, p == flat ? k->bias : NULL, tiles, IS_BF16);
         sums += (size_t)tiles * (size_t)k->out_lanes;
         from += values->position;
         weights += of_weights;
@@ -327,16 +358,22 @@ static void multiply_tiles(float *sums, const kz_kernel *k, const struct values 
 INLINE void inverse_tile(vec y[4][4], const float *sums, size_t position, struct shape s)
 {
     vec rows[4][6];
-    for (int x = 0; x < s.tile; x++) {
+    UNROLLED_FOR (int x = 0; x < s.tile; x++) {
         vec column[6], down[4];
-        for (int i = 0; i < s.tile; i++)
+        UNROLLED_FOR (int i = 0; i < s.tile; i++)
             column[i] = vec_load(sums + (size_t)(i * s.tile + x) * position);
         inverse(down, column, s.tile);
-        for (int i = 0; i < s.out; i++)
+        UNROLLED_FOR (int i = 0; i < s.out; i++)
             rows[i][x] = down[i];
     }
-    for (int i = 0; i < s.out; i++)
+    UNROLLED_FOR (int i = 0; i < s.out; i++)
         inverse(y[i], rows[i], s.tile);
+    if (!s.flat)
+        return;
+    vec flat = vec_load(sums + (size_t)(s.tile * s.tile) * position);
+    UNROLLED_FOR (int i = 0; i < s.out; i++)
+        UNROLLED_FOR (int j = 0; j < s.out; j++)
+            y[i][j] += flat;
 }
 
 /* A vector of outputs of one pixel, from its block at p. */
@@ -350,15 +387,21 @@ INLINE vec load_output(const void *p, int vector, bool narrow)
     return vec_load((const float *)p + vector * LANES);
 }
 
-INLINE vec finish(vec v, const kz_kernel *k, const kz_kernel_run *run, int n, size_t row, int block,
-                  int vector, size_t at, int out_rows, bool narrow)
+/* Where outputs go, and how: constants for the compiler. */
+struct end {
+    struct shape shape;
+    bool narrow; /* bf16 */
+    int residuals;
+};
+
+INLINE vec finish(vec v, const kz_kernel *k, const kz_kernel_run *run, vec slopes, int row,
+                  int block, int vector, size_t at, struct end e)
 {
-    if (k->activated)
-        v = vec_slope(v, vec_load(k->slopes + n));
-    for (int r = 0; r < k->n_residuals; r++) {
-        size_t index = ((size_t)(r * out_rows) + row) * (size_t)k->out_blocks + (size_t)block;
+    v = vec_slope(v, slopes); /* without an activation they are 1 */
+    for (int r = 0; r < e.residuals; r++) {
+        int index = (r * e.shape.out + row) * k->out_blocks + block;
         const char *p = (const char *)run->residuals[index] + at;
-        v = vec_fma(vec_set(k->coefs[r]), load_output(p, vector, narrow), v);
+        v = vec_fma(vec_set(k->coefs[r]), load_output(p, vector, e.narrow), v);
     }
     return v;
 }
@@ -366,19 +409,19 @@ INLINE vec finish(vec v, const kz_kernel *k, const kz_kernel_run *run, int n, si
 /* `rows` × `columns` pixels of one tile: the outputs of a block that one store takes along. With
  * constants for both the loops are unrolled and y stays in registers. */
 INLINE void store_pixels(const kz_kernel *k, const kz_kernel_run *run, vec y[2][4][4], int column,
-                         int block, int vector, int vectors, int rows, int columns, int out,
-                         bool narrow)
+                         int block, int vector, int vectors, int rows, int columns, struct end e)
 {
-    int n = block * (narrow ? 32 : 16) + vector * LANES;
+    vec slopes[2];
+    UNROLLED_FOR (int v = 0; v < vectors; v++)
+        slopes[v] = vec_load(k->slopes + block * (e.narrow ? 32 : 16) + (vector + v) * LANES);
     UNROLLED_FOR (int i = 0; i < rows; i++)
         UNROLLED_FOR (int j = 0; j < columns; j++) {
             size_t at = (size_t)(column + j) * KZ_PIXEL_BYTES;
             char *p = (char *)run->dst[i * k->out_blocks + block] + at;
-            for (int v = 0; v < vectors; v++)
-                y[v][i][j] = finish(y[v][i][j], k, run, n + v * LANES, (size_t)i, block, vector + v,
-                                    at, out, narrow);
+            UNROLLED_FOR (int v = 0; v < vectors; v++)
+                y[v][i][j] = finish(y[v][i][j], k, run, slopes[v], i, block, vector + v, at, e);
 #if defined(KZ_BF16)
-            if (narrow) {
+            if (e.narrow) {
                 store_pair(p, y[0][i][j], y[1][i][j]);
                 continue;
             }
@@ -389,37 +432,47 @@ INLINE void store_pixels(const kz_kernel *k, const kz_kernel_run *run, vec y[2][
 
 INLINE void inverse_block(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
                           size_t position, int column, int block, int vector, int vectors,
-                          struct shape s, bool narrow)
+                          struct end e)
 {
+    const int out = e.shape.out;
     vec y[2][4][4];
-    int n = block * (narrow ? 32 : 16) + vector * LANES;
-    int columns = run->columns - column < s.out ? run->columns - column : s.out;
-    int rows = run->rows < s.out ? run->rows : s.out;
-    for (int v = 0; v < vectors; v++)
-        inverse_tile(y[v], sums + n + v * LANES, position, s);
-    if (columns == s.out && rows == s.out)
-        store_pixels(k, run, y, column, block, vector, vectors, s.out, s.out, s.out, narrow);
+    int n = block * (e.narrow ? 32 : 16) + vector * LANES;
+    int columns = run->columns - column < out ? run->columns - column : out;
+    int rows = run->rows < out ? run->rows : out;
+    UNROLLED_FOR (int v = 0; v < vectors; v++)
+        inverse_tile(y[v], sums + n + v * LANES, position, e.shape);
+    if (columns == out && rows == out)
+        store_pixels(k, run, y, column, block, vector, vectors, out, out, e);
     else
-        store_pixels(k, run, y, column, block, vector, vectors, rows, columns, s.out, narrow);
+        store_pixels(k, run, y, column, block, vector, vectors, rows, columns, e);
 }
 
 INLINE void inverse_tiles(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
-                          int first, int tiles, struct shape s, bool narrow)
+                          int first, int tiles, struct end e)
 {
     size_t position = (size_t)k->out_lanes * (size_t)tiles;
-    int vectors = narrow ? 2 : 1;
+    int vectors = e.narrow ? 2 : 1;
     for (int block = 0; block < k->out_blocks; block++)
         for (int t = 0; t < tiles; t++)
-            for (int v = 0; v < (narrow ? 2 : 16 / LANES); v += vectors)
+            for (int v = 0; v < (e.narrow ? 2 : 16 / LANES); v += vectors)
                 inverse_block(k, run, sums + (size_t)t * (size_t)k->out_lanes, position,
-                              (first + t) * s.out, block, v, vectors, s, narrow);
+                              (first + t) * e.shape.out, block, v, vectors, e);
+}
+
+INLINE void inverse_chunk(const kz_kernel *k, const kz_kernel_run *run, const float *sums,
+                          int first, int tiles, struct shape s, bool narrow)
+{
+    if (k->n_residuals)
+        inverse_tiles(k, run, sums, first, tiles, (struct end){s, narrow, k->n_residuals});
+    else
+        inverse_tiles(k, run, sums, first, tiles, (struct end){s, narrow, 0});
 }
 
 /* ---- calls ---- */
 
 static size_t value_bytes(const kz_kernel *k)
 {
-    size_t positions = (size_t)(k->ops->positions * k->ops->positions);
+    size_t positions = (size_t)kz_kernel_positions(k->ops);
     return positions * CHUNK * (size_t)k->in_lanes * sizeof(element);
 }
 
@@ -430,7 +483,7 @@ static size_t exact_bytes(const kz_kernel *k)
 
 static size_t scratch(const kz_kernel *k)
 {
-    size_t positions = (size_t)(k->ops->positions * k->ops->positions);
+    size_t positions = (size_t)kz_kernel_positions(k->ops);
     return value_bytes(k) + exact_bytes(k) +
            positions * CHUNK * (size_t)k->out_lanes * sizeof(float);
 }
@@ -449,11 +502,11 @@ INLINE void run_shape(const kz_kernel *k, const kz_kernel_run *run, struct shape
             .position = (size_t)k->in_lanes * (size_t)count,
         };
         forward_tiles(&values, k, run, first, count, s);
-        multiply_tiles(sums, k, &values, count, s.tile);
+        multiply_tiles(sums, k, &values, count);
         if (IS_BF16 && !k->wide)
-            inverse_tiles(k, run, sums, first, count, s, true);
+            inverse_chunk(k, run, sums, first, count, s, true);
         else
-            inverse_tiles(k, run, sums, first, count, s, false);
+            inverse_chunk(k, run, sums, first, count, s, false);
     }
 }
 
@@ -466,6 +519,11 @@ static void run_up(const kz_kernel *k, const kz_kernel_run *run)
     .in_rows = tile_, .in_step = step_, .out_rows = out_, .grain = out_, .overread = tile_, \
     .scratch = scratch, .positions = tile_, .panel = 2 * LANES, .bf16 = IS_BF16
 
+static void run_large(const kz_kernel *k, const kz_kernel_run *run)
+{
+    run_shape(k, run, F4);
+}
+
 #if defined(KZ_BF16)
 static void run_conv(const kz_kernel *k, const kz_kernel_run *run)
 {
@@ -474,16 +532,13 @@ static void run_conv(const kz_kernel *k, const kz_kernel_run *run)
 
 const kz_kernel_ops KZ_KERNEL(conv) = {
     .name = "Winograd F(2×2, 3×3), bf16", OPS(4, 2, 2), .run = run_conv};
+const kz_kernel_ops KZ_KERNEL(large) = {
+    .name = "Winograd F(4×4, 3×3), bf16", OPS(6, 4, 4), .flat = true, .run = run_large};
 const kz_kernel_ops KZ_KERNEL(phase) = {
     .name = "upsampling 3×3, bf16", OPS(3, 1, 2), .run = run_up};
 #else
-static void run_conv(const kz_kernel *k, const kz_kernel_run *run)
-{
-    run_shape(k, run, F4);
-}
-
 const kz_kernel_ops KZ_KERNEL(conv) = {
-    .name = "Winograd F(4×4, 3×3), fp32", OPS(6, 4, 4), .run = run_conv};
+    .name = "Winograd F(4×4, 3×3), fp32", OPS(6, 4, 4), .run = run_large};
 const kz_kernel_ops KZ_KERNEL(phase) = {
     .name = "upsampling 3×3, fp32", OPS(3, 1, 2), .run = run_up};
 #endif

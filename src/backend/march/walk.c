@@ -135,7 +135,7 @@ static double executed_taps(const kz_march_node *node)
     const kz_kernel_ops *ops = node->kernel.ops;
     if (!ops->positions)
         return taps(node);
-    return (double)(ops->positions * ops->positions) / (ops->out_rows * ops->out_rows);
+    return (double)kz_kernel_positions(ops) / (ops->out_rows * ops->out_rows);
 }
 
 static void count_macs(kz_march_shape *s, const kz_march_group *g, const kz_rect *rects)
