@@ -332,23 +332,26 @@ static int most_channels(const kz_march_shape *s)
     return most;
 }
 
-static const kz_kernel_ops *large_kernel(const kz_march_shape *s)
+/* What is larger than the picture is near the end: hardly a layer follows to amplify its noise. */
+static const kz_kernel_ops *large_kernel(const kz_march_shape *s, const kz_march_node *node)
 {
-    if (has_dense_blocks(s) || s->n_nodes > MOST_WITH_LARGE_TILES)
+    const bool is_deep = has_dense_blocks(s) || s->n_nodes > MOST_WITH_LARGE_TILES;
+    if (is_deep && s->values[node->output].scale == 1)
         return NULL;
     return kz_kernel_large_for(s->params.level, is_bf16(s));
 }
 
-static const kz_kernel_ops *ops_of(const kz_march_shape *s, enum kz_kernel_kind kind)
+static const kz_kernel_ops *ops_of(const kz_march_shape *s, const kz_march_node *node)
 {
+    const enum kz_kernel_kind kind = node->kind;
     if (kind == KZ_KERNEL_END)
         return s->small->end;
     if (kind == KZ_KERNEL_FIRST && s->small)
         return s->small->first;
     if (kind == KZ_KERNEL_CONV && s->small)
         return s->small->conv;
-    if (kind == KZ_KERNEL_CONV && large_kernel(s))
-        return large_kernel(s);
+    if (kind == KZ_KERNEL_CONV && large_kernel(s, node))
+        return large_kernel(s, node);
     return kz_kernel_table_for(s->params.level, is_bf16(s))[kind];
 }
 
@@ -360,7 +363,7 @@ static int measure_kernels(kz_march_shape *s, const kz_graph *graph)
     for (int n = 0; n < s->n_nodes; n++) {
         kz_march_node *node = &s->nodes[n];
         kz_kernel_params p = kz_march_kernel_params(s, graph, node, slopes);
-        kz_kernel_measure(&node->kernel, ops_of(s, node->kind), &p);
+        kz_kernel_measure(&node->kernel, ops_of(s, node), &p);
         memcpy(node->name, graph->nodes[node->graph_node].name, sizeof(node->name));
         s->weight_bytes += node->kernel.bytes;
         if (kz_kernel_scratch(&node->kernel) > s->scratch_bytes)
