@@ -96,7 +96,7 @@ struct kz_kernel_ops {
     size_t (*scratch)(const kz_kernel *kernel);
     /* For packing: */
     int positions; /* Winograd: of the transformed tile, a side; 0: direct */
-    bool flat;     /* Winograd: what is flat has a position of its own, after the others */
+    bool flat;     /* Winograd with near points: what is flat has a position more, the last */
     int panel;     /* Winograd: outputs that one pass of the product makes */
     bool bf16;
     size_t (*weight_bytes)(const kz_kernel *kernel); /* this and pack NULL: as kernel.c does it */
