@@ -49,10 +49,9 @@ struct transformed {
     double at[6][6], flat;
 };
 
-/* G g Gᵀ for a 3×3 filter; G is positions × 3. */
-static void transform_filter(struct transformed *u, const float *g, const kz_kernel_ops *ops)
+/* G of a 3×3 filter's transform, positions × 3. */
+static void find_filters(double G[6][3], const kz_kernel_ops *ops)
 {
-    const int positions = ops->positions;
     static const double f2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
     static const double f4[6][3] = {{1. / 4, 0, 0},
                                     {-1. / 6, -1. / 6, -1. / 6},
@@ -60,9 +59,15 @@ static void transform_filter(struct transformed *u, const float *g, const kz_ker
                                     {1. / 24, 1. / 12, 1. / 6},
                                     {1. / 24, -1. / 12, 1. / 6},
                                     {0, 0, 1}};
-    double near[6][3];
-    kz_near_filters(near);
-    const double(*G)[3] = positions == 4 ? f2 : ops->flat ? (const double(*)[3])near : f4;
+    if (ops->flat)
+        kz_near_filters(G);
+    else
+        memcpy(G, ops->positions == 4 ? f2 : f4, (size_t)ops->positions * sizeof(G[0]));
+}
+
+/* G g Gᵀ. */
+static void transform_filter(struct transformed *u, const float *g, double G[6][3], int positions)
+{
     for (int i = 0; i < positions; i++)
         for (int j = 0; j < positions; j++) {
             u->at[i][j] = 0;
@@ -97,15 +102,15 @@ static int transformed_lane(int lane, bool bf16)
 }
 
 /* All positions of output n's filter for a channel. */
-static void transform(struct transformed *u, const kz_kernel *k, const kz_kernel_params *p, int n,
-                      int channel)
+static void transform(struct transformed *u, const kz_kernel *k, const kz_kernel_params *p,
+                      double G[6][3], int n, int channel)
 {
     const size_t inputs = (size_t)in_channels(p);
     const size_t filter = (size_t)n * inputs + (size_t)channel;
     if (p->kind == KZ_KERNEL_PHASE)
         transform_phases(u, p->weights + filter * 4, inputs * (size_t)p->out_channels * 4);
     else
-        transform_filter(u, p->weights + filter * 9, k->ops);
+        transform_filter(u, p->weights + filter * 9, G, k->ops->positions);
 }
 
 /* The position that alone of all sees what is flat: the flat one or (1, 1). */
@@ -116,7 +121,7 @@ static double *sum_of(struct transformed *u, const kz_kernel_ops *ops)
 
 /* Its weights, which are the filters' sums, rounded together; false: there are too many. */
 static bool round_sums(double sums[MOST_ROUNDED], const kz_kernel *k, const kz_kernel_params *p,
-                       int n)
+                       double G[6][3], int n)
 {
     const int inputs = in_channels(p);
     bool swapped[MOST_ROUNDED];
@@ -124,7 +129,7 @@ static bool round_sums(double sums[MOST_ROUNDED], const kz_kernel *k, const kz_k
     if (!k->ops->bf16 || k->exact || !p->n_flat || inputs > MOST_ROUNDED)
         return false;
     for (int c = 0; c < inputs; c++) {
-        transform(&u, k, p, n, c);
+        transform(&u, k, p, G, n, c);
         sums[c] = *sum_of(&u, k->ops);
     }
     kz_round_weights(sums, inputs, p->flat, p->n_flat, swapped);
@@ -137,15 +142,17 @@ static void pack_winograd(kz_kernel *k, const kz_kernel_params *p)
 {
     const kz_kernel_ops *ops = k->ops;
     size_t position = (size_t)k->in_lanes * (size_t)k->out_lanes;
+    double G[6][3];
+    find_filters(G, ops);
     for (int n = 0; n < p->out_channels; n++) {
         double sums[MOST_ROUNDED];
-        const bool rounded = round_sums(sums, k, p, n);
+        const bool rounded = round_sums(sums, k, p, G, n);
         for (int lane = 0; lane < k->in_lanes; lane++) {
             int channel = channel_of(p, lane), c = transformed_lane(lane, ops->bf16);
             if (channel < 0)
                 continue;
             struct transformed u;
-            transform(&u, k, p, n, channel);
+            transform(&u, k, p, G, n, channel);
             if (rounded)
                 *sum_of(&u, ops) = sums[channel];
             const int panel = kz_panel_of(k, n);

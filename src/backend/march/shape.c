@@ -335,6 +335,8 @@ static int most_channels(const kz_march_shape *s)
 /* What is larger than the picture is near the end: hardly a layer follows to amplify its noise. */
 static const kz_kernel_ops *large_kernel(const kz_march_shape *s, const kz_march_node *node)
 {
+    if (node->kind != KZ_KERNEL_CONV)
+        return NULL;
     const bool is_deep = has_dense_blocks(s) || s->n_nodes > MOST_WITH_LARGE_TILES;
     if (is_deep && s->values[node->output].scale == 1)
         return NULL;
@@ -344,15 +346,14 @@ static const kz_kernel_ops *large_kernel(const kz_march_shape *s, const kz_march
 static const kz_kernel_ops *ops_of(const kz_march_shape *s, const kz_march_node *node)
 {
     const enum kz_kernel_kind kind = node->kind;
+    const kz_kernel_ops *large = large_kernel(s, node);
     if (kind == KZ_KERNEL_END)
         return s->small->end;
     if (kind == KZ_KERNEL_FIRST && s->small)
         return s->small->first;
     if (kind == KZ_KERNEL_CONV && s->small)
         return s->small->conv;
-    if (kind == KZ_KERNEL_CONV && large_kernel(s, node))
-        return large_kernel(s, node);
-    return kz_kernel_table_for(s->params.level, is_bf16(s))[kind];
+    return large ? large : kz_kernel_table_for(s->params.level, is_bf16(s))[kind];
 }
 
 static int measure_kernels(kz_march_shape *s, const kz_graph *graph)
