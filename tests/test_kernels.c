@@ -16,7 +16,7 @@
 #include "kernel_value.h"
 #include "random_graph.h"
 
-enum { SENTINEL = 0x5a, MOST_ROWS = 8 };
+enum { SENTINEL = 0xff, MOST_ROWS = 8 }; /* what isn't written is no number */
 
 static unsigned seed;
 
@@ -100,8 +100,17 @@ static void check_margins(const struct value *v, int rows)
                    after = first + (size_t)v->columns * pixel_bytes(v);
             for (size_t i = 0; i < v->row_bytes; i++)
                 if (y >= rows || i < first || i >= after)
-                    CHECK(p[i] == SENTINEL);
+                    CHECK((unsigned char)p[i] == SENTINEL);
         }
+}
+
+/* What reads whole blocks multiplies the last one's padding by zero, so it must be a number. */
+static void check_padding(const struct value *v, int rows)
+{
+    for (int c = v->channels; c < blocks(v) * v->block; c++)
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < v->columns; x++)
+                CHECK(isfinite(read_value(v, c, y, x)));
 }
 
 /* ---- problems ---- */
@@ -266,9 +275,10 @@ static void try(table kernels, kz_kernel_params params, int width)
     open_trial(&t, kernels[params.kind], params, width);
     t.k.ops->run(&t.k, &t.run);
     for (size_t i = 0; i < 64; i++)
-        CHECK(((char *)t.run.scratch)[t.scratch_bytes + i] == SENTINEL);
+        CHECK(((unsigned char *)t.run.scratch)[t.scratch_bytes + i] == SENTINEL);
     compare(&t.p, &t.out, t.run.rows);
     check_margins(&t.out, t.run.rows);
+    check_padding(&t.out, t.run.rows);
     close_trial(&t);
 }
 

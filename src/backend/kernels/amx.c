@@ -29,8 +29,8 @@
  * A call loads the tiles' configuration and releases it: two instructions in some 50 µs, and no
  * caller needs to know of tiles.
  *
- * Half a block may be padding, as with 16 channels; it isn't computed, and keeps the zeros that
- * were there, for its weights are zero.
+ * Half a block may be padding, as with 16 channels; it isn't computed, and zeros are written there:
+ * a product with whatever was there before might be no number, though its weights are zero.
  *
  * Pixels beyond the last column are computed from whatever is there, and dropped: a tile's rows
  * don't mix. */
@@ -85,6 +85,7 @@ INLINE void finish_pixels(const kz_kernel *k, const kz_kernel_run *run, const st
     const int block = u->n / (narrow ? 32 : 16);
     const size_t at = (size_t)x * KZ_PIXEL_BYTES + (narrow && u->n % 32 ? KZ_PIXEL_BYTES / 2 : 0);
     const size_t stride = (size_t)step * KZ_PIXEL_BYTES;
+    const bool pads = narrow && u->n % 32 == 0 && u->n + OUTPUTS >= k->out_channels;
     const float *sums = (const float *)run->scratch + (row * PIXELS + first) * OUTPUTS;
     const char *residuals[KZ_KERNEL_RESIDUALS];
     vec coefs[KZ_KERNEL_RESIDUALS], slopes = vec_load(k->slopes + u->n);
@@ -99,6 +100,8 @@ INLINE void finish_pixels(const kz_kernel *k, const kz_kernel_run *run, const st
         for (int r = 0; r < n_residuals; r++)
             v = vec_fma(coefs[r], load_residual(residuals[r] + (size_t)i * stride, narrow), v);
         store_output(to + (size_t)i * stride, v, narrow);
+        if (pads)
+            store_half(to + (size_t)i * stride + KZ_PIXEL_BYTES / 2, vec_set(0));
     }
 }
 
