@@ -158,3 +158,16 @@ kz_graph *random_luma_net_twice(int convs, int channels, bool skip, unsigned see
     kz_graph_close(&once);
     return twice;
 }
+
+kz_graph *random_enlarger(int convs, int channels, int factor, bool joined, unsigned seed)
+{
+    struct maker m = begin(seed, 3);
+    int x = conv(&m, 0, 3, channels, KZ_ACT_LEAKY);
+    for (int i = 1; i < convs; i++)
+        x = conv(&m, x, channels, channels, KZ_ACT_LEAKY);
+    const int enlarged = upsample(&m, x, factor);
+    x = conv(&m, enlarged, channels, channels, KZ_ACT_LEAKY);
+    if (joined)
+        x = add(&m, (kz_node){.op = KZ_OP_CONCAT, .inputs = {enlarged, x}, .n_inputs = 2});
+    return end(&m, conv(&m, x, joined ? 2 * channels : channels, 3, KZ_ACT_NONE));
+}

@@ -21,4 +21,8 @@ kz_graph *random_luma_net(int convs, int channels, bool skip, unsigned seed);
 /* The same, applied twice. */
 kz_graph *random_luma_net_twice(int convs, int channels, bool skip, unsigned seed);
 
+/* Convolutions, enlarged by repeating samples, and convolutions of that; with `joined` the enlarged
+ * value and a convolution of it are concatenated, too. */
+kz_graph *random_enlarger(int convs, int channels, int factor, bool joined, unsigned seed);
+
 #endif

@@ -386,6 +386,12 @@ static void cpu_fp32_equals_the_reference(void)
     compare_cpu(folded(random_luma_net_twice(2, 8, false, 20)), 3, 1, KZ_PRECISION_FP32);
     compare_cpu(folded(random_srvgg(5, 16, 2, 15)), 61, 35, KZ_PRECISION_FP32);
     compare_cpu(folded(random_srvgg(2, 24, 4, 16)), 29, 13, KZ_PRECISION_FP32);
+    for (int convs = 1; convs < 9; convs++) {
+        compare_cpu(folded(random_enlarger(convs, 16, 3, false, 17)), 17, 13, KZ_PRECISION_FP32);
+        compare_cpu(folded(random_enlarger(convs, 48, 3, false, 17)), 17, 13, KZ_PRECISION_FP32);
+    }
+    compare_cpu(folded(random_enlarger(2, 48, 2, true, 17)), 17, 13, KZ_PRECISION_FP32);
+    compare_cpu(folded(random_enlarger(7, 48, 3, true, 17)), 17, 13, KZ_PRECISION_FP32);
 }
 
 /* Random weights amplify rounding, which real ones don't (scripts/compare-engines): direct

@@ -10,6 +10,9 @@
  * would have 50 (58). */
 enum { MOST_WITH_LARGE_TILES = 40 };
 
+/* Nodes of a network that is computed as one group, at most. */
+enum { MOST_IN_ONE_GROUP = 64 };
+
 /* While the graph is read: which values each graph node stands for. A concatenation is a list. */
 struct parts {
     int n, values[KZ_KERNEL_INPUTS];
@@ -33,7 +36,7 @@ static bool is_small(const kz_graph *graph)
         if (graph->nodes[i].op == KZ_OP_PHASE_CONV || graph->nodes[i].op == KZ_OP_CONCAT ||
             (graph->nodes[i].op == KZ_OP_CONV && graph->nodes[i].channels > KZ_SMALL_CHANNELS))
             return false;
-    return true;
+    return graph->n_nodes <= MOST_IN_ONE_GROUP;
 }
 
 static int add_value(kz_march_shape *s, int channels, int scale, bool planar, bool bf16)
@@ -98,6 +101,8 @@ static bool kind_of_conv(const struct reader *r, const kz_node *from, enum kz_ke
 {
     const struct parts *in = &r->parts[from->inputs[0]];
     bool planar = false;
+    if (!in->n)
+        return false; /* an enlargement that only a sum may read */
     for (int i = 0; i < in->n; i++)
         planar |= r->shape->values[in->values[i]].planar;
     *kind = planar                         ? KZ_KERNEL_FIRST
@@ -219,13 +224,15 @@ static bool add_concat(struct reader *r, int index)
     struct parts *to = &r->parts[index];
     for (int i = 0; i < from->n_inputs; i++) {
         const struct parts *in = &r->parts[from->inputs[i]];
+        if (!in->n)
+            return false;
         for (int j = 0; j < in->n; j++) {
             if (to->n == KZ_KERNEL_INPUTS || r->shape->values[in->values[j]].planar)
                 return false;
             to->values[to->n++] = in->values[j];
         }
     }
-    return to->n > 0;
+    return true;
 }
 
 static bool add_node(struct reader *r, int index)
@@ -245,7 +252,7 @@ static bool add_node(struct reader *r, int index)
     case KZ_OP_ADD:
         return add_sum(r, index);
     case KZ_OP_UPSAMPLE:
-        return true; /* its reader decides */
+        return true; /* it has no parts: its reader decides */
     case KZ_OP_ACTIVATION:
         return false;
     }
