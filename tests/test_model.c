@@ -699,6 +699,25 @@ static void a_data_directory_wins(void)
     kz_free(path);
 }
 
+/* One convolution sees a pixel around. */
+static void a_halo_is_no_larger_than_what_a_network_sees(void)
+{
+    static const char *const files[] = {"x.param", "x.bin"};
+    char dir[] = "/tmp/kz-model-XXXXXX";
+    uint8_t bin[GOOD_BIN];
+    kz_model *m;
+    CHECK(mkdtemp(dir));
+    make_bin(bin);
+    write_file(dir, files[0], good_param, strlen(good_param));
+    write_file(dir, files[1], bin, sizeof(bin));
+    char *path = kz_asprintf("%s/x.param", dir);
+    CHECK(path && kz_model_open(&m, path, NULL, 0, NULL) == 0);
+    CHECK(m->info.halo == 1 && m->info.near_halo == 1);
+    kz_model_close(&m);
+    remove_all(dir, files, 2);
+    kz_free(path);
+}
+
 /* The one whose file lies elsewhere is left out with a warning; the others are there, sorted. */
 static void manifests_are_listed(void)
 {
@@ -751,6 +770,7 @@ static const struct check_case cases[] = {
     {"a name stands for one tensor", a_name_stands_for_one_tensor},
     {"twice is one after the other", twice_is_one_after_the_other},
     {"real networks cost what they should", real_networks_cost_what_they_should},
+    {"a halo is no larger than what a network sees", a_halo_is_no_larger_than_what_a_network_sees},
     {"manifests are listed", manifests_are_listed},
     {"the program's own networks open", the_programs_own_networks_open},
     {"a network runs as often as it must", a_network_runs_as_often_as_it_must},

@@ -24,9 +24,10 @@
 #define OWN "kizuna"
 
 enum {
-    FILE_MODEL_HALO = 32, /* for a file without a manifest */
-    FILE_MODEL_NEAR = 2,  /* likewise: as the most sensitive of the models here */
-    FILE_MODEL_BF16 = 55  /* likewise: good enough */
+    FILE_MODEL_HALO = 64,      /* for a file without a manifest, at most */
+    FILE_MODEL_NEAR_HALO = 32, /* likewise */
+    FILE_MODEL_NEAR = 2,       /* likewise: as the most sensitive of the models here */
+    FILE_MODEL_BF16 = 55       /* likewise: good enough */
 };
 
 /* ---- manifests ---- */
@@ -315,6 +316,15 @@ static int read_checked(kz_bytes *bytes, const kz_model_info *info, const char *
                    path, found, sha256);
 }
 
+/* What the network doesn't see need not be there. */
+static void bound_halos(kz_model *model)
+{
+    const int reach = kz_graph_reach(model->graph);
+    kz_model_info *info = &model->info;
+    info->halo = info->halo < reach ? info->halo : reach;
+    info->near_halo = info->near_halo < reach ? info->near_halo : reach;
+}
+
 static int load_ncnn(kz_model *model, kz_log *log)
 {
     const kz_model_info *info = &model->info;
@@ -329,6 +339,8 @@ static int load_ncnn(kz_model *model, kz_log *log)
         kz_digest_of(digests, sizeof(digests), model->digest);
     if (!error)
         error = kz_ncnn_parse(&model->graph, param, info->param, bin, info->weights, log);
+    if (!error)
+        bound_halos(model);
     kz_free(param.data);
     kz_free(bin.data);
     return error;
@@ -382,7 +394,7 @@ static int info_of_file(kz_model_info *info, const char *path, kz_log *log)
                             .source = kz_strdup(path),
                             .halo = FILE_MODEL_HALO,
                             .near = FILE_MODEL_NEAR,
-                            .near_halo = FILE_MODEL_HALO,
+                            .near_halo = FILE_MODEL_NEAR_HALO,
                             .bf16 = FILE_MODEL_BF16,
                             .param = ncnn ? kz_strdup(path) : NULL,
                             .weights = ncnn ? kz_asprintf("%.*s.bin", (int)strlen(path) - 6, path)

@@ -14,8 +14,9 @@ typedef struct kz_model_info {
     char *licence;      /* SPDX identifier */
     char *source;       /* where the weights come from */
     int scale;          /* native, 1 to 8 */
-    int halo;      /* input pixels around a tile: measured, for a difference below 1/255; of our
-                    * own networks all that a pixel depends on, 0 before the model is open */
+    int halo;      /* input pixels around a tile: measured, for a difference below 1/255, and of an
+                    * open model no more than a pixel depends on; of our own networks all that, 0
+                    * before the model is open */
     int near;      /* measured: code values of 8 bit that a reused input may have changed by */
     int near_halo; /* input pixels around a part that is computed again by itself */
     int bf16; /* measured: dB of bf16 to fp32, of scripts/compare-engines' pictures the worst */
