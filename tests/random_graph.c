@@ -34,23 +34,30 @@ static int add(struct maker *m, kz_node node)
     return index;
 }
 
-static int conv(struct maker *m, int input, int in, int out, enum kz_act act)
+static int conv_of(struct maker *m, int input, int in, int out, int kernel, enum kz_act act)
 {
+    const int taps = kernel * kernel, pad = kernel / 2;
     kz_node node = {.op = KZ_OP_CONV,
                     .inputs = {input},
                     .n_inputs = 1,
                     .channels = out,
-                    .kernel = 3,
-                    .pad_top = 1,
-                    .pad_left = 1,
-                    .pad_bottom = 1,
-                    .pad_right = 1,
+                    .kernel = kernel,
+                    .pad_top = pad,
+                    .pad_left = pad,
+                    .pad_bottom = pad,
+                    .pad_right = pad,
                     .act = act,
                     .slope = 0.2f};
     /* Variance is kept from layer to layer, so that errors show and nothing explodes. */
-    node.weights = random_floats(m, (size_t)(in * out) * 9, 1.2f / sqrtf((float)in * 3));
+    node.weights =
+        random_floats(m, (size_t)(in * out * taps), 3.6f / sqrtf((float)in * 3 * (float)taps));
     node.bias = random_floats(m, (size_t)out, 0.1f);
     return add(m, node);
+}
+
+static int conv(struct maker *m, int input, int in, int out, enum kz_act act)
+{
+    return conv_of(m, input, in, out, 3, act);
 }
 
 static int prelu(struct maker *m, int input, int channels)
@@ -170,4 +177,79 @@ kz_graph *random_enlarger(int convs, int channels, int factor, bool joined, unsi
     if (joined)
         x = add(&m, (kz_node){.op = KZ_OP_CONCAT, .inputs = {enlarged, x}, .n_inputs = 2});
     return end(&m, conv(&m, x, joined ? 2 * channels : channels, 3, KZ_ACT_NONE));
+}
+
+static int pick(struct maker *m, int count)
+{
+    m->seed = m->seed * 1664525u + 1013904223u;
+    return (int)((m->seed >> 16) % (unsigned)count);
+}
+
+/* Another value of the same scale, and of as many channels where `alike`; `value` itself if there
+ * is none. */
+static int partner(struct maker *m, int value, bool alike)
+{
+    const kz_graph *g = m->graph;
+    for (int i = 0; i < 8; i++) {
+        const int other = pick(m, g->n_nodes);
+        if (g->nodes[other].scale == g->nodes[value].scale &&
+            (!alike || g->nodes[other].channels == g->nodes[value].channels))
+            return other;
+    }
+    return value;
+}
+
+static int any_conv(struct maker *m, int value)
+{
+    static const int kernels[] = {1, 3, 3, 3, 3, 5}, outs[] = {4, 9, 16, 16, 32, 32, 48, 64};
+    return conv_of(m, value, m->graph->nodes[value].channels, outs[pick(m, 8)], kernels[pick(m, 6)],
+                   pick(m, 2) ? KZ_ACT_LEAKY : KZ_ACT_NONE);
+}
+
+/* Scales and channels follow, for the next layer to know. */
+static int any_layer(struct maker *m, int value)
+{
+    const int scale = m->graph->nodes[value].scale, channels = m->graph->nodes[value].channels;
+    const int factor = scale == 1 ? 2 + pick(m, 2) : 2;
+    int made = value;
+    switch (pick(m, 8)) {
+    case 0:
+        made = scale < 4 ? upsample(m, value, factor) : value;
+        break;
+    case 1:
+        made = sum(m, value, 0.5f, partner(m, value, true), pick(m, 2) ? 1 : -0.5f);
+        break;
+    case 2:
+        if (channels < 100)
+            made = add(m, (kz_node){.op = KZ_OP_CONCAT,
+                                    .inputs = {value, partner(m, value, false)},
+                                    .n_inputs = 2});
+        break;
+    case 3:
+        made = prelu(m, value, channels);
+        break;
+    case 4:
+        if (channels % (factor * factor) == 0 && scale < 4)
+            made = add(m, (kz_node){.op = KZ_OP_PIXEL_SHUFFLE,
+                                    .inputs = {value},
+                                    .n_inputs = 1,
+                                    .factor = factor});
+        break;
+    default:
+        made = any_conv(m, value);
+    }
+    m->graph->output = made;
+    CHECK(kz_graph_check(m->graph, "random", NULL) == 0);
+    return made;
+}
+
+kz_graph *random_any(unsigned seed)
+{
+    struct maker m = begin(seed, 3);
+    int x = conv(&m, 0, 3, 16 << pick(&m, 3), KZ_ACT_LEAKY);
+    m.graph->output = x;
+    CHECK(kz_graph_check(m.graph, "random", NULL) == 0);
+    for (int layers = 2 + pick(&m, 12); layers > 0; layers--)
+        x = any_layer(&m, x);
+    return end(&m, conv(&m, x, m.graph->nodes[x].channels, 3, KZ_ACT_NONE));
 }

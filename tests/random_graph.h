@@ -25,4 +25,8 @@ kz_graph *random_luma_net_twice(int convs, int channels, bool skip, unsigned see
  * value and a convolution of it are concatenated, too. */
 kz_graph *random_enlarger(int convs, int channels, int factor, bool joined, unsigned seed);
 
+/* A few layers of any kind in any order, up to six times as large: no network that anybody trained,
+ * but one that a file may hold. */
+kz_graph *random_any(unsigned seed);
+
 #endif

@@ -16,6 +16,8 @@
 #include "model/tone.h"
 #include "random_graph.h"
 
+enum { ANY_GRAPHS = 150 };
+
 static kz_log *errors(void)
 {
     kz_log *log;
@@ -394,6 +396,36 @@ static void cpu_fp32_equals_the_reference(void)
     compare_cpu(folded(random_enlarger(7, 48, 3, true, 17)), 17, 13, KZ_PRECISION_FP32);
 }
 
+/* Whether the CPU takes the graph. What it doesn't, it names. */
+static bool cpu_takes(const kz_graph *graph, int width, int height)
+{
+    kz_device_params params = {.threads = 2, .level = level()};
+    kz_plan_params plan_params = {width, height, KZ_PRECISION_FP32};
+    kz_device *device;
+    kz_plan *plan;
+    CHECK(kz_backend_cpu.open(&device, &params, NULL) == 0);
+    const bool takes = kz_backend_cpu.compile(device, &plan, graph, &plan_params, NULL) == 0;
+    if (takes)
+        kz_backend_cpu.close_plan(&plan);
+    kz_backend_cpu.close(&device);
+    return takes;
+}
+
+static void any_graph_is_right_or_refused(void)
+{
+    int taken = 0;
+    for (unsigned seed = 1; seed <= ANY_GRAPHS; seed++) {
+        kz_graph *graph = random_any(seed);
+        if (kz_rewrite_all(graph, bt709, NULL) == 0 && cpu_takes(graph, 19, 14)) {
+            compare_cpu(graph, 19, 14, KZ_PRECISION_FP32);
+            taken++;
+        } else {
+            kz_graph_close(&graph);
+        }
+    }
+    CHECK(taken > ANY_GRAPHS / 2);
+}
+
 /* Random weights amplify rounding, which real ones don't (scripts/compare-engines): direct
  * convolutions reach 48 dB on the first of these, F(2×2) has (5/3)² times their noise, 4.4 dB. */
 static void cpu_bf16_is_near_the_reference(void)
@@ -664,6 +696,7 @@ static const struct check_case cases[] = {
     {"reference equals the definition", reference_equals_the_definition},
     {"response is that of a flat picture", response_is_that_of_a_flat_picture},
     {"cpu fp32 equals the reference", cpu_fp32_equals_the_reference},
+    {"any graph is right or refused", any_graph_is_right_or_refused},
     {"cpu bf16 is near the reference", cpu_bf16_is_near_the_reference},
     {"cpu refuses bf16 without it", cpu_refuses_bf16_without_it},
     {"cpu names a layer it can't run", cpu_names_a_layer_it_cant_run},
