@@ -57,12 +57,19 @@ static enum kz_element wide_element(enum kz_precision precision)
     }
 }
 
-static enum kz_element element_of(const struct builder *b, int index)
+/* A part of a buffer, or a concatenation of such parts: all of it has one type. */
+static bool is_sliced(const struct builder *b, int index)
 {
     const kz_node *node = &b->graph->nodes[index];
-    const bool slice =
-        b->schedule.buffers[b->schedule.slots[index].buffer].channels != node->channels;
-    if (!slice && (node->channels % SLICE || is_copied_only(b->graph, index)))
+    return b->schedule.buffers[b->schedule.slots[index].buffer].channels != node->channels ||
+           (node->op == KZ_OP_CONCAT && !b->schedule.copies[index]);
+}
+
+/* The input may be what another network made, which doesn't know who reads it. */
+static enum kz_element element_of(const struct builder *b, int index)
+{
+    const bool is_exact = index > 0 && is_copied_only(b->graph, index);
+    if (!is_sliced(b, index) && (b->graph->nodes[index].channels % SLICE || is_exact))
         return KZ_ELEMENT_FP32;
     return wide_element(b->params->precision);
 }

@@ -9,7 +9,7 @@
 #include "model/rewrite.h"
 #include "random_graph.h"
 
-enum { WIDTH = 35, HEIGHT = 18 };
+enum { WIDTH = 35, HEIGHT = 18, ANY_GRAPHS = 16 };
 
 struct opened {
     const kz_backend *backend;
@@ -263,7 +263,23 @@ static void what_is_too_large_is_found_later(void)
     kz_graph_close(&graph);
 }
 
+/* Also where the network is cut in two before it enlarges, and one half's result is the other's
+ * input. */
+static void any_graph_is_near_the_reference(void)
+{
+    static const kz_luma_weights bt709 = {0.2126f, 0.7152f, 0.0722f};
+    int taken = 0;
+    for (unsigned seed = 1; seed <= ANY_GRAPHS; seed++) {
+        kz_graph *graph = random_any(seed);
+        if (kz_rewrite_all(graph, bt709, NULL) == 0 && ++taken)
+            CHECK(nearness(graph, KZ_PRECISION_FP16) > 50);
+        kz_graph_close(&graph);
+    }
+    CHECK(taken > ANY_GRAPHS / 2);
+}
+
 static const struct check_case cases[] = {
+    {"any graph is near the reference", any_graph_is_near_the_reference},
     {"TF32 is near the reference", tf32_is_near_the_reference},
     {"what the device lacks is refused", what_a_device_lacks_is_refused},
     {"other precisions reach farther than fp16", other_precisions_reach_farther_than_fp16},
