@@ -416,6 +416,32 @@ truncated() {
   [[ $(frames half.out.mkv) -gt 5 ]]
 }
 check "a truncated file gives the frames it has" truncated
+# Whole files of which a track that isn't kept lasts longest, or which begin late; and what is left of them when cut.
+ffmpeg -v error -f lavfi -i testsrc2=s=64x48:r=25:d=2 -f lavfi -i sine=d=2 -f lavfi -i "anoisesrc=a=0.3:d=8" -map 0 -map 1 -map 2 \
+  -metadata:s:a:0 language=jpn -metadata:s:a:1 language=eng -c:v libx264 -preset ultrafast -c:a aac lasting.mkv
+strict() { "$kizuna" upscale "$1" -y --strict -m ./copy.param -s 2 -o strict.out.mkv "${fast[@]}" "${@:2}" 2>strict.log; }
+cut_is_told() {
+  head -c $(($(stat -c %s "$1") * 3 / 4)) "$1" >"cut.$1"
+  ! strict "cut.$1" "${@:2}" && grep "the input ends too early" strict.log
+}
+long_track() {
+  local ending
+  for ending in mkv mp4 ts nut; do
+    ffmpeg -v error -y -i lasting.mkv -map 0 -c copy "long.$ending" || return 1
+    strict "long.$ending" --audio jpn && strict "long.$ending" --audio none || { cat strict.log; return 1; }
+  done
+  cut_is_told long.mkv --audio jpn && cut_is_told long.mkv --audio none
+}
+check "a track that isn't kept may last longest" long_track
+late_begin() {
+  local ending
+  for ending in mkv mp4 ts nut asf flv; do
+    ffmpeg -v error -y -i lasting.mkv -map 0:v -map 0:a:1 -c copy -output_ts_offset 7 "late.$ending" || return 1
+    strict "late.$ending" || { cat strict.log; return 1; }
+  done
+  cut_is_told late.mkv && cut_is_told late.flv
+}
+check "a file may begin late" late_begin
 full_disk() {
   local got
   mkdir -p small && mount -t tmpfs -o size=64k tmpfs small || return 1

@@ -184,13 +184,12 @@ static int choose_streams(kz_input *input)
         return kz_fail(input->log, KZ_ERROR_USAGE, "%s: --drop %d: that is the video to upscale",
                        input->name, input->video);
     for (int i = 0; i < input->count; i++) {
-        AVStream *stream = input->av->streams[i];
-        /* What the demuxer itself leaves out, such as an MP4's chapter text, is no loss. */
+        const AVStream *stream = input->av->streams[i];
+        /* What the demuxer itself leaves out, such as an MP4's chapter text, is no loss. The rest
+         * is read even where it isn't wanted: it may be what lasts until the file's end. */
         input->streams[i].used = i == input->video || (stream->discard < AVDISCARD_ALL &&
                                                        !is_of_the_file(input, stream) &&
                                                        is_wanted(&input->choice, stream));
-        if (!input->streams[i].used)
-            stream->discard = AVDISCARD_ALL;
     }
     warn_if_none(input, AVMEDIA_TYPE_AUDIO, "--audio", input->choice.audio);
     warn_if_none(input, AVMEDIA_TYPE_SUBTITLE, "--subs", input->choice.subs);

@@ -73,7 +73,7 @@ struct kz_input {
     double start;         /* seconds to skip */
     int64_t shift;        /* in AV_TIME_BASE units, as the two below */
     int64_t length;       /* INT64_MAX: all */
-    int64_t reached;      /* the latest end of a packet read, not shifted */
+    int64_t reached;      /* the latest end of a packet read, wanted or not, not shifted */
     bool wait_key;        /* after a seek: nothing can be decoded before the first key frame */
     bool cut;             /* see kz_input_is_cut() */
     bool late_stream_met; /* the warning about it is out */

@@ -1,3 +1,4 @@
+#include <libavutil/avstring.h>
 #include <math.h>
 #include <string.h>
 
@@ -22,6 +23,13 @@ static void note_reached(kz_input *input, const AVPacket *packet)
     input->reached = FFMAX(input->reached, end);
 }
 
+/* These containers tell, as their length, when they end: a late beginning is part of it. */
+static bool counts_from_zero(const AVInputFormat *format)
+{
+    return av_match_name("matroska", format->name) || av_match_name("mov", format->name) ||
+           av_match_name("nut", format->name) || av_match_name("asf", format->name);
+}
+
 /* Libav says nothing of a file that merely stops, so its length is compared with the header's. */
 static void warn_if_short(kz_input *input)
 {
@@ -29,7 +37,8 @@ static void warn_if_short(kz_input *input)
     if (input->length != INT64_MAX || input->reached == INT64_MIN || av->duration <= 0 ||
         av->duration_estimation_method == AVFMT_DURATION_FROM_BITRATE)
         return;
-    const int64_t begin = av->start_time == AV_NOPTS_VALUE ? 0 : av->start_time;
+    const bool from_zero = av->start_time == AV_NOPTS_VALUE || counts_from_zero(av->iformat);
+    const int64_t begin = from_zero ? 0 : av->start_time;
     const double got = (double)(input->reached - begin) / AV_TIME_BASE;
     const double told = (double)av->duration / AV_TIME_BASE;
     input->cut = got < told - 1.0;
@@ -152,9 +161,9 @@ static void place(const kz_input *input, AVPacket *packet)
 static int take(kz_input *input, kz_packet **packet)
 {
     AVPacket *av = input->packet;
+    note_reached(input, av);
     if (!is_known(input, av))
         return KZ_AGAIN;
-    note_reached(input, av);
     const int index = av->stream_index;
     place(input, av);
     const bool video = index == input->video;
