@@ -123,7 +123,8 @@ tap_stage "allocations" tap_run "every allocation fails" "$root/tests/fail_alloc
 tap_stage "signals" tap_check "a hundred interrupted runs" interrupted
 tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$kizuna" \
   "$root/build/release/tests/libfault.so" --long
-tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$kizuna" --files 220
+tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$kizuna" \
+  "$root/build/release/tests/libfault.so" --files 220
 tap_stage "CUDA" tap_check "a small libav for the check for GPUs" "$root/scripts/gpu-check/libav.sh"
 tap_stage "CUDA" tap_check "the check for GPUs, on the host" gpu_check
 tap_stage "fuzzing" tap_check "what an interrupted run leaves, fuzzed" fuzz_resume

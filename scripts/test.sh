@@ -128,7 +128,8 @@ program() {
   tap_stage "nothing is lost" tap_run "fidelity" "$root/tests/fidelity/run.py" "$root/build/release/kizuna"
   tap_stage "interruptions" tap_run "resume" "$root/tests/resume/run.py" "$root/build/release/kizuna" \
     "$root/build/release/tests/libfault.so"
-  tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$root/build/release/kizuna"
+  tap_stage "a watched folder" tap_run "watch" "$root/tests/watch/run.py" "$root/build/release/kizuna" \
+    "$root/build/release/tests/libfault.so"
   tap_stage "other engines" tap_run "against ncnn and OpenVINO" "$root/scripts/compare-engines" \
     "$root/build/release/kizuna" cuts
   tap_stage "allocations" tap_run "allocations fail" "$root/tests/fail_alloc.sh" \

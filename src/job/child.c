@@ -87,6 +87,8 @@ static void take_line(kz_child *c)
         c->news.frames = frames;
         c->news.total = total;
         c->news.fps = fps;
+        const char *bytes = strstr(c->line, "\"bytes\":");
+        c->news.bytes = bytes ? strtoll(bytes + strlen("\"bytes\":"), NULL, 10) : 0;
     } else if (strncmp(c->line, mark, strlen(mark)) == 0) {
         memcpy(c->error, c->line + strlen(mark), strlen(c->line) - strlen(mark) + 1);
     } else if (strncmp(c->line, encoder, strlen(encoder)) == 0) {
@@ -120,6 +122,19 @@ static void take_end(kz_child *c)
         snprintf(c->error, sizeof(c->error), "its process ended with exit code %d", c->news.code);
 }
 
+/* The kernel counts it, for all threads. */
+static void look_what_was_read(kz_child *c)
+{
+    char path[64];
+    long long count;
+    snprintf(path, sizeof(path), "/proc/%ld/io", (long)c->pid);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "rchar: %lld", &count) == 1)
+        c->news.read = count;
+    if (file)
+        fclose(file);
+}
+
 void kz_child_wait(kz_child *c, double seconds, kz_child_news *news)
 {
     const double until = kz_now() + seconds;
@@ -134,6 +149,8 @@ void kz_child_wait(kz_child *c, double seconds, kz_child_news *news)
         else if (got == 0 || errno != EINTR)
             take_end(c);
     }
+    if (!c->news.ended)
+        look_what_was_read(c);
     *news = c->news;
 }
 

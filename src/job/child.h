@@ -17,8 +17,10 @@ int kz_child_start(kz_child **child, const char *const *argv, int nice, kz_log *
 
 /* What is known of it; strings are the child's. */
 typedef struct kz_child_news {
-    int64_t frames, total; /* from its last line of progress */
+    int64_t frames, total; /* from its last line of progress, as the next two */
     double fps;
+    int64_t bytes; /* of output that it has made */
+    int64_t read;  /* bytes that it has read, from wherever */
     bool ended;
     int code;          /* its exit code, if it ended; 128 and the signal's number after a signal */
     bool killed;       /* from outside: by a person, or for want of memory */

@@ -23,7 +23,8 @@ enum {
     MOST_ARGUMENTS = 200,
     BEAT_SECONDS = 5,
     STOP_SECONDS = 8,        /* that a process has for a clean end */
-    STALL_SECONDS = 45 * 60, /* without a frame: it hangs */
+    STALL_SECONDS = 45 * 60, /* without a sign of life: it hangs */
+    MOST_READS = 1000,       /* of everything there is, without a frame: it reads in circles */
     LOOK_SECONDS = 3,        /* for jobs that other processes queue */
     MOST_BACKOFF = 6 * 3600
 };
@@ -101,22 +102,49 @@ static bool shall_end(struct work *w, const kz_child_news *news)
            (w->lease && w->beats++ % 3 == 0 && kz_lease_beat(w->lease) == KZ_ERROR_CANCELLED);
 }
 
+struct life {
+    int64_t frames, read, read_at_frame;
+};
+
+/* How much there is to read: the input, and the output or what there is of it. */
+static double all_bytes(const struct work *w, const kz_child_news *news)
+{
+    struct stat st;
+    double bytes = (double)news->bytes;
+    if (stat(w->job.input, &st) == 0)
+        bytes += (double)st.st_size;
+    if (stat(w->job.output, &st) == 0)
+        bytes += (double)st.st_size;
+    return bytes;
+}
+
+/* A frame is a sign of life; so is reading, since what goes over frames that are there already, or
+ * puts a file together, or compares it, has none to tell of for hours. */
+static bool shows_life(const struct work *w, struct life *life, const kz_child_news *news)
+{
+    const bool frame = news->frames != life->frames, read = news->read != life->read;
+    if (frame)
+        life->read_at_frame = news->read;
+    life->frames = news->frames;
+    life->read = news->read;
+    const double since = (double)(news->read - life->read_at_frame);
+    return frame || (read && since < MOST_READS * all_bytes(w, news));
+}
+
 /* Watches the child to its end. */
 static enum kz_outcome watch(struct work *w, kz_child *child)
 {
     kz_child_news news = {0};
+    struct life life = {.frames = -1};
     double moved = kz_now(), beaten = 0, asked = 0;
-    int64_t frames = -1;
     bool told = false;
     do {
         kz_child_wait(child, 0.5, &news);
         if (!told && (told = news.encoder[0]))
             kz_event(w->params->events, "encoder", &w->job, news.encoder);
         const double now = kz_now();
-        if (news.frames != frames) {
-            frames = news.frames;
+        if (shows_life(w, &life, &news))
             moved = now;
-        }
         if (!asked && (now - beaten > BEAT_SECONDS || atomic_load(w->params->stop))) {
             beaten = now;
             if (shall_end(w, &news)) {
@@ -127,7 +155,7 @@ static enum kz_outcome watch(struct work *w, kz_child *child)
         if (asked && now - asked > STOP_SECONDS)
             kz_child_kill(child);
         if (!asked && now - moved > STALL_SECONDS) {
-            fail_with(w, "no frame came for 45 minutes");
+            fail_with(w, "it hung: for 45 minutes no frame came and nothing was read");
             kz_child_kill(child);
         }
     } while (!news.ended);

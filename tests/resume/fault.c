@@ -1,7 +1,9 @@
 /* Preloaded into the program: the n-th thing done to a file of an unfinished run (written, synced,
  * renamed, cut) fails, or the power goes off there.
  *   KZ_FAULT=kill|torn|ENOSPC|EIO  KZ_FAULT_AT=n  KZ_FAULT_COUNT=file for how many there were
- *   KZ_CLOCK=seconds to add to the clock of the day */
+ *   KZ_CLOCK=seconds to add to the clock of the day
+ *   KZ_CLOCK_RATE=n: the clock that only grows goes n times as fast
+ *   KZ_SLOW_READ=milliseconds that reading from a file below KZ_SLOW_FOLDER takes */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +65,17 @@ ssize_t write(int fd, const void *data, size_t size)
     return strike();
 }
 
+ssize_t read(int fd, void *data, size_t size)
+{
+    const char *slow = getenv("KZ_SLOW_READ"), *folder = getenv("KZ_SLOW_FOLDER");
+    char link[64], path[4096];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    const ssize_t length = slow && folder ? readlink(link, path, sizeof(path)) : 0;
+    if (length > 0 && (size_t)length > strlen(folder) && !memcmp(path, folder, strlen(folder)))
+        usleep(1000 * (unsigned)atoi(slow));
+    return REAL(read)(fd, data, size);
+}
+
 int fsync(int fd)
 {
     return fd_is_of_run(fd) && strikes() ? strike() : REAL(fsync)(fd);
@@ -96,8 +109,13 @@ int unlink(const char *path)
 
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
-    const char *shift = getenv("KZ_CLOCK");
+    const char *shift = getenv("KZ_CLOCK"), *rate = getenv("KZ_CLOCK_RATE");
     const int result = REAL(clock_gettime)(clock, time);
+    if (result == 0 && rate && clock == CLOCK_MONOTONIC) {
+        const double now = ((double)time->tv_sec + 1e-9 * (double)time->tv_nsec) * atof(rate);
+        time->tv_sec = (time_t)now;
+        time->tv_nsec = (long)((now - (double)time->tv_sec) * 1e9);
+    }
     if (result == 0 && shift && clock == CLOCK_REALTIME)
         time->tv_sec += atol(shift);
     return result;

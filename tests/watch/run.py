@@ -2,7 +2,7 @@
 """A watched folder under fire: films that arrive by slow copies, moves, hard links and renames, with
 hostile names, some of them broken, while workers are killed at random.
 
-    tests/watch/run.py build/release/kizuna [--files N] [--only REGEX]
+    tests/watch/run.py build/release/kizuna build/release/tests/libfault.so [--files N] [--only REGEX]
 
 Prints TAP. Needs Debian's ffmpeg."""
 import argparse
@@ -31,7 +31,7 @@ HOSTILE = [b"-i.mkv", b"$(touch pwned).mkv", b"a\nb.mkv", b"quote\"'.mkv", b"%s%
 
 class Test:
     def __init__(self, args, work):
-        self.kizuna, self.files = args.kizuna, args.files
+        self.kizuna, self.fault, self.files = args.kizuna, args.fault, args.files
         self.work = pathlib.Path(work)
         self.random = random.Random(3)
         self.env = {**os.environ, "KIZUNA_DATA_DIR": str(ROOT)}
@@ -407,6 +407,49 @@ def as_service(t):
     print(f"# stopped in {took:.2f} s")
 
 
+def children_of(watcher, word):
+    """The processes that do `word`."""
+    listed = [child for task in pathlib.Path(f"/proc/{watcher.pid}/task").glob("*/children") for child in read(task).split()]
+    return [int(child) for child in listed if f"\0{word}\0" in read(pathlib.Path(f"/proc/{child}/cmdline"))]
+
+
+def hangs(t):
+    """By a clock on which 45 minutes are 5.4 seconds: what reads slowly is alive, what does nothing isn't."""
+    folder = t.fresh("hangs")
+    subprocess.run("ffmpeg -v error -f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i anoisesrc=d=2 -c:v libx264 "
+                   "-preset ultrafast -c:a flac".split() + [str(folder / "film.mkv")], check=True)
+    (folder / "film.mkv").rename(folder / "in" / "film.mkv")
+    env = {"LD_PRELOAD": t.fault, "KZ_CLOCK_RATE": "500"}
+    slow = {"KZ_SLOW_READ": "700", "KZ_SLOW_FOLDER": str(folder / "in" / "film.mkv")[:-1]}
+    watcher = t.watch(folder, "--after", "delete", "--verified", env={**env, **slow})
+    began = None
+    for _ in range(600):
+        if began is None and children_of(watcher, "verify"):
+            began = time.monotonic()
+        if began is not None and not children_of(watcher, "verify"):
+            break
+        time.sleep(0.1)
+    assert began, t.jobs(folder)
+    took = time.monotonic() - began
+    jobs = t.until(folder, lambda jobs: [j["state"] for j in jobs] == ["done"] or jobs and jobs[0]["error"], 30)
+    assert jobs[0]["state"] == "done" and took > 6, (jobs[0]["error"], took)
+    watcher.kill()
+    watcher.wait()
+    t.film(folder / "in" / "b.mkv", "two")
+    watcher = t.watch(folder, env={**env, "KZ_SLOW_READ": "200", "KZ_SLOW_FOLDER": str(folder / "in" / "b.mkv")[:-1]})
+    for _ in range(600):
+        for child in children_of(watcher, "upscale"):
+            os.kill(child, signal.SIGSTOP)
+        jobs = t.jobs(folder)
+        if len(jobs) == 2 and jobs[1]["error"]:
+            break
+        time.sleep(0.1)
+    assert len(jobs) == 2 and jobs[1]["error"].startswith("it hung: "), jobs
+    watcher.kill()
+    watcher.wait()
+    print(f"# a check of {took:.1f} s where 5.4 are 45 minutes")
+
+
 def many_jobs(t):
     folder = t.fresh("many")
     t.jobs(folder)
@@ -449,16 +492,17 @@ def wrong_use(t):
         assert done.returncode == 2 and done.stderr.count("kizuna: error:") == 1 and text in done.stderr, (options, done.stderr)
 
 
-TESTS = [under_fire, same_content_once, two_machines, afterwards, by_hand, folder_options, as_service, many_jobs, wrong_use]
+TESTS = [under_fire, same_content_once, two_machines, afterwards, by_hand, folder_options, as_service, hangs, many_jobs, wrong_use]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("kizuna")
+    parser.add_argument("fault")
     parser.add_argument("--files", type=int, default=48)
     parser.add_argument("--only", default="")
     args = parser.parse_args()
-    args.kizuna = os.path.abspath(args.kizuna)
+    args.kizuna, args.fault = os.path.abspath(args.kizuna), os.path.abspath(args.fault)
     failures = number = 0
     with tempfile.TemporaryDirectory(prefix="kz-watch-") as work:
         os.chdir(work)
