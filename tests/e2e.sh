@@ -397,7 +397,8 @@ interrupted() {
   local before after started ended code
   before=$(find . -not -name '*.log' | sort)
   # In the middle of the first frame, which takes this network much longer: a finished one would be kept.
-  "$kizuna" upscale episode.mkv -m x4plus -o stop.mkv --encoder-preset slow --progress off >/dev/null 2>stop.log &
+  # A shell without a terminal has SIGINT ignored behind it.
+  env --default-signal=INT "$kizuna" upscale episode.mkv -m x4plus -o stop.mkv --encoder-preset slow --progress off >/dev/null 2>stop.log &
   local pid=$!
   sleep 3
   started=$(date +%s%N)
@@ -410,6 +411,20 @@ interrupted() {
   [[ $code == 255 && $(((ended - started) / 1000000)) -lt 1100 && $before == "$after" ]]
 }
 check "Ctrl-C ends within a second and leaves nothing" interrupted
+ignored() {
+  local pid
+  nohup env --ignore-signal=INT "$kizuna" upscale episode.mkv -m animevideov3 -s 2 -o nohup.mkv "${fast[@]}" >/dev/null 2>nohup.log &
+  pid=$!
+  until [[ -e .nohup.mkv.kizuna/journal ]]; do
+    sleep 0.1
+    kill -0 $pid || return 1
+  done
+  kill -HUP $pid
+  kill -INT $pid
+  wait $pid || { cat nohup.log; return 1; }
+  [[ $(frames nohup.mkv) == "$(frames episode.mkv)" ]]
+}
+check "nohup and a script's & are honoured" ignored
 truncated() {
   head -c $(($(stat -c %s episode.mkv) / 2)) episode.mkv >half.mkv
   "$kizuna" upscale half.mkv -s 2 -o half.out.mkv "${fast[@]}" || return 1

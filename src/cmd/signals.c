@@ -60,13 +60,20 @@ static void *signals_main(void *argument)
     return NULL;
 }
 
+void kz_signals_add(sigset_t *set, int number)
+{
+    struct sigaction old;
+    if (sigaction(number, NULL, &old) != 0 || old.sa_handler != SIG_IGN)
+        sigaddset(set, number);
+}
+
 static int start(kz_signals *s)
 {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
+    kz_signals_add(&set, SIGINT);
+    kz_signals_add(&set, SIGTERM);
+    kz_signals_add(&set, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL))
         return KZ_ERROR_FAILED;

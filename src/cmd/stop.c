@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cmd/signals.h"
 
 struct kz_stop {
     atomic_bool *flag;
@@ -55,9 +56,9 @@ int kz_stop_open(kz_stop **stop, atomic_bool *flag, kz_log *log)
     if (!s)
         return kz_fail_memory(log, "signals");
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
+    kz_signals_add(&set, SIGINT);
+    kz_signals_add(&set, SIGTERM);
+    sigaddset(&set, SIGHUP); /* under nohup, too, it asks for a reload and ends nothing */
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     s->flag = flag;

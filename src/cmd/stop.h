@@ -8,9 +8,9 @@
 
 typedef struct kz_stop kz_stop;
 
-/* SIGINT and SIGTERM set *flag and make the end's descriptor readable; a second one ends the
- * process at once. SIGHUP makes the reload's readable. To be opened before any thread. 0 or
- * KZ_ERROR_FAILED, KZ_ERROR_MEMORY; reported. */
+/* SIGINT and SIGTERM, unless they are ignored, set *flag and make the end's descriptor readable; a
+ * second one ends the process at once. SIGHUP makes the reload's readable. To be opened before any
+ * thread. 0 or KZ_ERROR_FAILED, KZ_ERROR_MEMORY; reported. */
 int kz_stop_open(kz_stop **stop, atomic_bool *flag, kz_log *log);
 void kz_stop_close(kz_stop **stop);
 

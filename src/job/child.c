@@ -38,6 +38,7 @@ __attribute__((noreturn)) static void become(const char *const *argv, int in, in
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGTERM, SIG_DFL); /* whatever this process ignores: it is how a child is asked to end */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* Ctrl-C on the terminal is for whoever started this. */
     setpgid(0, 0);

@@ -514,6 +514,8 @@ def main():
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     failures = number = 0
+    # Whoever starts this behind a shell has SIGINT ignored, which is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="kz-resume-") as work:
         t = Test(args, work)
         for test in TESTS:
