@@ -1,5 +1,7 @@
 /* What a watched folder says of its own jobs: kizuna.json in it, for it and what lies in it, in the
- * form of a preset ("options"), with the name of another preset to begin with ("preset"). */
+ * form of a preset ("options"), with the name of another preset to begin with ("preset"). It says
+ * what the result is like, never where files are or which: whoever may write there may be another
+ * user than the one who watches. */
 #ifndef KZ_JOB_FOLDER_H
 #define KZ_JOB_FOLDER_H
 

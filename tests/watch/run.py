@@ -354,12 +354,26 @@ def by_hand(t):
 
 def folder_options(t):
     folder = t.fresh("options")
-    (folder / "in" / "kizuna.json").write_text('{"options": {"output": "/tmp/x"}}')
     t.film(folder / "in" / "a.mkv", "one")
+    (folder / "in" / "kizuna.json").write_text("nothing")
     watcher = t.watch(folder, "--rescan", "1")
-    time.sleep(3)
+    not_its = "is the command's to say, not a folder's"
+    for content, text in (({"options": {"output": "x"}}, f"'output' {not_its}"),
+                          ({"options": {"reuse-map": "x.mkv"}}, f"'reuse-map' {not_its}"),
+                          ({"options": {"vf": "metadata=print:file=x"}}, f"'vf' {not_its}"),
+                          ({"options": {"x265-params": "csv=x"}}, f"'x265-params' {not_its}"),
+                          ({"options": {"fps": "25,metadata=print:file=x"}}, "'fps' must be a number"),
+                          ({"options": {"model": "./x.param"}}, "'model' must be a name"),
+                          ({"options": {"model": "x.safetensors"}}, "'model' must be a name"),
+                          ({"preset": "/x"}, '"preset" must be a name'), ({"preset": "x.json"}, '"preset" must be a name'),
+                          ({"options": {"frobnicate": 1}}, "no option is called 'frobnicate'")):
+        (folder / "log").write_text("")
+        (folder / "in" / "kizuna.json").write_text(json.dumps(content))
+        end = time.monotonic() + 10
+        while text not in (folder / "log").read_text() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert text in (folder / "log").read_text(), (content, (folder / "log").read_text())
     assert not (folder / "jobs.db").exists() or not t.jobs(folder), "taken with options that aren't right"
-    assert "no option for a folder is called 'output'" in (folder / "log").read_text()
     (folder / "in" / "kizuna.json").write_text('{"options": {"scale": 3, "no-verify": true}}')
     jobs = t.until(folder, lambda jobs: [j["state"] for j in jobs] == ["done"], 30)
     assert title_of(pathlib.Path(jobs[0]["output"]))[1] == 192
