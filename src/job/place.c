@@ -109,6 +109,8 @@ int kz_place_move(const char *from, const char *to)
     if (error != EXDEV)
         return error;
     error = kz_place_copy(from, to, false);
+    if (!error)
+        error = kz_disk_sync_folder_of(to); /* else a power cut could leave neither */
     if (!error && unlink(from) != 0)
         error = errno;
     return error;

@@ -1,6 +1,7 @@
 /* Preloaded into the program: the n-th thing done to a file of an unfinished run (written, synced,
  * renamed, cut) fails, or the power goes off there.
  *   KZ_FAULT=kill|torn|ENOSPC|EIO  KZ_FAULT_AT=n  KZ_FAULT_COUNT=file for how many there were
+ *   KZ_FAULT_FOLDER=path of a folder that can't be synced
  *   KZ_CLOCK=seconds to add to the clock of the day
  *   KZ_CLOCK_RATE=n: the clock that only grows goes n times as fast
  *   KZ_SLOW_READ=milliseconds that reading from a file below KZ_SLOW_FOLDER takes */
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -78,6 +80,13 @@ ssize_t read(int fd, void *data, size_t size)
 
 int fsync(int fd)
 {
+    const char *folder = getenv("KZ_FAULT_FOLDER");
+    struct stat broken, st;
+    if (folder && stat(folder, &broken) == 0 && fstat(fd, &st) == 0 && broken.st_dev == st.st_dev &&
+        broken.st_ino == st.st_ino) {
+        errno = EIO;
+        return -1;
+    }
     return fd_is_of_run(fd) && strikes() ? strike() : REAL(fsync)(fd);
 }
 

@@ -328,6 +328,28 @@ def afterwards(t):
     assert refused.returncode == 2 and "--verified" in refused.stderr, refused.stderr
 
 
+def to_another_disk(t):
+    """An original goes only when its copy is there for good."""
+    folder = t.fresh("disks")
+    if os.stat("/dev/shm").st_dev == os.stat(folder).st_dev:
+        print("# /dev/shm is no other disk")
+        return
+    with tempfile.TemporaryDirectory(prefix="kz-watch-", dir="/dev/shm") as there:
+        there = pathlib.Path(there)
+        for name, env in (("a", {}), ("b", {"LD_PRELOAD": t.fault, "KZ_FAULT_FOLDER": str(there)})):
+            film = folder / "in" / f"{name}.mkv"
+            t.film(film, name)
+            total = sum_of(film)
+            watcher = t.watch(folder, "--after", "move", there, env=env)
+            t.until(folder, lambda jobs: jobs and film.name in jobs[-1]["input"] and jobs[-1]["state"] == "done", 30)
+            time.sleep(0.5)
+            watcher.terminate()
+            assert watcher.wait(12) == 0
+            assert film.exists() == bool(env), list(there.iterdir())
+            assert sum_of(there / film.name) == total
+        assert "couldn't be moved away" in (folder / "log").read_text()
+
+
 def by_hand(t):
     """kizuna jobs."""
     folder = t.fresh("hand")
@@ -506,7 +528,7 @@ def wrong_use(t):
         assert done.returncode == 2 and done.stderr.count("kizuna: error:") == 1 and text in done.stderr, (options, done.stderr)
 
 
-TESTS = [under_fire, same_content_once, two_machines, afterwards, by_hand, folder_options, as_service, hangs, many_jobs, wrong_use]
+TESTS = [under_fire, same_content_once, two_machines, afterwards, to_another_disk, by_hand, folder_options, as_service, hangs, many_jobs, wrong_use]
 
 
 def main():
