@@ -3,8 +3,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -66,6 +68,28 @@ int kz_disk_replace(const char *path, const void *data, size_t size)
         unlink(fresh);
     kz_free(fresh);
     return error ? error : kz_disk_sync_folder_of(path);
+}
+
+/* What link() says where there are no hard links. */
+static bool knows_no_links(int code)
+{
+    return code == EPERM || code == ENOSYS || code == EOPNOTSUPP || code == EINVAL;
+}
+
+int kz_disk_rename_new(const char *from, const char *to)
+{
+    struct stat st;
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return errno;
+    if (link(from, to) == 0)
+        return unlink(from) == 0 ? 0 : errno;
+    if (!knows_no_links(errno))
+        return errno;
+    if (lstat(to, &st) == 0)
+        return EEXIST;
+    return rename(from, to) == 0 ? 0 : errno;
 }
 
 int kz_disk_remove_folder(const char *path, const char *last)

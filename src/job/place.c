@@ -63,17 +63,6 @@ static int copy_to(int from, const char *part)
     return error;
 }
 
-static int rename_new(const char *from, const char *to)
-{
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return errno;
-    if (link(from, to) != 0)
-        return errno;
-    return unlink(from) == 0 ? 0 : errno;
-}
-
 static char *part_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -87,7 +76,7 @@ int kz_place_copy(const char *from, const char *to, bool replace)
     const int fd = open(from, O_RDONLY | O_CLOEXEC);
     int error = fd < 0 ? errno : part ? copy_to(fd, part) : ENOMEM;
     if (!error)
-        error = replace ? (rename(part, to) == 0 ? 0 : errno) : rename_new(part, to);
+        error = replace ? (rename(part, to) == 0 ? 0 : errno) : kz_disk_rename_new(part, to);
     if (error && part)
         unlink(part);
     if (fd >= 0)
@@ -105,7 +94,7 @@ int kz_place_link(const char *from, const char *to)
 
 int kz_place_move(const char *from, const char *to)
 {
-    int error = rename_new(from, to);
+    int error = kz_disk_rename_new(from, to);
     if (error != EXDEV)
         return error;
     error = kz_place_copy(from, to, false);

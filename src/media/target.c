@@ -223,16 +223,6 @@ int64_t kz_target_bytes(const kz_target *target)
     return atomic_load(&target->bytes);
 }
 
-/* rename() that fails with EEXIST rather than replace; some file systems know only link(). */
-static int rename_new(const char *from, const char *to)
-{
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -1;
-    return link(from, to) == 0 ? unlink(from) : -1;
-}
-
 void kz_target_keep(kz_target *target)
 {
     target->kept = true;
@@ -244,11 +234,10 @@ int kz_target_commit(kz_target *target)
         return 0;
     if (fsync(target->fd) != 0)
         return report(target, KZ_ERROR_FAILED, "", errno);
-    const int moved = target->overwrite ? rename(target->part, target->path)
-                                        : rename_new(target->part, target->path);
-    const int error = errno;
+    const int error = target->overwrite ? (rename(target->part, target->path) == 0 ? 0 : errno)
+                                        : kz_disk_rename_new(target->part, target->path);
     target->kept = true;
-    if (moved == 0) {
+    if (!error) {
         /* Not every file system can, and the file itself is safe already. */
         (void)!kz_disk_sync_folder(target->folder);
         return 0;

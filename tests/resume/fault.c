@@ -2,6 +2,7 @@
  * renamed, cut) fails, or the power goes off there.
  *   KZ_FAULT=kill|torn|ENOSPC|EIO  KZ_FAULT_AT=n  KZ_FAULT_COUNT=file for how many there were
  *   KZ_FAULT_FOLDER=path of a folder that can't be synced
+ *   KZ_NO_LINKS=1: a file system without hard links, on which a rename always replaces
  *   KZ_CLOCK=seconds to add to the clock of the day
  *   KZ_CLOCK_RATE=n: the clock that only grows goes n times as fast
  *   KZ_SLOW_READ=milliseconds that reading from a file below KZ_SLOW_FOLDER takes */
@@ -107,8 +108,20 @@ int rename(const char *from, const char *to)
 
 int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
+    if (flags && getenv("KZ_NO_LINKS")) {
+        errno = EINVAL;
+        return -1;
+    }
     return is_of_run(from) && strikes() ? strike()
                                         : REAL(renameat2)(from_fd, from, to_fd, to, flags);
+}
+
+int link(const char *from, const char *to)
+{
+    if (!getenv("KZ_NO_LINKS"))
+        return REAL(link)(from, to);
+    errno = EPERM;
+    return -1;
 }
 
 int unlink(const char *path)

@@ -282,6 +282,23 @@ def linked_output(t):
     assert [p.name for p in (t.work / "elsewhere").iterdir()] == ["file.mkv"]
 
 
+def without_links(t):
+    """A file system on which nothing but a plain rename gives a file its name."""
+    digest = t.whole()
+    env = t.preload(KZ_NO_LINKS=1)
+    t.clean()
+    t.run(env=env)
+    t.check_done(digest)
+    t.clean()
+    process = t.start(env=env)
+    while process.poll() is None and not t.has_segments(1):
+        time.sleep(0.002)
+    (t.work / "out.mkv").write_bytes(b"another")
+    log = process.communicate()[1]
+    assert process.returncode == 1 and "File exists" in log, log
+    assert (t.work / "out.mkv").read_bytes() == b"another"
+
+
 def names(t):
     for name in ("a\nb.mkv", "x" * 240 + ".mkv", "100%d #.mkv", "-q.mkv"):
         out = "./" + name
@@ -501,7 +518,7 @@ def without(t):
 
 
 TESTS = [killed_at_random, killed_while_tidying_up, killed_by_writes, torn_writes, full_disk, broken_disk,
-         containers, filters, reuse, encoders, outputs, linked_output, names, faster_than_anew, changed_options,
+         containers, filters, reuse, encoders, outputs, linked_output, without_links, names, faster_than_anew, changed_options,
          other_engine, damaged_journal, damaged_segment, two_at_once, cancelled, clock_set_back, frames_kept,
          without]
 
