@@ -457,6 +457,15 @@ late_begin() {
   cut_is_told late.mkv && cut_is_told late.flv
 }
 check "a file may begin late" late_begin
+# A picture, and 450 MB of sound behind it.
+still() {
+  ffmpeg -v error -f lavfi -i testsrc2=s=64x48:r=25:d=0.04 -f lavfi -i anullsrc=cl=7.1:r=192000:d=73 -c:v ffv1 -c:a pcm_s32le still.mkv || return 1
+  "$kizuna" upscale still.mkv -m ./copy.param -s 2 -o still.out.mkv "${fast[@]}" 2>still.log || { cat still.log; return 1; }
+  rm still.mkv still.out.mkv
+  grep "MiB at most" still.log
+  [[ $(sed -n 's/^memory  \([0-9]*\) MiB at most.*/\1/p' still.log) -lt 420 ]]
+}
+check "sound behind the last picture isn't kept in memory" still
 full_disk() {
   local got
   mkdir -p small && mount -t tmpfs -o size=64k tmpfs small || return 1

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "check.h"
+#include "media/queue.h"
 #include "model/rewrite.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/position.h"
@@ -353,6 +354,35 @@ static void the_folder_goes(void)
     shell("rm -rf %s", folder());
 }
 
+static void push_packet(kz_queue *queue, int stream, int64_t time, int size)
+{
+    AVPacket *av = av_packet_alloc();
+    kz_packet *packet;
+    CHECK(av && av_new_packet(av, size) == 0);
+    av->stream_index = stream;
+    av->dts = time;
+    CHECK(kz_packet_wrap(&packet, av, (AVRational){1, 1000}) == 0);
+    kz_queue_push(queue, packet);
+    av_packet_free(&av);
+}
+
+/* What waits is bounded by the memory it takes, of which small packets need more than they hold. */
+static void waiting_packets_are_bounded(void)
+{
+    kz_queue *queue = NULL;
+    CHECK(kz_queue_open(&queue, 2) == 0);
+    for (int i = 0; i < 1000; i++)
+        push_packet(queue, i % 2, i, 4);
+    CHECK(kz_queue_take_excess(queue, 1000 * 1000) == NULL);
+    int taken = 0;
+    for (kz_packet *packet; (packet = kz_queue_take_excess(queue, 50 * 1000)); taken++) {
+        CHECK(packet->av->dts == taken);
+        kz_packet_close(&packet);
+    }
+    CHECK(taken > 500 && taken < 1000);
+    kz_queue_close(&queue);
+}
+
 static const struct check_case cases[] = {
     {"every frame comes out", every_frame_comes_out},
     {"a number of frames is kept", a_number_of_frames_is_kept},
@@ -363,6 +393,7 @@ static const struct check_case cases[] = {
     {"cancelling leaves nothing", cancelling_leaves_nothing},
     {"a run goes on", a_run_goes_on},
     {"the folder goes", the_folder_goes},
+    {"waiting packets are bounded", waiting_packets_are_bounded},
 };
 
 CHECK_MAIN(cases)

@@ -359,6 +359,15 @@ static int write_due(kz_output *output, const kz_packet *video)
     return result;
 }
 
+int kz_output_spill(kz_output *output)
+{
+    int result = 0;
+    for (kz_packet *packet;
+         result == 0 && (packet = kz_queue_take_excess(output->queue, output->spill_bytes));)
+        result = write_copied(output, packet);
+    return result;
+}
+
 int kz_output_video(kz_output *output, kz_packet *packet)
 {
     const int video = output->carrier.map[output->input->video];

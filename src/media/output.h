@@ -12,7 +12,7 @@ typedef struct kz_output_params {
     const char *path;   /* "-" is standard output */
     const char *format; /* libav's short name or an ending, NULL: by the path's ending */
     bool overwrite;     /* else an existing file is KZ_ERROR_USAGE */
-    size_t spill_bytes; /* copied packets held back at most; beyond it they go out early */
+    size_t spill_bytes; /* of copied packets held back at most; beyond it they go out early */
     const char *part;   /* the temporary file's path, which is replaced; NULL: a name of its own
                          * beside the target */
 } kz_output_params;
@@ -54,6 +54,11 @@ int kz_output_start(kz_output *output, const kz_form *form);
  * too. Takes ownership in every case. Never waits. Returns 0, KZ_ERROR_FAILED (a subtitle that
  * can't be converted) or KZ_ERROR_MEMORY; reported. */
 int kz_output_copy(kz_output *output, kz_packet *packet);
+
+/* Writes copied packets, the earliest first, until those that wait take no more memory than they
+ * may. For a run in which one thread reads and writes; after start. Returns 0 or KZ_ERROR_FAILED
+ * (reported). */
+int kz_output_spill(kz_output *output);
 
 /* No more copied packets come. Thread-safe. */
 void kz_output_copy_end(kz_output *output);

@@ -4,6 +4,9 @@
 
 #include "base/mem.h"
 
+/* What a packet takes beside its content: its own objects and libav's, and what malloc() adds. */
+#define PACKET_BYTES 500
+
 struct fifo {
     kz_packet *first, *last;
 };
@@ -14,9 +17,14 @@ struct kz_queue {
     int streams;
     /* protected by lock: */
     struct fifo *fifos;
-    size_t bytes;
+    size_t bytes; /* of memory */
     bool finished;
 };
+
+static size_t memory_of(const kz_packet *packet)
+{
+    return kz_packet_bytes(packet) + PACKET_BYTES;
+}
 
 int kz_queue_open(kz_queue **queue, int streams)
 {
@@ -65,7 +73,7 @@ void kz_queue_push(kz_queue *queue, kz_packet *packet)
     else
         fifo->first = packet;
     fifo->last = packet;
-    queue->bytes += kz_packet_bytes(packet);
+    queue->bytes += memory_of(packet);
     pthread_mutex_unlock(&queue->lock);
 }
 
@@ -109,7 +117,7 @@ static kz_packet *take_locked(kz_queue *queue, const kz_video_point *video)
     kz_packet *packet = best->first;
     best->first = packet->next;
     packet->next = NULL;
-    queue->bytes -= kz_packet_bytes(packet);
+    queue->bytes -= memory_of(packet);
     return packet;
 }
 
@@ -119,6 +127,14 @@ kz_packet *kz_queue_take(kz_queue *queue, const kz_video_point *video, size_t li
     kz_packet *packet = take_locked(queue, video);
     if (!packet && queue->bytes > limit)
         packet = take_locked(queue, NULL);
+    pthread_mutex_unlock(&queue->lock);
+    return packet;
+}
+
+kz_packet *kz_queue_take_excess(kz_queue *queue, size_t limit)
+{
+    pthread_mutex_lock(&queue->lock);
+    kz_packet *packet = queue->bytes > limit ? take_locked(queue, NULL) : NULL;
     pthread_mutex_unlock(&queue->lock);
     return packet;
 }

@@ -28,8 +28,12 @@ typedef struct kz_video_point {
 /* The packet with the earliest decoding time among those due, the caller's from now on; NULL when
  * none is. Due is what decodes no later than the video packet and stood before the video's latest
  * frame in the input: such packets are in the queue whatever the threads' speeds, so that equal
- * runs give equal files. Only beyond `limit` bytes in the queue everything is due. */
+ * runs give equal files. Only beyond `limit` bytes of memory in the queue everything is due. */
 kz_packet *kz_queue_take(kz_queue *queue, const kz_video_point *video, size_t limit);
+
+/* The packet with the earliest decoding time of all, NULL when those that wait take no
+ * more than `limit` bytes of memory. */
+kz_packet *kz_queue_take_excess(kz_queue *queue, size_t limit);
 
 /* The packet with the earliest decoding time of all, NULL when none is left. Waits for
  * kz_queue_finish(). */

@@ -45,10 +45,13 @@ static int read_one(struct join *j)
     }
     if (error)
         return error;
-    if (!kz_packet_is_video(packet))
-        return kz_output_copy(j->params->output, packet);
-    kz_packet_close(&packet);
-    return 0;
+    if (kz_packet_is_video(packet)) {
+        kz_packet_close(&packet);
+        return 0;
+    }
+    /* Between two pictures, or behind the last, may lie hours of sound. */
+    error = kz_output_copy(j->params->output, packet);
+    return error ? error : kz_output_spill(j->params->output);
 }
 
 /* Reads the input as far as the packet needs, so that what is written doesn't depend on when. */
