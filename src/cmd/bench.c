@@ -33,7 +33,8 @@ static const kz_option rows[] = {
     ROW("device", 'd', STRING, device, .metavar = "auto|cpu|reference|cuda[:N]", .initial = "auto",
         .help = "where the network runs"),
     ROW("precision", 0, CHOICE, precision, .choices = "auto|fp32|bf16|fp16|tf32", .initial = "auto",
-        .help = "auto: bf16 where the CPU has it; fp16 and tf32: with CUDA alone"),
+        .help = "auto: bf16 where the CPU gains by it and the model bears it; fp16 and\n"
+                "tf32: with CUDA alone"),
     ROW("tile", 't', INT, tile, .least = 0, .most = 8192, .metavar = "N", .initial = "0",
         .help = "largest tile, halo included; 0: by speed and memory"),
     ROW("halo", 0, INT, halo, .least = -1, .most = 512, .metavar = "N", .initial = "-1",

@@ -55,7 +55,8 @@ static const kz_option rows[] = {
         .help = "where the network runs; auto: on a GPU where CUDA finds one, else on the\n"
                 "CPU; cuda:1 is the second GPU; reference is slow and exact"),
     ROW("precision", 0, CHOICE, precision, .choices = "auto|fp32|bf16|fp16|tf32", .initial = "auto",
-        .help = "auto: bf16 where the CPU has it; fp16 and tf32: with CUDA alone"),
+        .help = "auto: bf16 where the CPU gains by it and the model bears it; fp16 and\n"
+                "tf32: with CUDA alone"),
     ROW("tile", 't', INT, tile, .least = 0, .most = 8192, .metavar = "N", .initial = "0",
         .help = "largest tile in input pixels, halo included; 0: by speed and memory"),
     ROW("halo", 0, INT, halo, .least = -1, .most = 512, .metavar = "N", .initial = "-1",
@@ -95,7 +96,7 @@ static const kz_option rows[] = {
     ROW("on-change", 0, CHOICE, on_change, .choices = "refuse|restart", .initial = "refuse",
         .help = "where an unfinished run had another input or other options"),
     ROW("no-resume", 0, FLAG, no_resume,
-        .help = "make the video in one go: an interrupted run leaves nothing"),
+        .help = "make the video in one go: an interrupted run can't go on"),
     ROW("progress", 0, STRING, progress, .metavar = "auto|bar|json|off|URL", .initial = "auto",
         .help = "auto: a bar on a terminal; json: a line a second on stderr; a URL,\n"
                 "file or descriptor (pipe:3): ffmpeg's key=value lines"),
