@@ -25,12 +25,15 @@ void kz_key_close(kz_key *key)
     *key = (kz_key){0};
 }
 
-/* What the file's bytes don't depend on. A preset is what it sets. */
+/* What a segment's bytes don't depend on. A preset is what it sets. Which other streams are wanted
+ * matters when the file is put together: the input is read anew then. What else --drop says is what
+ * may be lost, not whether it is. */
 static bool is_part(const char *option)
 {
-    static const char *const others[] = {
-        "output",   "preset",    "threads",   "overwrite", "restart", "on-change", "no-overwrite",
-        "progress", "no-resume", "reuse-map", "verbose",   "quiet",   "help"};
+    static const char *const others[] = {"output",    "preset",    "threads",      "overwrite",
+                                         "restart",   "on-change", "no-overwrite", "progress",
+                                         "no-resume", "reuse-map", "verbose",      "quiet",
+                                         "help",      "audio",     "subs",         "drop"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         if (strcmp(option, others[i]) == 0)
             return false;

@@ -1,4 +1,5 @@
-/* What a run's bytes depend on, as named facts: two runs with equal facts make equal files. */
+/* What the bytes of a run's video depend on, as named facts: two runs with equal facts make equal
+ * segments. */
 #ifndef KZ_JOB_KEY_H
 #define KZ_JOB_KEY_H
 
@@ -17,7 +18,7 @@ typedef struct kz_key {
 int kz_key_add(kz_key *key, const char *name, const char *value);
 void kz_key_close(kz_key *key);
 
-/* What was asked for: "option.NAME" for every option that the result depends on. */
+/* What was asked for: "option.NAME" for every option that the video depends on. */
 int kz_key_add_options(kz_key *key, const kz_job_options *options);
 
 /* Compares with what the journal has. Returns 0; KZ_ERROR_USAGE when something was asked for

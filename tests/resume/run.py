@@ -348,6 +348,16 @@ def changed_options(t):
     _, log = t.run(options=["--threads", "1"])
     assert "resume" in log, log
     t.check_done(digest)
+    chosen = ["--audio", "none", "--subs", "none", "--drop", "data,captions,alpha,hdr10plus,dovi"]
+    without_sound = t.whole(options=chosen)
+    t.stop_with(1)
+    _, log = t.run(options=chosen)
+    assert "segments are ready" in log and without_sound != digest, log
+    t.check_done(without_sound)
+    t.stop_with(1, options=chosen)
+    _, log = t.run()
+    assert "segments are ready" in log, log
+    t.check_done(digest)
     t.stop_with(1)
     _, log = t.run(options=["--restart"])
     assert "resume" not in log, log
