@@ -6,6 +6,7 @@
 
 #include "media/choice.h"
 #include "media/container.h"
+#include "media/tags.h"
 
 static bool is_cover(const AVStream *stream)
 {
@@ -101,19 +102,22 @@ static int settle(enum kz_carry *form, const kz_input *input, int index, const k
     return 0;
 }
 
-static void list_tags(AVBPrint *text, const AVDictionary *tags, const AVOutputFormat *format,
-                      int stream, bool encoded)
+/* Of the file where `stream` is NULL. */
+static void list_tags(AVBPrint *text, const kz_input *input, const AVStream *stream,
+                      const AVOutputFormat *format)
 {
+    const bool encoded = stream && stream->index == input->video;
+    const AVDictionary *tags = stream ? stream->metadata : input->av->metadata;
     const AVDictionaryEntry *tag = NULL;
     while ((tag = av_dict_get(tags, "", tag, AV_DICT_IGNORE_SUFFIX))) {
-        if (kz_carry_is_stale(tag->key, encoded, true) ||
-            (stream < 0 && kz_carry_is_of_the_file(tag->key)) ||
-            kz_container_keeps_tag(format, stream >= 0, tag))
+        if (!tag->value[0] || kz_carry_is_stale(tag->key, encoded, true) ||
+            (!stream && kz_carry_is_of_the_file(tag->key)) ||
+            !kz_tag_is_lost(format, input->av, stream, tag))
             continue;
-        if (stream < 0)
-            av_bprintf(text, "%s%s", text->len ? ", " : "", tag->key);
+        if (stream)
+            av_bprintf(text, "%s%s of stream %d", text->len ? ", " : "", tag->key, stream->index);
         else
-            av_bprintf(text, "%s%s of stream %d", text->len ? ", " : "", tag->key, stream);
+            av_bprintf(text, "%s%s", text->len ? ", " : "", tag->key);
     }
 }
 
@@ -123,14 +127,14 @@ static void say_lost_tags(const enum kz_carry *forms, const kz_input *input,
 {
     AVBPrint text;
     av_bprint_init(&text, 0, 400);
-    list_tags(&text, input->av->metadata, format, -1, false);
+    list_tags(&text, input, NULL, format);
     for (int i = 0; i < input->count; i++)
         if (kz_carry_is_stream(forms[i]))
-            list_tags(&text, input->av->streams[i]->metadata, format, i, i == input->video);
+            list_tags(&text, input, input->av->streams[i], format);
     if (text.len)
-        kz_log_line(log, KZ_LOG_WARNING,
-                    "%s: a %s file can't hold these tags, a .mkv file can: %s%s", path,
-                    format->name, text.str, av_bprint_is_complete(&text) ? "" : " …");
+        kz_log_line(log, KZ_LOG_WARNING, "%s: a %s file can't hold these tags%s: %s%s", path,
+                    format->name, kz_container_is_matroska(format) ? "" : ", a .mkv file can",
+                    text.str, av_bprint_is_complete(&text) ? "" : " …");
     av_bprint_finalize(&text, NULL);
 }
 
@@ -209,7 +213,7 @@ const AVOutputFormat *kz_carry_container(const kz_input *input, const char *path
 bool kz_carry_is_of_the_file(const char *key)
 {
     static const char *const keys[] = {"encoder", "major_brand", "minor_version",
-                                       "compatible_brands"};
+                                       "compatible_brands", "duration"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (strcasecmp(key, keys[i]) == 0)
             return true;
@@ -219,7 +223,7 @@ bool kz_carry_is_of_the_file(const char *key)
 /* Matroska may add a language: "BPS-eng". */
 bool kz_carry_is_stale(const char *key, bool encoded, bool changed)
 {
-    static const char *const counts[] = {"BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"};
+    static const char *const counts[] = {"BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"};
     /* MP4's and Matroska's muxers write their own. */
     if (strcasecmp(key, "vendor_id") == 0 || strcasecmp(key, "DURATION") == 0 ||
         (encoded && strcasecmp(key, "encoder") == 0))

@@ -3,55 +3,17 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "media/container.h"
+#include "media/tags.h"
 
 /* ---- tags and marks ---- */
-
-static bool same_value(const char *key, const char *want, const char *got)
-{
-    /* Muxers write these in a form of their own. */
-    if (strcasecmp(key, "creation_time") == 0)
-        return strncmp(want, got, 19) == 0;
-    if (strncasecmp(key, "location", 8) == 0)
-        return strncmp(want, got, 4) == 0;
-    return strcmp(want, got) == 0;
-}
-
-/* Most containers write an undetermined language by leaving it out. */
-static bool says_nothing(const AVDictionaryEntry *tag)
-{
-    return !tag->value[0] ||
-           (strcasecmp(tag->key, "language") == 0 && strcmp(tag->value, "und") == 0);
-}
-
-static bool has_tag(const AVDictionary *tags, const char *key, const char *value)
-{
-    const AVDictionaryEntry *entry = NULL;
-    while ((entry = av_dict_get(tags, key, entry, 0)))
-        if (same_value(key, value, entry->value))
-            return true;
-    return false;
-}
-
-/* The first key of `want` that `got` lacks, NULL: none. */
-static const char *missing_tag(const AVDictionary *want, const AVDictionary *got,
-                               const AVOutputFormat *format, bool of_stream)
-{
-    const AVDictionaryEntry *tag = NULL;
-    while ((tag = av_dict_get(want, "", tag, AV_DICT_IGNORE_SUFFIX)))
-        if (!says_nothing(tag) && kz_container_keeps_tag(format, of_stream, tag) &&
-            !has_tag(got, tag->key, tag->value))
-            return tag->key;
-    return NULL;
-}
 
 static bool compare_tags(const kz_comparison *c, const AVStream *want, const AVStream *got,
                          const char *what, kz_report *report)
 {
     const AVOutputFormat *format = c->expected->oformat;
-    const char *key = missing_tag(want->metadata, got->metadata, format, true);
+    const char *key = kz_tag_missing(format, want->metadata, got->metadata);
     const int marks = want->disposition & kz_container_marks(format);
     if (key)
         kz_report_add(report, false, what, "its tag %s is missing or changed", key);
@@ -284,7 +246,7 @@ static void compare_chapters(const kz_comparison *c, kz_report *report)
 static void compare_global_tags(const kz_comparison *c, kz_report *report)
 {
     const char *key =
-        missing_tag(c->expected->metadata, c->found->av->metadata, c->expected->oformat, false);
+        kz_tag_missing(c->expected->oformat, c->expected->metadata, c->found->av->metadata);
     if (key)
         kz_report_add(report, false, "tags", "%s is missing or changed", key);
     else if (av_dict_count(c->expected->metadata))

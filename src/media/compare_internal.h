@@ -5,7 +5,8 @@
 #include "media/compare.h"
 
 /* How far a time may lie from where it belongs: the rounding to the file's units, of this time and
- * of the one that all are counted from. Copied streams were rounded when the input was written too.
+ * of the one that all are counted from. Copied streams were rounded when the input was written too,
+ * and some readers count on from the first time of several packets.
  */
 double kz_compare_tolerance(const kz_track *want, const kz_track *got, bool copied);
 

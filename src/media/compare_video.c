@@ -15,7 +15,7 @@
 double kz_compare_tolerance(const kz_track *want, const kz_track *got, bool copied)
 {
     const double tick = av_q2d(got->base);
-    return 1e-6 + (copied ? 2 * tick + av_q2d(want->base) : tick);
+    return 1e-6 + (copied ? 2 * (tick + av_q2d(want->base)) : tick);
 }
 
 size_t kz_compare_times(const kz_track *want, const kz_track *got, double offset, double limit)

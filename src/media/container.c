@@ -4,8 +4,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include <libavutil/parseutils.h>
-
 static bool is_one_of(const char *word, const char *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -150,52 +148,6 @@ bool kz_container_keeps_rotation(const AVOutputFormat *format)
         return true;
 #endif
     return kz_container_is_mov(format);
-}
-
-static bool mp4_keeps(const char *key)
-{
-    static const char *const keys[] = {
-        "title",    "artist",           "album_artist", "composer",      "album",
-        "date",     "comment",          "genre",        "copyright",     "grouping",
-        "lyrics",   "description",      "synopsis",     "show",          "episode_id",
-        "network",  "keywords",         "episode_sort", "season_number", "media_type",
-        "hd_video", "gapless_playback", "compilation",  "track",         "disc",
-        "location", "creation_time",    "location-eng", "timecode"};
-    return IS_ONE_OF(key, keys);
-}
-
-static bool mov_keeps(const char *key)
-{
-    static const char *const keys[] = {"title",   "artist",   "album",         "date",
-                                       "comment", "genre",    "copyright",     "make",
-                                       "model",   "location", "creation_time", "timecode"};
-    return IS_ONE_OF(key, keys);
-}
-
-/* libavformat writes such a time as it writes none. */
-static bool is_time_zero(const AVDictionaryEntry *tag)
-{
-    int64_t microseconds;
-    return strcasecmp(tag->key, "creation_time") == 0 &&
-           av_parse_time(&microseconds, tag->value, 0) == 0 && microseconds / 1000000 == 0;
-}
-
-bool kz_container_keeps_tag(const AVOutputFormat *format, bool of_stream,
-                            const AVDictionaryEntry *tag)
-{
-    static const char *const of_mov_streams[] = {"language", "handler_name", "creation_time",
-                                                 "timecode"};
-    if (kz_container_is_video_only(format))
-        return false;
-    if (strcmp(format->name, "mpegts") == 0)
-        return of_stream && strcasecmp(tag->key, "language") == 0;
-    if (!kz_container_is_mov(format))
-        return true;
-    if (is_time_zero(tag))
-        return false;
-    if (of_stream)
-        return IS_ONE_OF(tag->key, of_mov_streams);
-    return strcmp(format->name, "mp4") == 0 ? mp4_keeps(tag->key) : mov_keeps(tag->key);
 }
 
 int kz_container_marks(const AVOutputFormat *format)

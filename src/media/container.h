@@ -25,8 +25,6 @@ bool kz_container_holds(const AVOutputFormat *format, enum AVMediaType type, enu
 bool kz_container_holds_cover(const AVOutputFormat *format, enum AVCodecID codec);
 bool kz_container_keeps_chapters(const AVOutputFormat *format);
 bool kz_container_keeps_rotation(const AVOutputFormat *format);
-bool kz_container_keeps_tag(const AVOutputFormat *format, bool of_stream,
-                            const AVDictionaryEntry *tag);
 
 /* The AV_DISPOSITION_ bits that survive. */
 int kz_container_marks(const AVOutputFormat *format);

@@ -8,18 +8,23 @@
 
 #include "media/choice.h"
 #include "media/container.h"
+#include "media/tags.h"
 
 static bool has_tag(const AVOutputFormat *format, uint32_t tag, enum AVCodecID codec)
 {
     return tag && format->codec_tag && av_codec_get_id(format->codec_tag, tag) == codec;
 }
 
-/* Copies all but stale keys; copied streams keep theirs unless they are cut. */
-static int copy_metadata(AVStream *stream, const AVStream *from, bool encoded, bool cut)
+/* Copies all but stale keys, and those that the container can't hold: muxers refuse some, and make
+ * something else of others. Copied streams keep theirs unless they are cut. */
+static int copy_metadata(AVStream *stream, const AVOutputFormat *format, const kz_input *input,
+                         const AVStream *from, bool encoded)
 {
+    const bool cut = input->start > 0 || input->length != INT64_MAX;
     const AVDictionaryEntry *entry = NULL;
     while ((entry = av_dict_get(from->metadata, "", entry, AV_DICT_IGNORE_SUFFIX))) {
-        if (kz_carry_is_stale(entry->key, encoded, cut))
+        if (kz_carry_is_stale(entry->key, encoded, cut) ||
+            !kz_tag_is_kept(format, input->av, from, entry))
             continue;
         if (av_dict_set(&stream->metadata, entry->key, entry->value, AV_DICT_MULTIKEY) < 0)
             return KZ_ERROR_MEMORY;
@@ -140,9 +145,8 @@ static int add_stream(AVFormatContext *av, const kz_carrier *carrier, int index,
     const kz_input *input = carrier->input;
     const AVStream *from = input->av->streams[index];
     const enum kz_carry how = carrier->forms[index];
-    const bool cut = input->start > 0 || input->length != INT64_MAX;
     AVStream *stream = avformat_new_stream(av, NULL);
-    if (!stream || copy_metadata(stream, from, how == KZ_CARRY_VIDEO, cut) != 0)
+    if (!stream || copy_metadata(stream, av->oformat, input, from, how == KZ_CARRY_VIDEO) != 0)
         return KZ_ERROR_MEMORY;
     stream->disposition = from->disposition;
     switch (how) {
@@ -200,6 +204,7 @@ static int copy_global(AVFormatContext *av, const AVFormatContext *from)
     const AVDictionaryEntry *entry = NULL;
     while ((entry = av_dict_get(from->metadata, "", entry, AV_DICT_IGNORE_SUFFIX)))
         if (!kz_carry_is_of_the_file(entry->key) &&
+            kz_tag_is_kept(av->oformat, from, NULL, entry) &&
             av_dict_set(&av->metadata, entry->key, entry->value, AV_DICT_MULTIKEY) < 0)
             return KZ_ERROR_MEMORY;
     return 0;

@@ -243,6 +243,62 @@ def about():
     ]
 
 
+def tags():
+    """Those that a container has no place for, or has in another form, end no run."""
+    both = f"{picture(seconds=0.2)} {tone(seconds=0.2)} {X264} -c:a aac {DEFAULTS}"
+    files = {"t.xml": tags_xml(ODD_TAGS), "r.xml": tags_xml({"RELEASED IN": "2001", "TRACK": "3", "DATE": "2001"})}
+    odd = [f"{both} base.mkv", "mkvmerge -q -o in.mkv --title T --track-name 0:X --global-tags t.xml "
+           "--tags 0:t.xml --tags 1:t.xml base.mkv"]
+    plain = [f"{both} base.mkv", "mkvmerge -q -o in.mkv --global-tags r.xml base.mkv"]
+    time, other = "2015-05-05T05:05:05.000000Z", "2011-11-11T11:11:11.000000Z"
+    created = f"-metadata creation_time={time}"
+    made = {kind: [f"{both} {created} -metadata title=T in.{kind}"] for kind in ("mp4", "mov")}
+    # One track's time is another one.
+    two_times = [f"{both} {created} whole.mp4", f"-i whole.mp4 {COPY} -movflags use_metadata_tags {created} in.mkv",
+                 f"mkvpropedit -q in.mkv --tags track:2:c.xml"]
+    long_ago = f"{both} -metadata creation_time=1930-01-01T00:00:00Z in.mov"
+    itunes = f"{both} {created} -metadata track=3/4 -metadata disc=1/2 -metadata media_type=9 -metadata hd_video=1 " \
+             "-metadata location=+48.1+011.6/ -metadata lyrics=l -timecode 01:02:03:04 in.mp4"
+    keys = f"{both} -movflags use_metadata_tags -metadata 'odd key=1' -metadata com.apple.quicktime.make=A " \
+           f"-metadata encoding_tool=x -metadata stereo_mode=left_right {created} in.mov"
+    ogg = f"{picture(seconds=0.2)} {tone(seconds=0.2)} -c:v libtheora -c:a libvorbis -metadata 'my key=a' " \
+          "-metadata:s:a 'b c=d' in.ogv"
+    nut = f"{picture(seconds=0.2)} {tone(seconds=0.2)} {FFV1} -c:a aac -metadata 'my key=a' -metadata a-de=1 " \
+          "-metadata title=2 -metadata title-eng=1 -metadata creation_time=nonsense -metadata performer=p " \
+          "-metadata:s:a creation_time=2002-02-02 -metadata:s:v stereo_mode=mono -metadata duration=77 in.nut"
+    words = {code: [f"{both} -metadata:s:v language={code} -metadata:s:a language={code} in.mkv"]
+             for code in ("en", "eng", "de-AT", "fre", "eng,ger", "ENG")}
+    kinds = ("mkv", "mp4", "mov", "ts", "nut")
+    no_default = lambda kind: ("default",) if kind == "ts" else ()
+    return [
+        Case("odd tags in mkv", odd, files=files, lost_tags=("twice", "a_b", "encoding_tool", "stereo_mode", "foo", "title"),
+             checks=(says("ENCODING_TOOL", "STEREO_MODE of stream 1"), tag_is("A_B", "2"), tag_is("FOO-ger", "b"))),
+        *(Case(f"odd tags from mkv to {kind}", odd, files=files, out=f"out.{kind}", lost_tags=Every(),
+               slack=Fraction(1, 1000), lost_flags=no_default(kind), checks=(says("can't hold these tags"),))
+          for kind in kinds[1:]),
+        *(Case(f"{kind} with a creation time to mkv", made[kind], source=f"in.{kind}",
+               checks=(tag_is("creation_time", time), says_no("creation_time"))) for kind in made),
+        Case("a creation time of one track to mkv", two_times, files={"c.xml": tags_xml({"CREATION_TIME": other})},
+             checks=(tag_is("creation_time", time), says("CREATION_TIME of stream 1"), says_no("of stream 0"))),
+        Case("a creation time of one track to mp4", two_times, files={"c.xml": tags_xml({"CREATION_TIME": other})},
+             out="out.mp4", checks=(tag_is("creation_time", time), says("CREATION_TIME of stream 1"))),
+        Case("a creation time long ago", [long_ago], source="in.mov",
+             checks=(same_creation_time,)),
+        Case("what iTunes tells, in mkv", [itunes], source="in.mp4", dropped=(2,),
+             checks=(tag_is("PART_NUMBER", None), tag_is("track", "3/4"))),
+        Case("what iTunes tells, in mp4", [itunes], source="in.mp4", out="out.mp4", checks=(tag_is("track", "3/4"),)),
+        Case("keys of QuickTime in mkv", [keys], source="in.mov", lost_tags=("encoding_tool", "stereo_mode"),
+             checks=(tag_is("ODD_KEY", "1"), says("encoding_tool", "stereo_mode"))),
+        Case("tags from ogv to mkv", [ogg], source="in.ogv", checks=(holds("b c"),)),
+        Case("tags from nut to mkv", [nut], source="in.nut", lost_tags=("stereo_mode", "a-de", "title"),
+             checks=(tag_is("MY_KEY", "a"), tag_is("A-ger", "1"))),
+        *(Case(f"language {code} to {kind}", words[code], out=f"out.{kind}", lost_tags=("language",),
+               lost_flags=no_default(kind)) for code in words for kind in kinds[1:4]),
+        Case("what mkvmerge writes, to ts", plain, files=files, out="out.ts", lost_tags=Every(),
+             lost_flags=("default",), slack=Fraction(1, 1000)),
+    ]
+
+
 def times():
     h264 = f"{X264} -c:a aac"
     both = f"{picture()} {tone()} -map 0 -map 1"
@@ -512,7 +568,7 @@ def rename(old, new):
 
 
 def all_cases():
-    parts = (containers, sounds, subtitles, attachments, about, times, fields, formats, colours, shapes,
+    parts = (containers, sounds, subtitles, attachments, about, tags, times, fields, formats, colours, shapes,
              choices,
              names)
     return [case for part in parts for case in part()]

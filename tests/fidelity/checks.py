@@ -249,7 +249,7 @@ UNTRUE = re.compile(r"(_STATISTICS_.*|(BPS|DURATION|NUMBER_OF_(FRAMES|BYTES))(-.
 
 
 def tags_of(place):
-    return {k.lower(): v for k, v in place.get("tags", {}).items() if not UNTRUE.match(k)}
+    return {k.lower().replace(" ", "_"): v for k, v in place.get("tags", {}).items() if not UNTRUE.match(k)}
 
 
 def check_tags(job, what, was, now):
@@ -399,6 +399,31 @@ def has_captions(wanted):
         problems = [] if "HELLO CAPTION" in was else [f"captions of {was!r} test nothing"]
         return problems + same("captions", captions_of(job.output), was if wanted else "")
     return check
+
+
+def says(*words):
+    """Kizuna tells of it."""
+    return lambda job: [f"nothing is said of {w}" for w in words if w not in job.log]
+
+
+def says_no(*words):
+    return lambda job: [f"something is said of {w}" for w in words if w in job.log]
+
+
+class Every:
+    """In the place of a list of keys."""
+    def __contains__(self, key):
+        return True
+
+
+def tag_is(key, value):
+    """A tag of the whole file, as it is read back."""
+    return lambda job: same(f"tag {key}", job.after.data["format"].get("tags", {}).get(key), value)
+
+
+def same_creation_time(job):
+    was, now = (file.data["format"]["tags"].get("creation_time") for file in (job.before, job.after))
+    return same("creation time", now, was) if was else ["the input has no creation time, so this tests nothing"]
 
 
 def first_is(codec, tag):
