@@ -34,6 +34,16 @@ static bool is_misplaced_pgs(const AVCodecParameters *par, const kz_vessel *vess
            !(vessel->path && av_match_ext(vessel->path, "m2ts"));
 }
 
+/* Libavformat's muxers refuse such a stream. A transport stream may announce one that never comes.
+ */
+static bool is_unknown(const AVCodecParameters *par, const AVOutputFormat *format)
+{
+    if (par->codec_type == AVMEDIA_TYPE_AUDIO)
+        return par->sample_rate <= 0;
+    return par->codec_type == AVMEDIA_TYPE_VIDEO && !(format->flags & AVFMT_NODIMENSIONS) &&
+           (par->width <= 0 || par->height <= 0);
+}
+
 enum kz_carry kz_carry_of(const kz_input *input, int index, const kz_vessel *vessel)
 {
     const AVOutputFormat *format = vessel->format;
@@ -44,7 +54,8 @@ enum kz_carry kz_carry_of(const kz_input *input, int index, const kz_vessel *ves
     if (index == input->video)
         return kz_container_holds(format, AVMEDIA_TYPE_VIDEO, vessel->video) ? KZ_CARRY_VIDEO
                                                                              : KZ_CARRY_MISSING;
-    if (kz_container_is_video_only(format) || is_misplaced_pgs(par, vessel))
+    if (kz_container_is_video_only(format) || is_misplaced_pgs(par, vessel) ||
+        is_unknown(par, format))
         return KZ_CARRY_MISSING;
     if (is_timecode(stream))
         return KZ_CARRY_TIMECODE;
@@ -73,6 +84,13 @@ static int refuse(const kz_input *input, int index, const kz_vessel *vessel, con
     if (index == input->video)
         return kz_fail(log, KZ_ERROR_USAGE, "%s: a %s file can't hold %s: choose another container",
                        path, format->name, codec);
+    if (is_unknown(stream->codecpar, format))
+        return kz_fail(log, KZ_ERROR_USAGE,
+                       "%s: stream %d (%s, %s) doesn't tell its %s and may be empty: --drop %d "
+                       "leaves it out",
+                       path, index, kind_of(stream), codec,
+                       stream->codecpar->codec_type == AVMEDIA_TYPE_AUDIO ? "sample rate" : "size",
+                       index);
     return kz_fail(log, KZ_ERROR_USAGE,
                    "%s: a %s file can't hold stream %d (%s, %s): --drop %d leaves it out%s", path,
                    format->name, index, kind_of(stream), codec, index,

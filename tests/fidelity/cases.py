@@ -528,6 +528,9 @@ def choices():
     captioned = [f"{picture(seconds=1)} {X264} -bf 0 plain.h264", add_captions("plain.h264", "cc.h264"),
                  f"-r 25 -i cc.h264 {X264} -a53cc 1 in.mkv"]
 
+    announced = [f"{picture()} {picture(size='48x32')} {tone()} -map 0 -map 1 -map 2 {X264} -c:a mp2 full.ts",
+                 silence("full.ts", "in.ts", 0x101, 0x102)]
+
     def option(options, dropped):
         return Case(options, full, options=options, dropped=dropped, files=texts)
     return [
@@ -544,6 +547,10 @@ def choices():
         Case("flac to ts is refused", flac, out="out.ts", refused=(1,)),
         Case("flac to ts, dropped by number", flac, out="out.ts", options="--drop 1", dropped=(1,),
              lost_flags=("default",)),
+        Case("streams that never come are refused", announced, source="in.ts", refused=(1, 2)),
+        Case("a sound that never comes is refused by ts", announced, source="in.ts", out="out.ts", refused=(2,)),
+        Case("streams that never come are dropped", announced, source="in.ts", options="--drop unsupported",
+             dropped=(1, 2)),
         Case("srt to ts is refused",
              [f"{picture()} -i a.srt -i a.srt -map 0 -map 1 -map 2 {X264} -c:s srt in.mkv"],
              out="out.ts", refused=(1, 2), files=texts),

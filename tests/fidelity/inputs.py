@@ -156,6 +156,16 @@ def attach(names, mime="application/x-truetype-font"):
     return " ".join(f'-attach "{name}" -metadata:s:t:{n} mimetype={mime}' for n, name in enumerate(names))
 
 
+def silence(source, target, *pids):
+    """A transport stream that announces streams whose packets never come."""
+    def make(work):
+        data = (work / source).read_bytes()
+        packets = [data[i:i + 188] for i in range(0, len(data), 188)]
+        kept = [p for p in packets if struct.unpack(">H", p[1:3])[0] & 0x1FFF not in pids]
+        (work / target).write_bytes(b"".join(kept))
+    return make
+
+
 def add_captions(source, target):
     """Puts CEA-608 captions into every access unit of an H.264 elementary stream."""
     # Pop-on captions: resume loading, address of row 15, text, end of caption; each code is sent twice.
