@@ -145,7 +145,7 @@ enum AVPixelFormat kz_chain_carried(enum AVPixelFormat format)
     return planar_like(desc);
 }
 
-void kz_chain_convert(AVBPrint *chain, enum AVPixelFormat from, enum AVPixelFormat to)
+void kz_chain_convert(AVBPrint *chain, enum AVPixelFormat from, enum AVPixelFormat to, bool full)
 {
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(from);
     const char *name = av_get_pix_fmt_name(to);
@@ -159,5 +159,8 @@ void kz_chain_convert(AVBPrint *chain, enum AVPixelFormat from, enum AVPixelForm
                    "setparams=colorspace=bt709:range=tv",
                    comma, exact, name);
     else
-        av_bprintf(chain, "%sscale=%s,format=%s", comma, exact, name);
+        /* Left to itself the filter makes limited range of all. */
+        av_bprintf(chain, "%sscale=%s%s,format=%s", comma,
+                   full && desc->nb_components >= 3 ? "in_range=pc:out_range=pc:" : "", exact,
+                   name);
 }

@@ -17,7 +17,8 @@ void kz_chain_build(AVBPrint *chain, const kz_filter_params *params, const kz_in
  * carried already; AV_PIX_FMT_NONE: there is none. */
 enum AVPixelFormat kz_chain_carried(enum AVPixelFormat format);
 
-/* Adds the conversion to `to`. RGB becomes limited-range BT.709. */
-void kz_chain_convert(AVBPrint *chain, enum AVPixelFormat from, enum AVPixelFormat to);
+/* Adds the conversion to `to`. RGB becomes limited-range BT.709; Y'CbCr keeps its range: `full`
+ * tells which it has. */
+void kz_chain_convert(AVBPrint *chain, enum AVPixelFormat from, enum AVPixelFormat to, bool full);
 
 #endif

@@ -158,10 +158,11 @@ static int describe(kz_filter *filter, bool came, const AVFrame *frame)
     format->sample_aspect = ratio(av_buffersink_get_sample_aspect_ratio(sink));
     format->frame_rate = ratio(av_buffersink_get_frame_rate(sink));
     format->time_base = ratio(av_buffersink_get_time_base(sink));
+    if (came)
+        format->full_range = kz_format_is_full(pixels, frame->color_range);
     if (kz_format_by_name(format, av_get_pix_fmt_name(pixels)) != 0)
         return KZ_AGAIN;
     if (came) {
-        format->full_range = kz_format_is_full(pixels, frame->color_range);
         format->site = kz_format_site(frame->chroma_location);
         format->luma = kz_format_luma(frame->colorspace, format->height);
     }
@@ -206,7 +207,7 @@ static int settle(kz_filter *filter, AVBPrint *chain)
 {
     int result = chain->len ? try_chain(filter, chain->str) : KZ_AGAIN;
     if (!chain->len)
-        filter->format.pixel_format = filter->input->format.pixel_format;
+        filter->format = filter->input->format;
     if (result == KZ_AGAIN) {
         const enum AVPixelFormat from = filter->format.pixel_format, to = kz_chain_carried(from);
         if (to == AV_PIX_FMT_NONE)
@@ -215,7 +216,7 @@ static int settle(kz_filter *filter, AVBPrint *chain)
                            "-pix_fmt yuv444p)",
                            filter->input->name, av_get_pix_fmt_name(from));
         result = check_alpha(filter, from);
-        kz_chain_convert(chain, from, to);
+        kz_chain_convert(chain, from, to, filter->format.full_range);
         if (result == 0)
             result = try_chain(filter, chain->str);
     }

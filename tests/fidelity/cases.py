@@ -476,7 +476,11 @@ def colours():
                      f"-f rawvideo -s 96x96 -r 25 -pix_fmt {pix} -i chart.yuv {FFV1} -colorspace {matrix} "
                      f"-color_primaries {primaries} -color_trc {transfer} "
                      f"-color_range {'pc' if full else 'tv'} in.mkv"], encoder="ffv1", checks=(check_chart(full, depth),)))
-    return tagged + siting + charts + [
+    ramps = [Case(f"full range in {pix}", [
+        ramp(pix), f"-f rawvideo -s 256x32 -r 25 -pix_fmt {pix} -color_range pc -i ramp.raw -c:v rawvideo "
+        f"-allow_raw_vfw 1 -color_range pc in.mkv"], encoder="ffv1", checks=(check_ramp, holds('"pc"', pix)))
+        for pix in ("yuyv422", "uyvy422", "nv12")]
+    return tagged + siting + charts + ramps + [
         Case("nothing tagged stays so", [f"{picture()} {X264} in.mp4"], source="in.mp4", out="out.mp4"),
         Case("hdr10 in mkv", [f"{hdr10} in.mkv"], checks=(light,)),
         Case("hdr10 in mp4", [f"{hdr10} in.mp4"], source="in.mp4", out="out.mp4", checks=(light,)),

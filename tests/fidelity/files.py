@@ -150,7 +150,8 @@ def luma_filters(pix):
     """As numbers, whatever the range: that is told by tags alone."""
     if pix in RGB:
         return f"scale=out_color_matrix=bt709:out_range=tv,format=yuv444p{'10le' if '10' in pix else ''},"
-    return f"format={PLANAR.get(pix, pix)},"
+    # Ffmpeg would make limited range of what it repacks.
+    return f"setrange=tv,format={PLANAR.get(pix, pix)},"
 
 
 def pictures(file, width=24, height=16):

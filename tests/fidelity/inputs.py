@@ -245,6 +245,28 @@ def chart(matrix, full, depth):
     return make
 
 
+def ramp(pix):
+    """Writes ramp.raw, packed or nv12: two pictures of 256x32, whose luma has all 256 values and whose chroma is flat."""
+    def make(work):
+        if pix in ("yuyv422", "uyvy422"):
+            pairs = [(x, 64, x + 1, 192) if pix[0] == "y" else (64, x, 192, x + 1) for x in range(0, 256, 2)]
+            frame = bytes(v for pair in pairs for v in pair) * 32
+        else:
+            frame = bytes([*range(256)] * 32 + [64, 192] * (128 * 16))
+        (work / "ramp.raw").write_bytes(frame * 2)
+    return make
+
+
+def check_ramp(job):
+    """Full range in, full range out; the dither may move a value by 1."""
+    raw = must(["ffmpeg", "-v", "error", "-i", job.output, "-frames:v", "1", "-f", "rawvideo", "-"]).stdout
+    values = array.array("H", raw)
+    luma, chroma = values[512 * 32:512 * 33:2], values[512 * 64 + 256 * 8 + 128]
+    wrong = [x for x in range(256) if abs(luma[x] - x * 1023 / 255) > 1.5]
+    problems = [f"{len(wrong)} of 256 values differ: {wrong[0]} is {luma[wrong[0]]}"] if wrong else []
+    return problems + ([] if abs(chroma - 256) <= 2 else [f"chroma is {chroma}"])
+
+
 def samples(path, pix, width, height):
     """The planes of the first picture, as numbers."""
     raw = run(["ffmpeg", "-v", "error", "-i", path, "-frames:v", "1", "-sws_flags",
