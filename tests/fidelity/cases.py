@@ -100,6 +100,7 @@ def subtitles():
     five = f"{picture()} {tone()} -i a.srt -i b.ass -i c.srt"
     words = f"{picture()} {tone()} -i a.srt -i c.srt -map 0 -map 1 -map 2 -map 3 {X264} -c:a aac " \
             "-c:s mov_text -metadata:s:s:0 language=eng -metadata:s:s:1 language=ger"
+    coded = lambda file: f"{picture()} -i {file} -map 0 -map 1 {X264} -c:s mov_text"
     sixty = " ".join("-map 2" for _ in range(62))
     pgs = f"{picture()} {tone()} -i p.sup -map 0 -map 1 -map 2 {X264}"
     return [
@@ -117,6 +118,14 @@ def subtitles():
              files=texts),
         Case("mov_text becomes ass in mkv", [f"{words} in.mp4"], source="in.mp4", files=texts,
              codecs={2: "ass", 3: "ass"}),
+        Case("mov_text in other codings becomes ass in mkv", [
+            f"{coded('same.srt')} same.mp4", f"{coded('plain.srt')} plain.mp4",
+            replace("plain.mp4", "in.mp4", (b"1" * 12, "größte Löwen".encode("latin-1")),
+                    (b"2" * 14, "ab日😀c".encode("utf-16-le").join((b"\xff\xfe", b""))),
+                    (b"3" * 10, "äß漢é".encode("utf-16-be").join((b"\xfe\xff", b""))))],
+            source="in.mp4", same="same.mp4", codecs={1: "ass"}, checks=(says("stream 1: the subtitle at 0.100 s"),),
+            files={"plain.srt": lines("1" * 12, "2" * 14, "3" * 10, "as it was äöü"),
+                   "same.srt": lines("größte Löwen", "ab日😀c", "äß漢é", "as it was äöü")}),
         Case("mov_text stays in mov", [f"{words} in.mov"], source="in.mov", out="", default="in.4k.mov",
              files=texts),
         Case("62 subtitles", [f"{five} -map 0 -map 1 {sixty} {X264} -c:a aac -c:s srt "

@@ -46,6 +46,11 @@ and its second row
 三行目 — fin
 """
 
+def lines(*texts):
+    """One each tenth of a second."""
+    return "".join(f"{n}\n00:00:00,{n}00 --> 00:00:00,{n}80\n{text}\n\n" for n, text in enumerate(texts, 1))
+
+
 LAST_LINE = "1\n00:00:00,520 --> 00:00:00,560\nThe only line\n"
 
 ASS = r"""[Script Info]
@@ -154,6 +159,18 @@ FONTS = {f"Font {n}.ttf": font(n) for n in range(20)}
 
 def attach(names, mime="application/x-truetype-font"):
     return " ".join(f'-attach "{name}" -metadata:s:t:{n} mimetype={mime}' for n, name in enumerate(names))
+
+
+def replace(source, target, *pairs):
+    """Other bytes, as many, in the place of some."""
+    def make(work):
+        data = (work / source).read_bytes()
+        for old, new in pairs:
+            if data.count(old) != 1 or len(old) != len(new):
+                raise Broken(f"{source} has {data.count(old)} times {old}")
+            data = data.replace(old, new)
+        (work / target).write_bytes(data)
+    return make
 
 
 def silence(source, target, *pids):
