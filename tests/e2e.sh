@@ -49,6 +49,27 @@ same_bytes() {
 }
 check "the number of threads doesn't change a bit" same_bytes
 
+# ---- what the encoder can't keep of later frames ----
+make_late_captions() {
+  local scene="size=96x64:rate=25:duration=5"
+  ffmpeg -v error -f lavfi -i "testsrc2=$scene" -f lavfi -i "smptebars=$scene" -f lavfi -i "mandelbrot=size=96x64:rate=25" \
+    -filter_complex "[2]trim=duration=5[c];[0][1][c]concat=n=3" -pix_fmt yuv420p -c:v libx264 -preset ultrafast -bf 0 plain.h264 || return 1
+  PYTHONPATH=$root/tests/fidelity python3 -c "
+import inputs, pathlib
+inputs.add_captions('plain.h264', 'cc.h264', 60)(pathlib.Path('.'))" || return 1
+  ffmpeg -v error -r 25 -i cc.h264 -c copy late.mkv
+}
+
+late_captions() {
+  make_late_captions || return 1
+  "$kizuna" upscale late.mkv -m copy.param -s 2 -o told.mkv "${fast[@]}" 2>told.log || return 1
+  [[ $(grep -c '^kizuna: warning: from 2.4.* s on the video has closed captions' told.log) == 1 ]] || { cat told.log; return 1; }
+  "$kizuna" upscale late.mkv -m copy.param -s 2 -o strict.mkv "${fast[@]}" --strict 2>strict.log && return 1
+  [[ ! -e strict.mkv ]] && grep 'has closed captions.*--drop captions' strict.log || return 1
+  "$kizuna" upscale late.mkv -m copy.param -s 2 -o dropped.mkv "${fast[@]}" --strict --drop captions
+}
+check "captions that begin later are told once, and a failure with --strict" late_captions
+
 # ---- sizes and formats ----
 size_of() {
   local size=$1 scale=$2 expected=$3

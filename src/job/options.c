@@ -91,7 +91,8 @@ static const kz_option rows[] = {
     ROW("no-verify", 0, FLAG, no_verify,
         .help = "don't decode the result to check it; it is read back all the same"),
     ROW("strict", 0, FLAG, strict,
-        .help = "an input that is damaged or ends too early is a failure, not a warning"),
+        .help = "input that is damaged, ends too early or can't all be kept is a failure, not a "
+                "warning"),
     ROW("restart", 0, FLAG, restart, .help = "forget an unfinished run of this output"),
     ROW("on-change", 0, CHOICE, on_change, .choices = "refuse|restart", .initial = "refuse",
         .help = "where an unfinished run had another input or other options"),

@@ -31,7 +31,9 @@ struct kz_encoder {
     int code;                  /* libav's, of opening */
     enum AVPixelFormat pixels; /* of the frames that come; the context's are as it takes them */
     AVFrame *packed;           /* for frames on their way, where the two differ */
-    bool told[4];              /* of losses[]: the user knows */
+    bool strict;
+    unsigned own, *told; /* a bit for each of losses[] that the user knows of; in `own` where
+                          * nobody else keeps them */
     int64_t sent, received;
     struct sent_frame frames[FRAMES_UNDER_WAY]; /* frame n at n modulo the size */
 };
@@ -311,8 +313,9 @@ static bool is_lost(const kz_encoder *encoder, int loss, const AVFrame *frame)
 static int refuse_lost(kz_encoder *encoder, const kz_choice *choice, const AVFrame *like)
 {
     for (int i = 0; like && i < LOSSES; i++) {
-        encoder->told[i] = kz_choice_drops(choice, losses[i].word);
-        if (is_lost(encoder, i, like) && !encoder->told[i])
+        if (kz_choice_drops(choice, losses[i].word))
+            *encoder->told |= 1U << i;
+        else if (is_lost(encoder, i, like))
             return kz_fail(encoder->log, KZ_ERROR_USAGE,
                            "the video has %s, which encoder %s can't keep: --drop %s goes on "
                            "without",
@@ -321,17 +324,23 @@ static int refuse_lost(kz_encoder *encoder, const kz_choice *choice, const AVFra
     return 0;
 }
 
-static void warn_lost(kz_encoder *encoder, const AVFrame *frame)
+static int note_lost(kz_encoder *encoder, const AVFrame *frame)
 {
+    const double seconds = (double)frame->pts * av_q2d(encoder->context->time_base);
     for (int i = 0; i < LOSSES; i++) {
-        if (encoder->told[i] || !is_lost(encoder, i, frame))
+        if (*encoder->told >> i & 1 || !is_lost(encoder, i, frame))
             continue;
+        if (encoder->strict)
+            return kz_fail(encoder->log, KZ_ERROR_FAILED,
+                           "from %.3f s on the video has %s, which encoder %s can't keep: --drop "
+                           "%s goes on without",
+                           seconds, losses[i].name, encoder->codec->name, losses[i].word);
         kz_log_line(encoder->log, KZ_LOG_WARNING,
-                    "from %.3f s on the video has %s, which encoder %s can't keep",
-                    (double)frame->pts * av_q2d(encoder->context->time_base), losses[i].name,
-                    encoder->codec->name);
-        encoder->told[i] = true;
+                    "from %.3f s on the video has %s, which encoder %s can't keep", seconds,
+                    losses[i].name, encoder->codec->name);
+        *encoder->told |= 1U << i;
     }
+    return 0;
 }
 
 static int open_codec(kz_encoder *encoder, const kz_encoder_params *params, const AVFrame *like)
@@ -384,6 +393,8 @@ int kz_encoder_open(kz_encoder **encoder, const kz_encoder_params *params,
     if (!fresh)
         return kz_fail_memory(log, "an encoder");
     fresh->log = log;
+    fresh->strict = params->strict;
+    fresh->told = params->told ? params->told : &fresh->own;
     result = prepare(fresh, params, format, like ? like->av : NULL);
     fresh->note = (kz_av_note){0};
     if (result != 0)
@@ -479,10 +490,11 @@ int kz_encoder_send(kz_encoder *encoder, kz_frame *frame)
 {
     AVFrame *av = frame ? frame->av : NULL;
     int result = av ? check_frame(encoder, av) : 0;
+    if (result == 0 && av)
+        result = note_lost(encoder, av);
     if (result == 0 && av) {
         encoder->frames[encoder->sent++ % FRAMES_UNDER_WAY] =
             (struct sent_frame){av->pts, kz_frame_duration(av)};
-        warn_lost(encoder, av);
         /* The source's choice of key frames isn't ours, and no fields come out of the network. */
         av->pict_type = AV_PICTURE_TYPE_NONE;
         kz_frame_set_progressive(av);

@@ -20,6 +20,9 @@ typedef struct kz_encoder_params {
                          * the encoder's choice */
     bool global_header; /* kz_output_needs_global_header() */
     kz_choice choice;   /* what may be lost: captions, hdr10plus, dovi */
+    bool strict;        /* what else it can't keep of a later frame is a failure */
+    unsigned *told;     /* what the user knows to be lost, for encoders that follow each other; 0
+                         * at first; NULL: this encoder is the only one */
     void *context;      /* a CUcontext, which outlives the encoder: an encoder of NVIDIA's runs on
                          * its GPU; NULL: on one that libav chooses */
 } kz_encoder_params;
@@ -40,7 +43,8 @@ bool kz_encoder_is_raw(const char *codec);
 
 /* `format` describes the frames to come. `like` (may be NULL) is the first of them: colour tags,
  * HDR side data. Options that the encoder doesn't know are an error, not ignored; so is what it
- * can't keep of `like`, unless the choice drops it. In later frames that is a warning. */
+ * can't keep of `like`, unless the choice drops it. In later frames that is a warning, once, or a
+ * failure (`strict`). */
 int kz_encoder_open(kz_encoder **encoder, const kz_encoder_params *params,
                     const kz_video_format *format, const kz_frame *like, kz_log *log);
 void kz_encoder_close(kz_encoder **encoder);

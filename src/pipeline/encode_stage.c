@@ -82,7 +82,10 @@ static int open_encoder(struct encode *e, const kz_frame *frame)
     const kz_pipeline_params *p = line->params;
     if (!line->like && kz_frame_shell(&line->like, frame) != 0)
         return kz_fail_memory(line->log, "a frame");
-    int error = kz_encoder_open(&e->encoder, &p->encoder, &p->out_format, line->like, line->log);
+    kz_encoder_params params = p->encoder;
+    params.strict = p->strict;
+    params.told = &line->told;
+    int error = kz_encoder_open(&e->encoder, &params, &p->out_format, line->like, line->log);
     if (error)
         return error;
     if (!line->form)

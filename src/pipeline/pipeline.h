@@ -79,7 +79,8 @@ typedef struct kz_pipeline_params {
     const kz_frame *first; /* if so: what the input's first frame is like */
     kz_sketch *reuse_map;  /* where what was computed is drawn; NULL: nowhere */
     double spool_seconds;  /* a frame that takes as long to compute is kept until its segment is */
-    bool strict;           /* a damaged or cut input is a failure */
+    bool strict;           /* a damaged or cut input is a failure, and so is what the encoder can't
+                            * keep of a frame */
     bool check;            /* decode what the encoder makes */
     atomic_bool *stop;     /* set from outside to cancel; set by a stage that fails. The input and
                             * the upscaler must have been opened with the same flag. */

@@ -16,6 +16,7 @@ typedef struct kz_line {
     kz_form *form;                         /* of the encoder, from its first frame on */
     kz_checker *checker; /* opened with the encoder, before the first packet is in the ring */
     kz_frame *like;      /* the run's first upscaled frame without samples */
+    unsigned told;       /* what the user knows that encoders can't keep: encode.h */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a stage ended */
     /* ---- protected by lock ---- */

@@ -183,8 +183,8 @@ def silence(source, target, *pids):
     return make
 
 
-def add_captions(source, target):
-    """Puts CEA-608 captions into every access unit of an H.264 elementary stream."""
+def add_captions(source, target, begin=0):
+    """Puts CEA-608 captions into every access unit of an H.264 elementary stream, from the one of that number on."""
     # Pop-on captions: resume loading, address of row 15, text, end of caption; each code is sent twice.
     codes = [0x9420, 0x9420, 0x9470, 0x9470]
     text = b"HELLO CAPTION "
@@ -194,11 +194,13 @@ def add_captions(source, target):
     def make(work):
         units = re.split(rb"\x00\x00\x00?\x01", (work / source).read_bytes())[1:]
         queue = list(codes)
-        out = []
+        out, pictures = [], 0
         for unit in units:
             # The first slice of a picture begins with first_mb_in_slice 0, coded as a single 1 bit.
             if unit[0] & 31 in (1, 5) and unit[1] & 0x80:
-                out.append(caption_sei(queue.pop(0) if queue else 0x8080))
+                pictures += 1
+                if pictures > begin:
+                    out.append(caption_sei(queue.pop(0) if queue else 0x8080))
             out.append(unit)
         (work / target).write_bytes(b"".join(b"\0\0\0\1" + unit for unit in out))
     return make
