@@ -27,12 +27,14 @@ engine_commands() {
     compile_c "engine_$(name_of "$source")" "$source" -O3
   done
   # The reference links to them, and runs none of them.
-  for source in src/backend/march/*.c src/backend/kernels/{kernel,round,small_pack}.c; do
+  local levels=(peak small small_end small_first thin tone winograd)
+  for source in src/backend/march/*.c src/backend/kernels/*.c; do
+    [[ " ${levels[*]} amx " != *" $(basename "${source%.c}") "* ]] || continue
     compile_c "engine_$(name_of "$source")" "$source" -O0
   done
   [[ $(uname -m) == x86_64 ]] || return 0
   local avx512=(-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma)
-  for source in peak small small_end small_first thin tone winograd; do
+  for source in "${levels[@]}"; do
     level_commands avx2 "$source" -mavx2 -mfma
     level_commands avx512 "$source" "${avx512[@]}"
     level_commands avx512_bf16 "$source" "${avx512[@]}" -mavx512bf16 -DKZ_BF16
