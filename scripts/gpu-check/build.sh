@@ -103,7 +103,7 @@ program_commands() {
     */module.c | */choices.c | */lineup.c | */trial.c | */no_rival.c) continue ;;
     esac
     compile_c "backend_$(name_of "$source")" "$source"
-    compile_c "banded_$(name_of "$source")" "$source" -DKZ_BAND_PIXELS=600 -DKZ_SCRATCH_BYTES=20000
+    compile_c "banded_$(name_of "$source")" "$source" -DKZ_BAND_PIXELS=600 -DKZ_SCRATCH_BYTES=40000
   done
   # One for each of the two, since their objects are linked by name.
   compile_c backend_lineup tests/cuda/gpu_lineup.c

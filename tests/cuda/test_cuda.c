@@ -9,6 +9,7 @@
 #include "cuda/device.h"
 #include "cuda/net.h"
 #include "cuda/selftest.h"
+#include "cuda/twin.h"
 #include "model/rewrite.h"
 #include "random_graph.h"
 
@@ -671,6 +672,10 @@ static void too_large_tiles_are_told(void)
     const kz_plan_params large = {400, 300, KZ_PRECISION_FP16}, small = {30, 18, KZ_PRECISION_FP16};
     kz_device *device;
     kz_plan *plan;
+    if (!on_twin()) {
+        kz_graph_close(&graph);
+        return;
+    }
     setenv("KIZUNA_TWIN_MEMORY", "30000", 1);
     CHECK(kz_backend_cuda.open(&device, &params, NULL) == 0);
     unsetenv("KIZUNA_TWIN_MEMORY");
@@ -681,13 +686,32 @@ static void too_large_tiles_are_told(void)
     kz_graph_close(&graph);
 }
 
+/* A plan of 8×8 pixels. Its layers read what a run has left. */
+static int run_and_list(const struct opened *o, const kz_graph *graph, kz_layer *layers, int most)
+{
+    const int scale = graph->nodes[graph->output].scale;
+    struct picture in = random_picture(8, 8, 1), out = random_picture(8 * scale, 8 * scale, 2);
+    const kz_plane src = plane_of(&in), dst = plane_of(&out);
+    const kz_tile tile = {0, 0, 8, 8, 0, 0, 8, 8};
+    const kz_run run = {.src = &src,
+                        .src_levels = {0, 1},
+                        .dst = &dst,
+                        .dst_levels = {0, 1},
+                        .tiles = &tile,
+                        .n_tiles = 1};
+    CHECK(o->backend->run(o->plan, &run) == 0);
+    kz_free(in.data);
+    kz_free(out.data);
+    return o->backend->layers(o->plan, layers, most);
+}
+
 static void layers_are_named(void)
 {
     kz_graph *graph = folded(random_srvgg(2, 16, 4, 3));
     struct opened o = open_plan(&kz_backend_cuda, graph, 8, 8, KZ_PRECISION_FP16);
     kz_layer layers[16];
     double macs = 0;
-    const int count = kz_backend_cuda.layers(o.plan, layers, 16);
+    const int count = run_and_list(&o, graph, layers, 16);
     for (int i = 0; i < count; i++)
         macs += layers[i].macs;
     CHECK(count >= 4 && strcmp(layers[0].kernel, "fp32") == 0);
@@ -702,7 +726,7 @@ static void a_small_network_is_one_layer(void)
     kz_graph *graph = folded(random_luma_net_twice(4, 16, true, 3));
     struct opened o = open_plan(&kz_backend_cuda, graph, 8, 8, KZ_PRECISION_FP16);
     kz_layer layers[16];
-    CHECK(kz_backend_cuda.layers(o.plan, layers, 16) == 2);
+    CHECK(run_and_list(&o, graph, layers, 16) == 2);
     CHECK(strcmp(layers[0].kernel, "all layers at once") == 0);
     CHECK_NEAR(layers[0].macs + layers[1].macs, kz_graph_macs(graph) * 64, 1);
     CHECK_NEAR(layers[1].macs, 4 * layers[0].macs, 1);
@@ -710,18 +734,23 @@ static void a_small_network_is_one_layer(void)
     kz_graph_close(&graph);
 }
 
-static void a_second_device_is_refused(void)
+static void a_missing_device_is_refused(void)
 {
     kz_device *device;
-    const kz_device_params params = {.threads = 1, .index = 1};
+    const kz_device_params params = {.threads = 1, .index = NO_SUCH_DEVICE};
     CHECK(kz_backend_cuda.open(&device, &params, NULL) == KZ_ERROR_FAILED && !device);
+}
+
+static void spoil(const kz_run *run)
+{
+    ((float *)kz_plane_row(run->dst, 5))[7] += 0.03f;
 }
 
 /* As the real one, but for what comes out. */
 static int run_and_spoil(kz_plan *plan, const kz_run *run)
 {
     const int error = kz_backend_cuda.run(plan, run);
-    ((float *)kz_plane_row(run->dst, 5))[7] += 0.03f;
+    spoil(run);
     return error;
 }
 
@@ -729,8 +758,10 @@ static int run_and_spoil(kz_plan *plan, const kz_run *run)
 static int run_and_spoil_small(kz_plan *plan, const kz_run *run)
 {
     kz_layer layers[16];
-    return kz_backend_cuda.layers(plan, layers, 16) == 1 ? run_and_spoil(plan, run)
-                                                         : kz_backend_cuda.run(plan, run);
+    const int error = kz_backend_cuda.run(plan, run);
+    if (kz_backend_cuda.layers(plan, layers, 16) == 1)
+        spoil(run);
+    return error;
 }
 
 static int run_to_nothing(kz_plan *plan, const kz_run *run)
@@ -752,7 +783,7 @@ static void a_wrong_device_is_found(void)
     CHECK(kz_cuda_selftest(&wrong, 0, why, sizeof(why)) == KZ_ERROR_FAILED);
     wrong.run = run_to_nothing;
     CHECK(kz_cuda_selftest(&wrong, 0, why, sizeof(why)) == KZ_ERROR_FAILED);
-    CHECK(kz_cuda_selftest(&kz_backend_cuda, 1, why, sizeof(why)) == KZ_ERROR_FAILED);
+    CHECK(kz_cuda_selftest(&kz_backend_cuda, NO_SUCH_DEVICE, why, sizeof(why)) == KZ_ERROR_FAILED);
     CHECK(strstr(why, "could not be run"));
 }
 
@@ -792,7 +823,7 @@ static const struct check_case cases[] = {
     {"too large tiles are told", too_large_tiles_are_told},
     {"layers are named", layers_are_named},
     {"a small network is one layer", a_small_network_is_one_layer},
-    {"a second device is refused", a_second_device_is_refused},
+    {"a missing device is refused", a_missing_device_is_refused},
     {"a wrong device is found", a_wrong_device_is_found},
     {"cancel ends a run", cancel_ends_a_run},
 };

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "cuda/device.h"
+#include "cuda/twin.h"
 #include "model/rewrite.h"
 #include "random_graph.h"
 
@@ -229,7 +230,7 @@ static void small_pictures_have_two_sides(void)
     const size_t both = memory_of_plan(graph, 28, 38, &small, &gpu);
     memory_of_plan(graph, gpu.processors * BLOCK, ROUNDS, &large, &gpu);
     CHECK(small && !large);
-    if (strstr(gpu.name, "twin")) {
+    if (on_twin()) {
         setenv("KIZUNA_TWIN_MEMORY", "1000", 1);
         const size_t one = memory_of_plan(graph, 28, 38, &short_of, &gpu);
         unsetenv("KIZUNA_TWIN_MEMORY");

@@ -7,6 +7,7 @@
 #include "cuda/device.h"
 #include "cuda/net.h"
 #include "cuda/replay.h"
+#include "cuda/twin.h"
 #include "model/rewrite.h"
 #include "notes.h"
 #include "random_graph.h"
@@ -301,7 +302,7 @@ static void check_failing(kz_graph *graph, const char *variable, int succeed, in
         launches = make_picture(failing, i, &tile, 1);
         check_same(failing, plain);
     }
-    if (strstr(kz_gpu_get_info(failing->device->gpu)->name, "twin")) {
+    if (is_twin(failing->device->gpu)) {
         CHECK(notes_count(&failing->notes, "kernels are launched one by one") == lines);
         CHECK(lines < 2 || launches == all);
     }
