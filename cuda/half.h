@@ -41,15 +41,14 @@ static inline uint16_t kz_to_bf16(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+/* The bits where fp32 has them are the number by 2^112 too small, subnormals included; the product
+ * is exact. */
 static inline float kz_from_fp16(uint16_t half)
 {
-    const int exponent = half >> 10 & 31, fraction = half & 1023;
-    float size = ldexpf((float)fraction, -24);
-    if (exponent == 31)
-        size = fraction ? NAN : INFINITY;
-    else if (exponent)
-        size = ldexpf((float)(1024 + fraction), exponent - 25);
-    return half >> 15 ? -size : size;
+    const uint32_t size = (uint32_t)(half & 0x7fff) << 13, sign = (uint32_t)(half & 0x8000) << 16;
+    if ((half & 0x7c00) == 0x7c00)
+        return kz_float_of_bits(sign | 0x7f800000 | size);
+    return kz_float_of_bits(sign | kz_float_bits(kz_float_of_bits(size) * 0x1p112f));
 }
 
 /* The bits of an fp32 that TF32 doesn't have. */

@@ -42,8 +42,9 @@ double time_kernel(const struct bench *b, void (*run)(kz_gpu *, const kz_conv_ta
 /* Multiply-accumulates count twice. */
 double flops_of(const struct bench *b, const struct layer *l);
 
-/* The largest between `out` and `expected` of the layer's own channels, and whether it is what sums
- * in another order may make of values of about 1. */
+/* The largest between `out` and `expected` of the layer's own channels, in some of a high picture's
+ * rows from top to bottom, and whether it is what sums in another order may make of
+ * values of about 1. */
 double difference(const struct bench *b, const struct layer *l);
 bool is_small(const struct bench *b, double difference);
 

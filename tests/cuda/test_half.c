@@ -4,6 +4,29 @@
 #include "check.h"
 #include "cuda/half.h"
 
+/* As IEEE 754 defines it. */
+static float defined(uint16_t half)
+{
+    const int exponent = half >> 10 & 31, fraction = half & 1023;
+    float size = ldexpf((float)fraction, -24);
+    if (exponent == 31)
+        size = fraction ? NAN : INFINITY;
+    else if (exponent)
+        size = ldexpf((float)(1024 + fraction), exponent - 25);
+    return half >> 15 ? -size : size;
+}
+
+static void every_number_is_the_defined_one(void)
+{
+    for (int half = 0; half <= 0xffff; half++) {
+        const float value = kz_from_fp16((uint16_t)half), expected = defined((uint16_t)half);
+        if (isnan(expected))
+            CHECK(isnan(value));
+        else
+            CHECK(kz_float_bits(value) == kz_float_bits(expected));
+    }
+}
+
 /* Between a number and the next the nearer is taken, in the middle the even one. */
 static void check_rounding(uint16_t bits)
 {
@@ -52,6 +75,7 @@ static void tf32_is_rounded_to_the_nearest(void)
 }
 
 static const struct check_case cases[] = {
+    {"every number is the defined one", every_number_is_the_defined_one},
     {"elements are rounded to the nearest", elements_are_rounded_to_the_nearest},
     {"TF32 is rounded to the nearest", tf32_is_rounded_to_the_nearest},
 };
