@@ -1,4 +1,4 @@
-/* What the CUDA back end's precisions are for, and what they can't do. */
+/* What the CUDA back end's precisions are for, what they can't do, and what kernels layers have. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,22 +156,57 @@ static void what_a_device_lacks_is_refused(void)
     kz_graph_close(&graph);
 }
 
+/* ---- layers ---- */
+
+/* They read what a run has left. */
+static int list_layers(const kz_graph *graph, enum kz_precision precision, kz_layer *layers,
+                       int most)
+{
+    struct opened o = open_device(&kz_backend_cuda);
+    kz_plane in = random_plane(), out = open_plane(graph->nodes[graph->output].scale);
+    CHECK(compile(&o, graph, precision, NULL) == 0);
+    CHECK(run(&o, &in, &out) == 0);
+    const int count = kz_backend_cuda.layers(o.plan, layers, most);
+    close_all(&o);
+    kz_free(in.data);
+    kz_free(out.data);
+    return count;
+}
+
+static void layers_are_named(void)
+{
+    kz_graph *graph = folded(random_srvgg(2, 16, 4, 3));
+    kz_layer layers[16];
+    double macs = 0;
+    const int count = list_layers(graph, KZ_PRECISION_FP16, layers, 16);
+    for (int i = 0; i < count; i++)
+        macs += layers[i].macs;
+    CHECK(count >= 4 && strcmp(layers[0].kernel, "fp32") == 0);
+    CHECK(strcmp(layers[1].kernel, "tensor cores") == 0);
+    CHECK_NEAR(macs, kz_graph_macs(graph) * WIDTH * HEIGHT, 1);
+    kz_graph_close(&graph);
+}
+
+static void a_small_network_is_one_layer(void)
+{
+    kz_graph *graph = folded(random_luma_net_twice(4, 16, true, 3));
+    kz_layer layers[16];
+    CHECK(list_layers(graph, KZ_PRECISION_FP16, layers, 16) == 2);
+    CHECK(strcmp(layers[0].kernel, "all layers at once") == 0);
+    CHECK_NEAR(layers[0].macs + layers[1].macs, kz_graph_macs(graph) * WIDTH * HEIGHT, 1);
+    CHECK_NEAR(layers[1].macs, 4 * layers[0].macs, 1);
+    kz_graph_close(&graph);
+}
+
 /* What touches the picture stays in fp32. */
 static void tf32_is_what_lies_between(void)
 {
     kz_graph *graph = folded(random_rrdb(1, 16, 8, 3));
-    struct opened o = open_device(&kz_backend_cuda);
-    kz_plane in = random_plane(), out = open_plane(graph->nodes[graph->output].scale);
-    CHECK(compile(&o, graph, KZ_PRECISION_TF32, NULL) == 0);
-    CHECK(run(&o, &in, &out) == 0); /* layers read what it has left */
     kz_layer layers[64];
-    const int count = kz_backend_cuda.layers(o.plan, layers, 64);
+    const int count = list_layers(graph, KZ_PRECISION_TF32, layers, 64);
     CHECK(count > 8 && strcmp(layers[0].kernel, "fp32") == 0);
     CHECK(strcmp(layers[1].kernel, "tensor cores") == 0);
     CHECK(strcmp(layers[count - 1].kernel, "fp32, from shared memory") == 0);
-    close_all(&o);
-    kz_free(in.data);
-    kz_free(out.data);
     kz_graph_close(&graph);
 }
 
@@ -293,6 +328,8 @@ static const struct check_case cases[] = {
     {"other precisions reach farther than fp16", other_precisions_reach_farther_than_fp16},
     {"what is too large is said", what_is_too_large_is_said},
     {"what is too large is found later", what_is_too_large_is_found_later},
+    {"layers are named", layers_are_named},
+    {"a small network is one layer", a_small_network_is_one_layer},
     {"in TF32 all layers are but the first and the last", tf32_is_what_lies_between},
 };
 
