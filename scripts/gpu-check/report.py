@@ -128,17 +128,18 @@ class Report:
         rows = []
         for s in self.of("speed"):
             if "error" in s:
-                rows.append((s["model"], s["precision"], s["size"], f"not run: error {s['error']}") + ("",) * 7)
+                rows.append((s["model"], s["precision"], s["size"], f"not run: error {s['error']}") + ("",) * 8)
                 continue
-            executed = s["executed"] / s["seconds"]
-            rows.append((s["model"], s["precision"], s["size"], ms(s["seconds"]), f"{ms(s['least'])}–{ms(s['most'])}", s["runs"],
-                         f"{1 / s['seconds']:.4g}", tera(s["nominal"] / s["seconds"]), tera(executed),
+            executed = s["executed"] / s["film"]
+            rows.append((s["model"], s["precision"], s["size"], ms(s["film"]), f"{1 / s['film']:.4g}", ms(s["seconds"]),
+                         f"{ms(s['least'])}–{ms(s['most'])}", s["runs"], tera(s["nominal"] / s["film"]), tera(executed),
                          share(executed, self.peaks.get(s["precision"])), share(executed, self.products.get(s["precision"]))))
         if not rows:
             return []
-        return ["### Speed", "", "Frames of 8-bit luma in host memory to 10-bit ones there, one after the other. *Nominal* counts "
+        return ["### Speed", "", "Frames of 8-bit luma in page-locked host memory to 10-bit ones there: two under way, as in a run, "
+                "which *fps* and what follows from it are of, and one frame at a time, the median. *Nominal* counts "
                 "the network as published, *executed* what is left of it after the rewrites, halos of bands included; shares are "
-                "of executed.", ""] + table(("network", "precision", "size", "ms/frame, median", "range", "runs", "fps",
+                "of executed.", ""] + table(("network", "precision", "size", "ms/frame", "fps", "ms, one frame at a time", "range", "runs",
                                              "nominal TFLOP/s", "executed", "of `mma.sync` peak", "of torch's product"), rows)
 
     def stages(self):
@@ -148,14 +149,13 @@ class Report:
         for shape, stages in shapes.items():
             frame = stages["frame"]["seconds"]
             order = [w for w in ("copy in", "load", "network", "store", "copy out") if w in stages]
-            rows = [(w, ms(stages[w]["seconds"]), share(stages[w]["seconds"], frame), self.rate(stages[w]),
-                     ms(stages[w + ", pinned"]["seconds"]) if w + ", pinned" in stages else "") for w in order]
+            rows = [(w, ms(stages[w]["seconds"]), share(stages[w]["seconds"], frame), self.rate(stages[w])) for w in order]
             idle = frame - sum(stages[w]["seconds"] for w in ("load", "network", "store") if w in stages)
             rest = frame - sum(stages[w]["seconds"] for w in order)
-            rows += [("the rest", ms(max(rest, 0)), share(max(rest, 0), frame), "", ""), ("a frame", ms(frame), "", "", "")]
+            rows += [("the rest", ms(max(rest, 0)), share(max(rest, 0), frame), ""), ("a frame", ms(frame), "", "")]
             lines += [f"{', '.join(shape)}: the GPU computes for {share(frame - idle, frame)} of a frame's time, and is idle or "
                       f"copies for {share(max(idle, 0), frame)}.", ""]
-            lines += table(("stage", "ms", "of the frame", "GB/s", "ms, pinned memory"), rows)
+            lines += table(("stage", "ms", "of the frame", "GB/s"), rows)
             lines += [self.replays(r) for r in self.of("replay") if (r["model"], r["precision"], r["size"]) == shape] + [""]
             lines += [f"Two pictures under way: {ms(t['one'])} ms for each one after the other, {ms(t['two'])} ms beside each other."
                       for t in self.of("sides") if (t["model"], t["precision"], t["size"]) == shape] + [""]
@@ -188,11 +188,11 @@ class Report:
         lines += [f"At {', '.join(dict.fromkeys(w['size'] for w in odd))}: {sum(w['ok'] for w in odd)} of {len(odd)} layers ok.", ""]
         lines += table(("network", "precision", "way", "PSNR with the reference, dB", ""), [
             (c["model"], c["precision"], c["way"], c["psnr"], verdict(c)) for c in self.of("wgmma compare") if "ok" in c])
-        other = {(s["model"], s["precision"], s["size"]): s["seconds"] for s in self.of("speed") if "seconds" in s}
+        other = {(s["model"], s["precision"], s["size"]): s["film"] for s in self.of("speed") if "film" in s}
         return lines + table(("network", "precision", "size", "way", "ms/frame", "ms with `mma.sync`", "fps", "nominal TFLOP/s"), [
-            (s["model"], s["precision"], s["size"], s["way"], ms(s["seconds"]), ms(other[key]) if (key := (
-                s["model"], s["precision"], s["size"])) in other else "", f"{1 / s['seconds']:.4g}", tera(s["nominal"] / s["seconds"]))
-            for s in self.of("wgmma speed") if "seconds" in s])
+            (s["model"], s["precision"], s["size"], s["way"], ms(s["film"]), ms(other[key]) if (key := (
+                s["model"], s["precision"], s["size"])) in other else "", f"{1 / s['film']:.4g}", tera(s["nominal"] / s["film"]))
+            for s in self.of("wgmma speed") if "film" in s])
 
     def small(self):
         rows = [(s["channels"], s["size"], "one kernel" if s["fits"] else "doesn't fit: by layers", ms(s["one"]), ms(s["layers"]),
@@ -212,9 +212,9 @@ class Report:
         lines += table(("precision", "size", "first, ms", "first with `wgmma`", "last", "both at once", ""), rows)
         compared = [(c["model"], c["precision"], c["psnr"], verdict(c)) for c in self.of("tail compare") if "ok" in c]
         lines += table(("network", "precision", "PSNR with fp32, dB", ""), compared) if compared else []
-        other = {(s["model"], s["precision"], s["size"]): s["seconds"] for s in self.of("speed") if "seconds" in s}
-        timed = [(s["model"], s["precision"], s["size"], ms(s["seconds"]), ms(other[key]) if (key := (
-            s["model"], s["precision"], s["size"])) in other else "") for s in self.of("tail speed") if "seconds" in s]
+        other = {(s["model"], s["precision"], s["size"]): s["film"] for s in self.of("speed") if "film" in s}
+        timed = [(s["model"], s["precision"], s["size"], ms(s["film"]), ms(other[key]) if (key := (
+            s["model"], s["precision"], s["size"])) in other else "") for s in self.of("tail speed") if "film" in s]
         return lines + (table(("network", "precision", "size", "ms/frame", "ms one by one"), timed) if timed else [])
 
     @staticmethod
@@ -261,7 +261,7 @@ class Report:
                 p["runs"], tera(mine["nominal"] / p["seconds"]) if mine else "", f"{p['seconds'] / mine['seconds']:.2f}" if mine else "")))
         if self.of("peer"):
             lines += ["### Against other engines", "", "The same weights, luma fed three times to the others; from frame to frame in "
-                      "host memory as above. Not interleaved with kizuna's runs.", ""]
+                      "host memory as above, one at a time. Not interleaved with kizuna's runs.", ""]
             lines += table(("network", "size", "engine", "ms/frame, median", "range", "network alone", "runs", "nominal TFLOP/s",
                             "kizuna's speed to it"), [row for _, row in sorted(rows, key=lambda r: r[0])])
         if self.of("agree"):
