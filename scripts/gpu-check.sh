@@ -2,10 +2,13 @@
 # The CUDA engine on this machine's GPU: builds it, compares every op and the whole networks with the
 # reference, and measures it beside other engines. One Markdown file tells all: build/gpu-check/report.md.
 #   scripts/gpu-check.sh [--twin] [PART…]
-# Parts: tests compare identity memory peak speed stages small tail nvdec nvenc cudnn peers sanitize; all of them where
-# none is named. Needs gcc, g++, nvcc, python3 and models/weights; what else is missing is a line in the report. For
+# Parts: tests compare identity memory peak wgmma speed stages small tail nvdec nvenc cudnn peers sanitize; all
+# of them where none is named. Needs gcc, g++, nvcc, python3 and models/weights; what else is missing is a line in the report. For
 # nvdec and nvenc build/gpu-check-libav has to be here, which scripts/gpu-check/libav.sh makes elsewhere.
 # --twin: on the host, tiny, in the place of a GPU: for testing this script. Exit code 1: a part failed.
+# $OUT: a folder that gets report.md and results.tar.gz anew after every part, for where nothing else stays.
+# All parts take longer than ten minutes. In calls of ten, each of which builds first where nothing is left of another:
+#   tests compare peak wgmma tail | speed stages small identity memory nvdec nvenc | cudnn | sanitize | peers
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -48,6 +51,14 @@ forget() {
 
 report() {
   python3 scripts/gpu-check/report.py "$results" "$work/report.md" || { failed=1 && say "no report: see $results"; }
+  [[ -z ${OUT:-} ]] || hand_out || say "$OUT can't be written"
+}
+
+# Whole files at any moment: whoever waits for them may end this script.
+hand_out() {
+  local new=$OUT/.new
+  mkdir -p "$OUT" && cp "$work/report.md" "$new" && mv "$new" "$OUT/report.md" &&
+    tar -C "$work" -czf "$new" results && mv "$new" "$OUT/results.tar.gz"
 }
 
 # note NAME STATE SECONDS WHY
@@ -93,18 +104,32 @@ run_tests() {
   done
 }
 
-# On the processor, all at once, while the GPU has other work.
+# On the processor, all at once, while the GPU has other work. Those that the same sources have made stay.
+declare -A references=()
 start_references() {
-  local model
+  local model stamp
+  stamp="$(cat "$work/digest") $small"
   for model in "${models[@]}"; do
-    "$work/gpu_check" reference "models/weights/${stems[$model]}" "$small" "$work/$model.reference" \
-      2>"$results/reference-$model.log" &
+    [[ $(cat "$work/$model.reference.stamp" 2>/dev/null) != "$stamp" ]] || continue
+    make_reference "$model" "$stamp" &
+    references[$model]=$!
   done
+}
+
+make_reference() {
+  rm -f "$work/$1.reference.stamp"
+  "$work/gpu_check" reference "models/weights/${stems[$1]}" "$small" "$work/$1.reference" 2>"$results/reference-$1.log" &&
+    printf '%s\n' "$2" >"$work/$1.reference.stamp"
+}
+
+await_reference() {
+  [[ -z ${references[$1]:-} ]] || wait "${references[$1]}"
 }
 
 run_compare() {
   local model
   for model in "${models[@]}"; do
+    await_reference "$model"
     part "compare-$model" 240 "$work/gpu_check" compare "models/weights/${stems[$model]}" "$small" "$work/$model.reference"
     ((twin)) || part "compare-$model-large" 240 "$work/gpu_check" compare "models/weights/${stems[$model]}" 640x360 -
   done
@@ -162,21 +187,30 @@ run_stages() {
 }
 
 # Hopper's own products beside the others: layers, at sizes with borders everywhere and at a large one;
-# then whole networks with them.
+# then whole networks with each way whose layers were right, as far as they came.
 run_wgmma() {
   local model stem way
   ((twin)) && export KIZUNA_TWIN_HOPPER=1
   part wgmma 200 "$work/gpu_check" wgmma "$runs" "${odd[@]}" "${sizes[-1]}"
-  if grep -q '"state":"ok"' "$results/wgmma.part.jsonl"; then
+  ! grep -q '"state":"not run"' "$results/wgmma.part.jsonl" || return
+  for way in one two march; do
+    if ! way_is_right "$way"; then
+      skip "wgmma-$way" "no layer of it was right, or one was wrong"
+      continue
+    fi
     for model in "${models[@]}"; do
-      for way in one two march; do
-        stem=models/weights/${stems[$model]}
-        part "wgmma-$way-compare-$model" 240 env KIZUNA_WGMMA=$way "$work/gpu_check" compare "$stem" "$small" "$work/$model.reference"
-        part "wgmma-$way-speed-$model" 100 env KIZUNA_WGMMA=$way "$work/gpu_check" speed "$stem" fp16 "$runs" "${sizes[-1]}"
-      done
+      stem=models/weights/${stems[$model]}
+      await_reference "$model"
+      part "wgmma-$way-compare-$model" 240 env KIZUNA_WGMMA=$way "$work/gpu_check" compare "$stem" "$small" "$work/$model.reference"
+      part "wgmma-$way-speed-$model" 100 env KIZUNA_WGMMA=$way "$work/gpu_check" speed "$stem" fp16 "$runs" "${sizes[-1]}"
     done
-  fi
+  done
   unset KIZUNA_TWIN_HOPPER
+}
+
+way_is_right() {
+  local layers
+  layers=$(grep "\"way\":\"$1\"" "$results/wgmma.jsonl") && [[ $layers != *'"ok":false'* ]]
 }
 
 # One kernel for a whole network against one for each layer.
@@ -242,15 +276,19 @@ run_tail() {
 }
 
 # cuDNN may be the system's or one of Python's packages, as may the compiler that it loads.
-run_cudnn() {
+cudnn_libraries() {
   local libraries
+  libraries=$(python3 -c 'import glob, nvidia; print(*(f for p in nvidia.__path__ for f in glob.glob(p + "/*/lib")), sep=":")' \
+    2>/dev/null)
+  printf '%s' "${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries"
+}
+
+run_cudnn() {
   if [[ ! -x $work/gpu_cudnn ]]; then
     skip cudnn "cuDNN's headers are not installed"
     return
   fi
-  libraries=$(python3 -c 'import glob, nvidia; print(*(f for p in nvidia.__path__ for f in glob.glob(p + "/*/lib")), sep=":")' \
-    2>/dev/null)
-  part cudnn 200 env LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries" "$work/gpu_cudnn" "${sizes[-1]}" "$runs"
+  part cudnn 200 env LD_LIBRARY_PATH="$(cudnn_libraries)" "$work/gpu_cudnn" "${sizes[-1]}" "$runs"
 }
 
 run_peers() {
@@ -324,8 +362,6 @@ if ((can_run)); then
     start_references
   fi
   for part in "${all[@]}"; do
-    # The tests leave the processor to the references, which the others would be disturbed by.
-    [[ $part == tests ]] || wait
     wanted "$part" && "run_$part"
   done
   wait
