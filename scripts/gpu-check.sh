@@ -2,19 +2,19 @@
 # The CUDA engine on this machine's GPU: builds it, compares every op and the whole networks with the
 # reference, and measures it beside other engines. One Markdown file tells all: build/gpu-check/report.md.
 #   scripts/gpu-check.sh [--twin] [PART…]
-# Parts: tests compare identity memory peak wgmma speed stages small tail nvdec nvenc cudnn peers sanitize; all
+# Parts: tests compare identity memory peak wgmma speed stages small tail choice nvdec nvenc cudnn peers sanitize; all
 # of them where none is named. Needs gcc, g++, nvcc, python3 and models/weights; what else is missing is a line in the report. For
 # nvdec and nvenc build/gpu-check-libav has to be here, which scripts/gpu-check/libav.sh makes elsewhere.
 # --twin: on the host, tiny, in the place of a GPU: for testing this script. Exit code 1: a part failed.
 # $OUT: a folder that gets report.md and results.tar.gz anew after every part, for where nothing else stays.
 # All parts take longer than ten minutes. In calls of ten, each of which builds first where nothing is left of another:
-#   tests compare peak wgmma tail | speed stages small identity memory nvdec nvenc | cudnn | sanitize | peers
+#   tests compare peak wgmma tail | speed stages small identity memory nvdec nvenc | choice cudnn | sanitize | peers
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 twin=0
 [[ ${1:-} != --twin ]] || { twin=1 && shift; }
-all=(tests compare identity memory peak wgmma speed stages small tail nvdec nvenc cudnn peers sanitize)
+all=(tests compare identity memory peak wgmma speed stages small tail choice nvdec nvenc cudnn peers sanitize)
 parts=("${@:-${all[@]}}")
 for part in "${parts[@]}"; do
   [[ " ${all[*]} " == *" $part "* ]] || die "no part is called '$part': there are ${all[*]}"
@@ -31,9 +31,9 @@ cd "$root" || exit
 
 models=(animevideov3 anime-6b x4plus)
 sizes=(640x360 854x480 1280x720 1920x1080)
-odd=(1x1 65x9 333x77) small=96x64 runs=20 rounds=5 tiles=48 peak_seconds=1 loops=40 held=(9 10 16 32)
+odd=(1x1 65x9 333x77) small=96x64 runs=20 rounds=5 tiles=48 peak_seconds=1 loops=40 pictures=16 held=(9 10 16 32)
 ((twin)) && models=(animevideov3) sizes=(16x8) odd=(65x9) small=24x16 runs=2 rounds=2 tiles=2 peak_seconds=0.05
-((twin)) && films=$work/streams loops=2 held=(16)
+((twin)) && films=$work/streams loops=2 pictures=4 held=(16)
 failed=0
 declare -A stems=([animevideov3]=realesr-animevideov3-x4 [anime-6b]=realesrgan-x4plus-anime [x4plus]=realesrgan-x4plus)
 
@@ -289,6 +289,18 @@ run_cudnn() {
     return
   fi
   part cudnn 200 env LD_LIBRARY_PATH="$(cudnn_libraries)" "$work/gpu_cudnn" "${sizes[-1]}" "$runs"
+}
+
+# As a run chooses, which knows nothing of this machine.
+run_choice() {
+  local model=anime-6b size chosen=(640x360 1920x1080)
+  ((twin)) && model=${models[0]} chosen=("${sizes[@]}") && export KIZUNA_TWIN_HOPPER=1
+  rm -rf "$work/engines"
+  for size in "${chosen[@]}"; do
+    part "choice-$size" 240 env LD_LIBRARY_PATH="$(cudnn_libraries)" XDG_CACHE_HOME="$work/engines" \
+      "$work/gpu_choice" "models/weights/${stems[$model]}" "$pictures" "$size"
+  done
+  unset KIZUNA_TWIN_HOPPER
 }
 
 run_peers() {

@@ -105,11 +105,16 @@ program_commands() {
     compile_c "backend_$(name_of "$source")" "$source"
     compile_c "banded_$(name_of "$source")" "$source" -DKZ_BAND_PIXELS=600 -DKZ_SCRATCH_BYTES=40000
   done
+  # What chooses among engines as a run does, with a stand-in for a library's digests.
+  for source in cuda/{choices,lineup,trial}.c src/base/disk.c tests/cuda/gpu_digest.c; do
+    compile_c "choice_$(name_of "$source")" "$source"
+  done
+  [[ -n ${include:-} ]] || compile_c choice_no_rival cuda/no_rival.c
   # One for each of the two, since their objects are linked by name.
   compile_c backend_lineup tests/cuda/gpu_lineup.c
   compile_c banded_lineup tests/cuda/gpu_lineup.c
   for source in tests/random_graph.c tests/graph_eval.c tests/cuda/test_cuda{,_batch,_kernels,_overlap,_precision,_replay}.c \
-    tests/cuda/tasks.c tests/cuda/gpu_{check,layer,setup,small,speed,tail,wgmma}.c; do
+    tests/cuda/tasks.c tests/cuda/gpu_{check,choice,layer,setup,small,speed,tail,wgmma}.c; do
     compile_c "tests_$(basename "${source%.c}")" "$source"
   done
 }
@@ -130,6 +135,12 @@ link_cudnn() {
   [[ -f $work/objects/tests_gpu_cudnn.o ]] || return 0
   mapfile -t objects < <(cd "$work/objects" && printf '%s\n' cudnn_*.o)
   link_program gpu_cudnn tests_gpu_cudnn.o tests_gpu_layer.o tests_gpu_setup.o "${objects[@]}"
+}
+
+link_choice() {
+  local objects
+  mapfile -t objects < <(cd "$work/objects" && printf '%s\n' backend_*.o choice_*.o cudnn_*.o | grep -v -e '[*]' -e backend_lineup)
+  link_program gpu_choice tests_gpu_{choice,setup}.o "${objects[@]}"
 }
 
 sources_digest() {
@@ -155,6 +166,7 @@ build_all() {
     link_program test_cuda_precision tests_test_cuda_precision.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_replay tests_test_cuda_replay.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
     link_program test_cuda_batch tests_test_cuda_batch.o tests_tasks.o tests_random_graph.o tests_graph_eval.o "${banded[@]}" &&
-    link_program test_cuda_kernels tests_test_cuda_kernels.o tests_tasks.o tests_random_graph.o tests_graph_eval.o && link_cudnn &&
+    link_program test_cuda_kernels tests_test_cuda_kernels.o tests_tasks.o tests_random_graph.o tests_graph_eval.o &&
+    link_cudnn && link_choice &&
     printf '%s\n' "$digest" >"$work/digest"
 }

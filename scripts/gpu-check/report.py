@@ -246,6 +246,19 @@ class Report:
                 "difference to our kernel, of values about 1.", ""] + table(
                     ("layer", "engine", "µs", "TFLOP/s", "of `mma.sync` peak", "worst", ""), rows)
 
+    def choice(self):
+        if not self.of("choice"):
+            return []
+        lines = ["### Engines as a run chooses them", "", "Seconds to compile a plan with our own kernels alone, with engines chosen anew, "
+                 "and with those that were kept; a film of few pictures, two under way, the last two of them compared. *Lost* are graphs "
+                 "that couldn't be captured or launched, *failed* engines that failed in a run.", ""]
+        lines += table(("network", "size", "layers", "compile: own, s", "chosen", "kept", "ms/picture, own", "chosen", "PSNR, dB", "lost",
+                        "failed", ""), [
+            (c["model"], c["size"], c["layers"], f"{c['plain']:.2f}", f"{c['first']:.1f}", f"{c['again']:.2f}", ms(c["alone"]), ms(c["film"]),
+             c["psnr"], c["lost"], c["failed"], verdict(c)) for c in self.of("choice")])
+        lines += [f"- {c['size']}: {c['identity']}" for c in self.of("choice")] + [""]
+        return lines + ["```", *(f"{c['size']}: {c['engine']}" for c in self.of("chosen")), "```", ""]
+
     def peers(self):
         own, rows, lines = {}, [], []
         for s in self.of("speed"):
@@ -305,7 +318,7 @@ class Report:
 
     def text(self):
         return "\n".join(self.head() + self.parts() + self.results() + self.roofs() + self.wgmma() + self.speed() + self.stages() + self.small() +
-                         self.tail() + self.nvdec() + self.nvenc() + self.engines() + self.peers())
+                         self.tail() + self.choice() + self.nvdec() + self.nvenc() + self.engines() + self.peers())
 
 
 def main():

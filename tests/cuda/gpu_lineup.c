@@ -1,7 +1,6 @@
 /* In the place of cuda/lineup.c for the check on a GPU: our own kernels alone, with $KIZUNA_WGMMA
- * that engine of those for Hopper wherever it fits, with $KIZUNA_TAIL the one for two layers.
- * Choosing among engines needs libraries that the check does without; gpu_cudnn.c measures cuDNN's
- * one by one. */
+ * that engine of those for Hopper wherever it fits, with $KIZUNA_TAIL the one for two layers. So
+ * what is measured doesn't depend on what was chosen; gpu_choice.c has the real one. */
 #include "cuda/lineup.h"
 
 #include <stdlib.h>
