@@ -99,8 +99,7 @@ cpu_levels() {
       env KIZUNA_CPU_LEVEL="$level" "$root/build/release/tests/test_reuse"
   done
   [ "$(uname -m)" = x86_64 ] || return 0
-  tap_run "the march on emulated AMX" "$root/build/release/tests/test_backend_tiles" "cpu bf16 is"
-  tap_run "its parts" "$root/build/release/tests/test_backend_tiles" "parts are"
+  tap_run "the march on emulated AMX" "$root/build/release/tests/test_backend_tiles"
   tap_run "its reuse" "$root/build/release/tests/test_reuse_tiles"
 }
 

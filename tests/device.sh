@@ -64,10 +64,12 @@ tool=watch check "watch with a wrong one" refuses 2 "--device: 'gpu'" watched --
 
 # ---- without a module ----
 cpu='CPU, level [a-z0-9_]+, [0-9]+ threads?'
+# The reference, and the fake, take as many as there are threads.
+tiles='[0-9]+ tiles? of [0-9]+x48'
 check "auto is the CPU, and says why" of without \
   runs_on "$cpu, [a-z0-9]+, 1 tile of 64x48 \(no CUDA: this kizuna was built without it\)"
 check "the CPU asked for needs no reason" of without runs_on "$cpu, [a-z0-9]+, 1 tile of 64x48" --device cpu
-check "the reference" of without runs_on "CPU, plain C reference, .*64x48" --device reference
+check "the reference" of without runs_on "CPU, plain C reference, .*$tiles" --device reference
 check "CUDA" of without refuses 1 "--device cuda: this kizuna was built without it" "${job[@]}" -o x.mkv --device cuda
 check "the version's line" of without says "cuda: this kizuna was built without it" version
 elsewhere() {
@@ -80,14 +82,14 @@ elsewhere() {
 check "no module from the working directory or LD_LIBRARY_PATH" elsewhere
 
 # ---- with one ----
-fake='fp16, 1 tile of 64x48'
+fake="fp16, $tiles"
 check "auto is the GPU" runs_on "fake GPU 0, $fake"
 check "cuda" runs_on "fake GPU 0, $fake" --device cuda
 check "cuda:0" runs_on "fake GPU 0, $fake" --device=cuda:0
 check "cuda:1" runs_on "fake GPU 1, $fake" -d cuda:1
 check "cuda:1 of a preset" runs_on "fake GPU 1, $fake" -p ./second.json
 check "cpu" runs_on "$cpu, .*64x48" --device cpu
-check "reference" runs_on "CPU, plain C reference, .*64x48" --device reference
+check "reference" runs_on "CPU, plain C reference, .*$tiles" --device reference
 ffmpeg -v error -i in.mkv -vf crop=16:16 -frames:v 1 -c:v ffv1 16.mkv
 chooses() {
   "$kizuna" upscale 16.mkv "${job[@]:1}" -m auto -o out.mkv 2>run.log || { cat run.log; return 1; }
