@@ -2,17 +2,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-static bool is_one_of(const char *word, const char *const *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcasecmp(word, list[i]) == 0)
-            return true;
-    return false;
-}
-
-#define IS_ONE_OF(word, list) is_one_of(word, list, sizeof(list) / sizeof((list)[0]))
+#include <libavutil/avstring.h>
 
 /* ---- names ---- */
 
@@ -63,10 +54,8 @@ bool kz_container_is_mov(const AVOutputFormat *format)
 
 bool kz_container_is_video_only(const AVOutputFormat *format)
 {
-    static const char *const names[] = {"yuv4mpegpipe", "rawvideo",   "hevc",
-                                        "h264",         "ivf",        "obu",
-                                        "image2",       "image2pipe", "mpeg2video"};
-    return IS_ONE_OF(format->name, names);
+    return av_match_name(format->name, "yuv4mpegpipe,rawvideo,hevc,h264,ivf,obu,image2,image2pipe,"
+                                       "mpeg2video");
 }
 
 /* ---- streams ---- */
