@@ -78,6 +78,10 @@ __attribute__((format(printf, 3, 4))) static void shell(char *result, size_t siz
         check_failed("command failed: %s", inner);
 }
 
+// The same bytes in every run: among other ones libav now and then finds an MP3's first frames.
+#define NOISE(bytes)                                                                            \
+    "python3 -c 'import random, sys; sys.stdout.buffer.write(random.Random(1).randbytes(" bytes \
+    "))'"
 #define VIDEO "-f lavfi -i testsrc2=size=64x48:rate=25 "
 #define SOUND "-f lavfi -i sine=frequency=500:sample_rate=48000 "
 #define X264 "-pix_fmt yuv420p -c:v libx264 -preset fast -bf 3 -g 10 -sc_threshold 0 "

@@ -253,8 +253,8 @@ static void test_refused_inputs(void)
 {
     char text[1000];
     shell(text, sizeof(text),
-          "mkdir -p folder; : > empty.mkv; seq 99999 > text.mkv; cp text.mkv "
-          "text.txt; head -c 99999 /dev/urandom > noise.mp4");
+          "mkdir -p folder; : > empty.mkv; seq 99999 > text.mkv; cp text.mkv text.txt; " NOISE(
+              "99999") " > noise.mp4");
     make(SOUND "-t 1 sound.mka");
     check_refused("none.mkv", KZ_ERROR_USAGE, "none.mkv: No such file or directory");
     check_refused("folder", KZ_ERROR_USAGE, "folder: is a directory");
