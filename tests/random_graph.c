@@ -166,6 +166,20 @@ kz_graph *random_luma_net_twice(int convs, int channels, bool skip, unsigned see
     return twice;
 }
 
+kz_graph *random_pyramid(unsigned seed)
+{
+    struct maker m = begin(seed, 1);
+    int x = conv(&m, conv(&m, 0, 1, 16, KZ_ACT_LEAKY), 16, 4, KZ_ACT_NONE);
+    const kz_node shuffle = {.op = KZ_OP_PIXEL_SHUFFLE, .n_inputs = 1, .factor = 2};
+    kz_node first = shuffle, second = shuffle;
+    first.inputs[0] = x;
+    x = add(&m, first);
+    const int once = sum(&m, x, 1, upsample(&m, 0, 2), 1);
+    second.inputs[0] = conv(&m, conv(&m, x, 1, 16, KZ_ACT_LEAKY), 16, 4, KZ_ACT_NONE);
+    const int twice = add(&m, second);
+    return end(&m, sum(&m, twice, 1, upsample(&m, once, 2), 1));
+}
+
 kz_graph *random_enlarger(int convs, int channels, int factor, bool joined, unsigned seed)
 {
     struct maker m = begin(seed, 3);

@@ -21,6 +21,10 @@ kz_graph *random_luma_net(int convs, int channels, bool skip, unsigned seed);
 /* The same, applied twice. */
 kz_graph *random_luma_net_twice(int convs, int channels, bool skip, unsigned seed);
 
+/* Luma in and out, ×4: what makes the second step reads the first one's shuffle, to which the
+ * enlarged input is added for the sum alone. */
+kz_graph *random_pyramid(unsigned seed);
+
 /* Convolutions, enlarged by repeating samples, and convolutions of that; with `joined` the enlarged
  * value and a convolution of it are concatenated, too. */
 kz_graph *random_enlarger(int convs, int channels, int factor, bool joined, unsigned seed);

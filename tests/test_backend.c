@@ -386,6 +386,7 @@ static void cpu_fp32_equals_the_reference(void)
     compare_cpu(folded(random_luma_net_twice(3, 16, false, 18)), 41, 27, KZ_PRECISION_FP32);
     compare_cpu(folded(random_luma_net_twice(2, 32, true, 19)), 23, 38, KZ_PRECISION_FP32);
     compare_cpu(folded(random_luma_net_twice(2, 8, false, 20)), 3, 1, KZ_PRECISION_FP32);
+    compare_cpu(folded(random_pyramid(21)), 29, 23, KZ_PRECISION_FP32);
     compare_cpu(folded(random_srvgg(5, 16, 2, 15)), 61, 35, KZ_PRECISION_FP32);
     compare_cpu(folded(random_srvgg(2, 24, 4, 16)), 29, 13, KZ_PRECISION_FP32);
     for (int convs = 1; convs < 9; convs++) {

@@ -231,18 +231,18 @@ static void chroma_stays_on_its_site(void)
     float ramp[20 * 4];
     for (int i = 0; i < 80; i++)
         ramp[i] = (float)(2 * (i % 20)); /* luma position of the co-sited sample */
-    kz_resample_params params = {20,
-                                 4,
-                                 80,
-                                 16,
-                                 kz_chroma_origin_x(KZ_SITE_LEFT, 1),
-                                 0.5,
-                                 kz_chroma_origin_x(KZ_SITE_LEFT, 1),
-                                 0.5,
-                                 KZ_CUBIC_KEYS};
+    kz_resample_params params = kz_resample_centred(20, 4, 80, 16);
+    params.origin_x = params.dst_origin_x = kz_chroma_origin_x(KZ_SITE_LEFT, 1);
     float *out = resampled(ramp, params, 1);
     for (int x = 16; x < 64; x++) /* output sample x lies on luma column 2x of 160, +0.5 centre */
         CHECK_NEAR(out[8 * 80 + x], (2 * x + 0.5) / 4 - 0.5, 1e-3);
+    kz_free(out);
+    /* 39 columns of luma have 20 of chroma, too, and become 78, which have 39. */
+    params.dst_width = 39;
+    params.ratio_x = 0.5;
+    out = resampled(ramp, params, 1);
+    for (int x = 4; x < 35; x++)
+        CHECK_NEAR(out[8 * 39 + x], (2 * x + 0.5) / 2 - 0.5, 1e-3);
     kz_free(out);
 }
 

@@ -377,6 +377,46 @@ static void threads_dont_matter(void)
     kz_graph_close(&graph);
 }
 
+static bool meet(const kz_tile *a, const kz_tile *b)
+{
+    return a->own_x0 < b->own_x1 && b->own_x0 < a->own_x1 && a->own_y0 < b->own_y1 &&
+           b->own_y0 < a->own_y1;
+}
+
+static int runs_made;
+
+static int run_apart(kz_plan *plan, const kz_run *run)
+{
+    for (int i = 0; i < run->n_tiles; i++)
+        for (int j = 0; j < i; j++)
+            CHECK(!meet(&run->tiles[i], &run->tiles[j]));
+    runs_made++;
+    return kz_backend_reference.run(plan, run);
+}
+
+/* A row and a column of cells, as two regions; where the picture is scaled after the network, both
+ * have a margin. Tiles of one run are computed in any order. */
+static void regions_that_meet_are_made_in_turn(void)
+{
+    kz_graph *graph = wild_graph();
+    kz_backend apart = kz_backend_reference;
+    struct setting s = {&apart, graph, 400, 400, 600, 600, 2, 120, KZ_PRECISION_FP32};
+    struct movie m = open_movie(s.width, s.height, seed_of(37));
+    apart.run = run_apart;
+    struct run r = open_run(&s, KZ_REUSE_NEAR, 8);
+    upscale(&r, &m);
+    for (int i = 0; i < s.width; i++)
+        m.data[40 * s.width + i] ^= 0x40;
+    for (int i = 0; i < s.height; i++)
+        m.data[i * s.width + 40] ^= 0x40;
+    runs_made = 0;
+    upscale(&r, &m);
+    CHECK(runs_made > 1);
+    close_run(&s, &r);
+    kz_free(m.data);
+    kz_graph_close(&graph);
+}
+
 /* A run that goes on from pictures that another has made, and one that begins anew in the middle.
  */
 static void a_run_can_go_on(void)
@@ -692,6 +732,7 @@ static const struct check_case cases[] = {
     {"older drawings are known", older_drawings_are_known},
     {"fades are computed", fades_are_computed},
     {"threads don't matter", threads_dont_matter},
+    {"regions that meet are made in turn", regions_that_meet_are_made_in_turn},
     {"a run can go on", a_run_can_go_on},
     {"nothing drifts", nothing_drifts},
     {"regions hold all that changed", regions_hold_all_that_changed},

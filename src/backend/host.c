@@ -284,21 +284,38 @@ void kz_host_info(const kz_plan *plan, kz_plan_info *info)
     *info = plan->info;
 }
 
+/* What size_buffers() makes of it, at most: values in fp32. */
+static size_t need_of_buffers(const kz_graph *head, const kz_graph *tail,
+                              const kz_net_params *first, const kz_net_params *second)
+{
+    const kz_node *cut = &head->nodes[head->output];
+    const size_t in = (size_t)first->width * (size_t)first->height * sizeof(float);
+    const size_t whole = in * (size_t)cut->channels * (size_t)(cut->scale * cut->scale);
+    if (!tail)
+        return in + whole;
+    const size_t band = (size_t)second->width * (size_t)second->height * sizeof(float);
+    const int scale = tail->nodes[tail->output].scale;
+    return in + whole + band * (size_t)(cut->channels + scale * scale);
+}
+
 static size_t need_of_nets(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)
 {
     kz_graph *head = NULL, *tail = NULL;
     kz_tiling bands;
     if (kz_graph_split(graph, &head, &tail))
         return (size_t)-1;
-    kz_net_params first = head_params(d, params, !tail);
-    size_t bytes = d->ops->need(head, &first);
+    kz_net_params first = head_params(d, params, !tail), second = {0};
+    size_t bytes = d->ops->need(head, &first), more = 0;
     if (tail) {
-        kz_net_params second = tail_params(&first, tail, &bands);
-        bytes += d->ops->need(tail, &second);
+        second = tail_params(&first, tail, &bands);
+        more = d->ops->need(tail, &second);
     }
+    const bool known = bytes != (size_t)-1 && more != (size_t)-1;
+    if (known)
+        bytes += more + need_of_buffers(head, tail, &first, &second) * (size_t)first.workers;
     kz_graph_close(&head);
     kz_graph_close(&tail);
-    return bytes;
+    return known ? bytes : (size_t)-1;
 }
 
 kz_plan_need kz_host_need(const kz_device *d, const kz_graph *graph, const kz_plan_params *params)

@@ -11,7 +11,6 @@
 #include "model/number.h"
 
 #define HEADER_LIMIT ((size_t)1 << 20)
-#define LENGTH_BYTES 8
 
 enum { MAX_TENSORS = 1024, MAX_LENGTH = 1 << 20 };
 

@@ -58,10 +58,10 @@ static void fill_taps(struct axis *axis, int index, double centre, double widen,
     axis->first[index] = first;
 }
 
-static int axis_open(struct axis *axis, int src, int dst, double src_origin, double dst_origin,
-                     enum kz_cubic cubic)
+static int axis_open(struct axis *axis, int src, int dst, double given, double src_origin,
+                     double dst_origin, enum kz_cubic cubic)
 {
-    double ratio = (double)src / dst, widen = ratio > 1 ? ratio : 1;
+    double ratio = given > 0 ? given : (double)src / dst, widen = ratio > 1 ? ratio : 1;
     int taps = (int)ceil(4 * widen);
     axis->length = dst;
     axis->taps = taps < src ? taps : src;
@@ -76,8 +76,15 @@ static int axis_open(struct axis *axis, int src, int dst, double src_origin, dou
 
 kz_resample_params kz_resample_centred(int src_width, int src_height, int dst_width, int dst_height)
 {
-    return (kz_resample_params){src_width, src_height, dst_width, dst_height,   0.5,
-                                0.5,       0.5,        0.5,       KZ_CUBIC_KEYS};
+    return (kz_resample_params){.src_width = src_width,
+                                .src_height = src_height,
+                                .dst_width = dst_width,
+                                .dst_height = dst_height,
+                                .origin_x = 0.5,
+                                .origin_y = 0.5,
+                                .dst_origin_x = 0.5,
+                                .dst_origin_y = 0.5,
+                                .cubic = KZ_CUBIC_KEYS};
 }
 
 int kz_resample_open(kz_resampler **resampler, const kz_resample_params *params)
@@ -86,9 +93,9 @@ int kz_resample_open(kz_resampler **resampler, const kz_resample_params *params)
     if (!r)
         return KZ_ERROR_MEMORY;
     r->params = *params;
-    if (axis_open(&r->x, params->src_width, params->dst_width, params->origin_x,
+    if (axis_open(&r->x, params->src_width, params->dst_width, params->ratio_x, params->origin_x,
                   params->dst_origin_x, params->cubic) ||
-        axis_open(&r->y, params->src_height, params->dst_height, params->origin_y,
+        axis_open(&r->y, params->src_height, params->dst_height, params->ratio_y, params->origin_y,
                   params->dst_origin_y, params->cubic)) {
         kz_resample_close(resampler);
         return KZ_ERROR_MEMORY;

@@ -22,6 +22,9 @@ typedef struct kz_resample_params {
     double origin_x, origin_y;         /* of the source */
     double dst_origin_x, dst_origin_y; /* of the destination */
     enum kz_cubic cubic;
+    /* Samples of the source for one of the destination; 0: as many as the sizes say. Chroma's are
+     * luma's, and differ from that where luma's size is odd: the last sample lies half outside. */
+    double ratio_x, ratio_y;
 } kz_resample_params;
 
 /* Of two planes whose samples lie in the middle of their places, as luma's do; Keys' cubic. */

@@ -1,5 +1,7 @@
 #include "upscale/upscaler.h"
 
+#include <stdint.h>
+
 #include "base/mem.h"
 #include "model/rewrite.h"
 #include "model/tone.h"
@@ -185,6 +187,12 @@ static int chroma_length(int length, int shift)
     return (length + (1 << shift) - 1) >> shift;
 }
 
+/* Luma's, in samples of chroma. */
+static double chroma_ratio(int in, int in_shift, int out, int out_shift)
+{
+    return (double)((int64_t)in << out_shift) / (double)((int64_t)out << in_shift);
+}
+
 static int open_chroma(kz_upscaler *u)
 {
     const kz_upscale_side *in = &u->params.in, *out = &u->params.out;
@@ -199,6 +207,8 @@ static int open_chroma(kz_upscaler *u)
         .origin_y = kz_chroma_origin_y(in->site, in->shift_y),
         .dst_origin_x = kz_chroma_origin_x(out->site, out->shift_x),
         .dst_origin_y = kz_chroma_origin_y(out->site, out->shift_y),
+        .ratio_x = chroma_ratio(in->width, in->shift_x, out->width, out->shift_x),
+        .ratio_y = chroma_ratio(in->height, in->shift_y, out->height, out->shift_y),
     };
     return kz_resample_open(&u->chroma, &resample) ? kz_fail_memory(u->log, "chroma scaling") : 0;
 }
@@ -239,6 +249,23 @@ void kz_upscaler_close(kz_upscaler **upscaler)
 
 /* ---- run ---- */
 
+static bool meet(const kz_tile *a, const kz_tile *b)
+{
+    return a->own_x0 < b->own_x1 && b->own_x0 < a->own_x1 && a->own_y0 < b->own_y1 &&
+           b->own_y0 < a->own_y1;
+}
+
+/* The first of the tiles of which no two decide the same sample: tiles of one run are computed in
+ * any order. Regions of a picture that is then scaled overlap by what is read beside a cell. */
+static int count_apart(const kz_tile *tiles, int n)
+{
+    for (int count = 1; count < n; count++)
+        for (int i = 0; i < count; i++)
+            if (meet(&tiles[i], &tiles[count]))
+                return count;
+    return n;
+}
+
 static int run_network(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
                        const kz_reuse_task *task)
 {
@@ -249,11 +276,17 @@ static int run_network(kz_upscaler *u, const kz_plane *in, const kz_plane *out,
                   .canvas = u->canvas,
                   .dst_levels = kz_luma_levels(p->out.depth, p->out.full_range),
                   .tone = u->has_tone ? &u->tone : NULL,
-                  .tiles = task->tiles,
-                  .n_tiles = task->n_tiles,
                   .deferred = true,
                   .cancel = p->cancel};
-    return p->backend->run(u->plan, &run);
+    int error = 0;
+    for (int i = 0; i < task->n_tiles && !error; i += run.n_tiles) {
+        run.tiles = task->tiles + i;
+        run.n_tiles = task->n_tiles - i;
+        if (task->tiles != u->tiles)
+            run.n_tiles = count_apart(run.tiles, run.n_tiles);
+        error = p->backend->run(u->plan, &run);
+    }
+    return error;
 }
 
 /* From the canvas: all of it, or the cells that were computed. */

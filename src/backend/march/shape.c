@@ -4,6 +4,7 @@
 
 #include "backend/schedule.h"
 #include "base/mem.h"
+#include "model/readers.h"
 
 /* Layers of a network whose convolutions have larger tiles in bf16, at most. Every layer adds to
  * the noise: animevideov3 has 17, and 63 dB to fp32 (F(2×2): 68); anime-6b, 96 in dense blocks,
@@ -208,7 +209,8 @@ static bool add_sum(struct reader *r, int index)
         const kz_node *up = &r->graph->nodes[from->inputs[i]];
         int base = up->op == KZ_OP_UPSAMPLE ? single(r, up->inputs[0]) : -1;
         if (base < 0 || up->factor != node->factor || !s->values[base].planar ||
-            single(r, from->inputs[1 - i]) != node->output || from->coefs[1 - i] != 1)
+            single(r, from->inputs[1 - i]) != node->output || from->coefs[1 - i] != 1 ||
+            kz_graph_readers(r->graph, from->inputs[1 - i]) > 1) /* it is added to in place */
             continue;
         node->inputs[node->n_inputs++] = base;
         node->coefs[0] = from->coefs[i];
