@@ -444,9 +444,11 @@ static int choose_all(kz_lineup *l, const kz_lineup_params *p)
 {
     int error = upload_weights(l, p->graph);
     for (int i = 0; i < p->program->n_steps && !error; i++)
-        if (is_rivalled(l->rivals, &p->program->steps[i]))
+        if (is_rivalled(l->rivals, &p->program->steps[i])) {
             error = choose_step(l, p, i);
-    kz_choices_save(l->rivals->choices, l->log);
+            /* At once: measuring takes long, and somebody may end it. */
+            kz_choices_save(l->rivals->choices, l->log);
+        }
     return error;
 }
 

@@ -135,7 +135,7 @@ run_compare() {
   done
 }
 
-# 1280×720 has bands; 7680×4320 has values of more than 2³¹ elements.
+# 1280×720 has bands; 8192×4320 has values of more than 2³¹ elements and 2³² bytes.
 run_identity() {
   local model stem
   for model in "${models[@]}"; do
@@ -148,7 +148,7 @@ run_identity() {
       part "identity-$model" 240 "$work/gpu_check" identity "$stem" fp16 1280x720 3 2
     fi
   done
-  ((twin)) || part identity-8k 240 "$work/gpu_check" identity "models/weights/${stems[animevideov3]}" fp16 7680x4320 2 2
+  ((twin)) || part identity-8k 240 "$work/gpu_check" identity "models/weights/${stems[animevideov3]}" fp16 8192x4320 2 2
 }
 
 run_memory() {

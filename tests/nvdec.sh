@@ -120,7 +120,7 @@ check "and with a quality" refuses 1 "encoder hevc_nvenc: no NVIDIA driver" \
   h264.mkv "${job[@]:0:3}" -m ./copy.param -s 2 --progress off -e hevc_nvenc --crf 22.5 --encoder-preset p6 -o nvenc.mkv
 nvenc_line() {
   "$kizuna" upscale h264.mkv -d cuda -m ./copy.param -s 2 --progress off -e hevc_nvenc -o nvenc.mkv 2>run.log
-  grep '^output  nvenc.mkv: hevc_nvenc  crf 18, 112x80 yuv420p10le' run.log
+  grep '^output  nvenc.mkv: hevc_nvenc crf 18, 112x80 yuv420p10le' run.log
 }
 check "its quality is told" nvenc_line
 

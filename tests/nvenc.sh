@@ -48,7 +48,7 @@ nvenc='hevc_nvenc: this GPU has NVENC'
 # equal FILM ENDING PIXELS ARGUMENTS…: NVENC gets the pictures that libx265 gets, with their times.
 equal() {
   upscaled "$1" "gpu.$2" "${@:4}" && says "$nvenc" && used 18 || return 1
-  ! grep warning run.log && grep -qx "output  gpu.$2: hevc_nvenc  crf 18, 96x64 $3" run.log || return 1
+  ! grep warning run.log && grep -qx "output  gpu.$2: hevc_nvenc crf 18, 96x64 $3" run.log || return 1
   upscaled "$1" "cpu.$2" "${@:4}" -e libx265 --x265-params lossless=1 || return 1
   diff <(pictures "gpu.$2" "$3") <(pictures "cpu.$2" "$3")
 }

@@ -297,6 +297,7 @@ KZ_KERNEL void __launch_bounds__(THREADS, 1) run(const kz_conv_task p)
     const uint64_t weights = kz_matrix(shared, TAPS * GROUP * UNIT, 8 * UNIT);
     int step = 0;
     kz_copies_wait_for_products<AHEAD - 1>();
+    __syncwarp(); /* some lanes have copied more */
     if (warpgroup == 1)
         kz_turn();
     do { /* at least one, as in conv_wgmma.cuh */

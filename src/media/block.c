@@ -29,10 +29,14 @@ static void free_block(void *opaque, uint8_t *data)
     kz_free(data);
 }
 
+/* From this size on blocks have pages of their own: what is page-locked mustn't share one, for no
+ * page can be locked twice. */
+enum { WHOLE_PAGES = 1 << 20 };
+
 /* libav's own allocator aligns as its build thought fit. */
 AVBufferRef *kz_block_alloc(const kz_block_watch *watch, size_t bytes)
 {
-    uint8_t *data = kz_alloc(1, bytes);
+    uint8_t *data = kz_alloc(1, watch->made && bytes < WHOLE_PAGES ? WHOLE_PAGES : bytes);
     kz_block_watch *own = kz_alloc(1, sizeof(*own));
     AVBufferRef *buffer = data && own ? av_buffer_create(data, bytes, free_block, own, 0) : NULL;
     if (!buffer) {
