@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 # name: channels, hidden layers after the first one
-SHAPES = {"kizuna-s": (16, 4), "kizuna-m": (32, 4), "kizuna-l": (64, 6)}
+SHAPES = {"kizuna-s": (16, 4), "kizuna-s-clean": (16, 4), "kizuna-m": (32, 4), "kizuna-m-clean": (32, 4),
+          "kizuna-l": (63, 7), "kizuna-l-clean": (64, 6)}
 SMALL = 32  # channels
 SLOPE = 0.1
 SCALE = 2
@@ -85,6 +86,16 @@ class Collapsed(Convolution):
         self.narrow.zero_()
 
 
+def narrowed(layers, channels):
+    """With so many channels at most: left out, of all layers, are those that least is made of and with."""
+    energy = sum(weight.flatten(1).norm(dim=1) * behind.transpose(0, 1).flatten(1).norm(dim=1)
+                 for (weight, _), (behind, _) in zip(layers, layers[1:]))
+    kept = energy.topk(min(channels, len(energy))).indices.sort().values
+    first, *hidden, last = layers
+    return [(first[0][kept], first[1][kept]), *((weight[kept][:, kept], bias[kept]) for weight, bias in hidden),
+            (last[0][:, kept], last[1])]
+
+
 def same(layers):
     """(weight, bias) of a layer that changes nothing behind those."""
     channels = len(layers[-1][1])
@@ -96,7 +107,7 @@ class Net(nn.Module):
 
     def __init__(self, name):
         super().__init__()
-        self.channels, hidden = SHAPES[name.removesuffix("-clean")]
+        self.channels, hidden = SHAPES[name]
         sizes = [1] + [self.channels] * (hidden + 1)
         self.layers = nn.ModuleList(self.convolution(i, o) for i, o in zip(sizes, sizes[1:]))
         self.last = self.convolution(self.channels, SCALE * SCALE)
@@ -120,8 +131,9 @@ class Net(nn.Module):
 
     def expand(self, convolutions):
         """To what computes with those, (weight, bias) each, as a narrower network has them (Chen et al., "Net2Net",
-        2016). One with fewer layers is only met nearly: more of its values below zero are activated again."""
-        *front, last = convolutions
+        2016). One with fewer layers is only met nearly: more of its values below zero are activated again. So is a
+        wider one, of which some channels are left out."""
+        *front, last = narrowed(convolutions, self.channels)
         more = len(self.layers) - len(front)
         for layer, (weight, bias) in zip([*self.layers, self.last], [*front, *more * [same(front)], last], strict=True):
             layer.expand(weight, bias)

@@ -6,6 +6,7 @@ import unittest
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 import export
 import judged
@@ -42,6 +43,16 @@ class Begins(unittest.TestCase):
         training = train.Training("kizuna-l", 10)
         training.begin_with(MODEL)
         self.assertLess(difference(training.net), 0.1)
+
+    def test_as_a_wider_one(self):
+        """What nothing is made with is left out."""
+        first, *hidden, last = weights.convolutions(MODEL)
+        wide = [(pad(first[0], (0, 0) * 3 + (1, 0)), pad(first[1], (1, 0))),
+                *((pad(w, (0, 0) * 2 + (1, 0) * 2), pad(b, (1, 0))) for w, b in hidden),
+                (pad(last[0], (0, 0) * 2 + (1, 0)), last[1])]
+        training = train.Training("kizuna-s", 10)
+        training.net.expand(wide)
+        self.assertLess(difference(training.net), 1e-3)
 
     def test_exported_again(self):
         training = train.Training("kizuna-s", 10)

@@ -1,6 +1,6 @@
 """Trains one network; goes on from its checkpoint wherever it was left.
 
-    python3 train.py kizuna-s --data ../build/train/data --steps 120000 --minutes 60
+    python3 train.py kizuna-s --data ../build/train/data --steps 40000 --minutes 20
 
 A step takes square cuts of the frames where there is something to see, turned and mirrored at random.
 The loss is Charbonnier's; Adam, a learning rate that falls as a cosine over all steps, and an average
@@ -24,9 +24,10 @@ import torch
 import degrade
 import weights
 from make_data import LOSSY, shapes
-from net import Net
+from net import SHAPES, SMALL, Net
 
 CUT = 64    # pixels of a source
+REACH = 4   # of a source's, at least as many as filters see beyond a cut
 BATCH = 16
 RATE = 2e-3
 EMA = 0.999
@@ -36,9 +37,11 @@ KEPT_EVERY = 500  # steps between checkpoints
 class Pairs:
     """Cuts of the training data, or of the validation's, by step."""
 
-    def __init__(self, folder, kind):
+    def __init__(self, folder, kind, any_filter=False):
+        """With `any_filter` a clean source is made of the frame by any of the filters, each time anew: a large
+        network learns more from that than from the one that is kept."""
         made = json.loads((folder / "data.json").read_text())
-        self.frames, self.kind = made["frames"], kind
+        self.frames, self.kind, self.any_filter = made["frames"], kind, any_filter
         target, clean, lossy = shapes(made["scenes"])
         self.target = np.memmap(folder / "target.u8", np.uint8, "r", shape=target)
         self.source = np.memmap(folder / f"{kind}.u8", np.uint8, "r",
@@ -60,10 +63,17 @@ class Pairs:
         targets = np.empty((BATCH, 1, 2 * CUT, 2 * CUT), np.float32)
         for i in range(BATCH):
             frame, source, (y, x) = self.pick(rng)
-            cut = degrade.values(source[y:y + CUT, x:x + CUT])
             whole = self.target[frame, 2 * y:2 * (y + CUT), 2 * x:2 * (x + CUT)] / np.float32(255)
-            inputs[i, 0], targets[i, 0] = turned(rng, cut, whole)
+            cut = self.reduced(rng, frame, y, x) if self.any_filter else source[y:y + CUT, x:x + CUT]
+            inputs[i, 0], targets[i, 0] = turned(rng, degrade.values(cut), whole)
         return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    def reduced(self, rng, frame, y, x):
+        """A cut of the frame's master by any of the filters."""
+        top, left = max(0, y - REACH), max(0, x - REACH)
+        wide = self.target[frame, 2 * top:2 * (y + CUT + REACH), 2 * left:2 * (x + CUT + REACH)] / np.float32(255)
+        small = degrade.codes(degrade.master(wide, rng.choice(sorted(degrade.FILTERS))))
+        return small[y - top:y - top + CUT, x - left:x - left + CUT]
 
 
 def edges(source, y, x):
@@ -177,7 +187,7 @@ def main():
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
     kind = "lossy" if args.name.endswith("-clean") else "clean"
-    pairs = Pairs(args.data / "train", kind)
+    pairs = Pairs(args.data / "train", kind, any_filter=kind == "clean" and SHAPES[args.name][0] > SMALL)
     validation = Pairs(args.data / "validation", kind)
     file = args.checkpoint or pathlib.Path(__file__).parent / "checkpoints" / (args.name + ".pt")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Draws before-after.png anew: drawing.svg at 640x360, compressed by x264, and enlarged by 4 with bicubic
-# scaling and with each network that a preset chooses, beside the drawing itself. Needs rsvg-convert and ffmpeg.
+# scaling and with four networks, beside the drawing itself. Needs rsvg-convert and ffmpeg.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
