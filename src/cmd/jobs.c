@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/option.h"
@@ -199,6 +200,8 @@ static int run(const struct options *o, char **words, int count, kz_log *log)
 {
     const char *verb = count ? words[0] : "list";
     kz_store *store = NULL;
+    if (o->store && access(o->store, F_OK) != 0)
+        return kz_fail(log, KZ_ERROR_USAGE, "%s: there is no job store", o->store);
     int error = kz_store_open(&store, o->store, log);
     if (error)
         return error;

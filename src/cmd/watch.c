@@ -160,6 +160,23 @@ static char *write_words(char **words, int count)
     return copy;
 }
 
+/* Options of a run that a person sees to. */
+static int check_meaning(const kz_job_options *o, kz_log *log)
+{
+    if (o->no_resume || o->restart)
+        return kz_fail(log, KZ_ERROR_USAGE, "--%s: a watched folder's jobs always resume",
+                       o->no_resume ? "no-resume" : "restart");
+    if (o->keep_existing)
+        return kz_fail(log, KZ_ERROR_USAGE,
+                       "--no-overwrite: what a watched folder's job replaces is its own");
+    if (o->reuse_map)
+        return kz_fail(log, KZ_ERROR_USAGE, "--reuse-map: one file can't be of a watched folder");
+    if (strcmp(o->progress, "auto") != 0)
+        return kz_fail(log, KZ_ERROR_USAGE,
+                       "--progress: a watched folder's jobs tell it to kizuna jobs");
+    return 0;
+}
+
 /* What jobs are given has to be right before the first of them fails by it. */
 static int check_jobs(struct words *w, const kz_dirs *dirs, char **ending, kz_log *log)
 {
@@ -169,8 +186,8 @@ static int check_jobs(struct words *w, const kz_dirs *dirs, char **ending, kz_lo
     int error = rest ? kz_job_options_parse(&options, w->n_jobs, w->jobs, rest, &n, dirs->path,
                                             dirs->count, log)
                      : kz_fail_memory(log, "options");
-    if (!error && options.no_resume)
-        error = kz_fail(log, KZ_ERROR_USAGE, "--no-resume: a watched folder's jobs always resume");
+    if (!error)
+        error = check_meaning(&options, log);
     if (!error) {
         *ending = kz_asprintf(".%s", options.format && strcmp(options.format, "matroska") != 0
                                          ? options.format

@@ -35,7 +35,8 @@ static int copy_sidecar(const char *name, const char *input, const char *output,
     char *to = kz_asprintf("%.*s%s", (int)(base_of(output) - output), output, name);
     struct stat st;
     int error = from && to ? 0 : kz_fail_memory(log, name);
-    if (!error && stat(from, &st) == 0 && S_ISREG(st.st_mode)) {
+    /* A link may lead to what whoever made it mustn't read. */
+    if (!error && lstat(from, &st) == 0 && S_ISREG(st.st_mode)) {
         const int code = kz_place_copy(from, to, false);
         if (code && code != EEXIST)
             error = kz_fail(log, KZ_ERROR_FAILED, "%s: %s", to, strerror(code));

@@ -54,18 +54,29 @@ static unsigned long long begin_of(long pid)
     return ticks;
 }
 
+/* Numbers of processes mean something within one of these only. */
+static unsigned long long pid_namespace(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? (unsigned long long)st.st_ino : 0;
+}
+
 const char *kz_worker_name(char *name, size_t size, int thread)
 {
     const long pid = getpid();
-    snprintf(name, size, "%ld.%llu.%d", pid, begin_of(pid), thread);
+    snprintf(name, size, "%ld.%llu.%d.%llu", pid, begin_of(pid), thread, pid_namespace());
     return name;
 }
 
 bool kz_worker_lives(const char *worker)
 {
     long pid = 0;
-    unsigned long long begin = 0;
-    return sscanf(worker, "%ld.%llu", &pid, &begin) == 2 && pid > 0 && begin_of(pid) == begin;
+    unsigned long long begin = 0, space = 0;
+    const int found = sscanf(worker, "%ld.%llu.%*d.%llu", &pid, &begin, &space);
+    /* Of a process that can't be seen from here its lease alone tells. */
+    if (found == 3 && space != pid_namespace())
+        return true;
+    return found >= 2 && pid > 0 && begin_of(pid) == begin;
 }
 
 double kz_since_boot(void)
@@ -442,23 +453,6 @@ int kz_store_take(kz_store *s, const char *worker, kz_record *record)
     *record = (kz_record){0};
     int error = begin(s);
     return error ? error : end(s, take_locked(s, worker, record));
-}
-
-int kz_store_next_due(kz_store *s, double *seconds)
-{
-    sqlite3_stmt *row =
-        kz_store_query(s,
-                       "SELECT min(CASE WHEN boot = ? THEN lease ELSE 0 END) FROM jobs "
-                       "WHERE state = ?",
-                       "ti", s->boot, (int64_t)KZ_JOB_QUEUED);
-    int error = row ? kz_store_row(s, row) : KZ_ERROR_FAILED;
-    *seconds = -1;
-    if (!error && sqlite3_column_type(row, 0) != SQLITE_NULL) {
-        const double left = sqlite3_column_double(row, 0) - kz_since_boot();
-        *seconds = left > 0 ? left : 0;
-    }
-    sqlite3_finalize(row);
-    return error;
 }
 
 int kz_store_beat(kz_store *s, int64_t id, const char *worker, int64_t frames, int64_t total,

@@ -76,9 +76,6 @@ int kz_store_add(kz_store *store, const kz_request *request, int64_t *id, bool *
  * on. KZ_END: none. */
 int kz_store_take(kz_store *store, const char *worker, kz_record *record);
 
-/* Seconds until the next waiting job is due; < 0: none waits. */
-int kz_store_next_due(kz_store *store, double *seconds);
-
 /* Renews the lease. KZ_ERROR_CANCELLED: the job isn't this worker's any more, or shall stop. */
 int kz_store_beat(kz_store *store, int64_t id, const char *worker, int64_t frames, int64_t total,
                   double fps);

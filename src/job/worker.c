@@ -26,6 +26,7 @@ enum {
     STALL_SECONDS = 45 * 60, /* without a sign of life: it hangs */
     MOST_READS = 1000,       /* of everything there is, without a frame: it reads in circles */
     LOOK_SECONDS = 3,        /* for jobs that other processes queue */
+    FAILED_SECONDS = 30,     /* after the store failed */
     MOST_BACKOFF = 6 * 3600
 };
 
@@ -59,6 +60,13 @@ static cJSON *read_words(const struct work *w)
     return words;
 }
 
+/* The child's last words are what its exit code is for; a name within them may hold anything. */
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t length = strlen(text), part = strlen(end);
+    return length >= part && strcmp(text + length - part, end) == 0;
+}
+
 /* argv[] points into `words` and the job. */
 static void fill_upscale(const struct work *w, const cJSON *words, const char **argv)
 {
@@ -75,7 +83,7 @@ static void fill_upscale(const struct work *w, const cJSON *words, const char **
             argv[n++] = word->valuestring;
     }
     /* What was put together wrongly would be so again. */
-    if (strstr(w->job.error, "isn't as it should be"))
+    if (strstr(w->job.error, ": the finished file isn't as it should be; it is "))
         argv[n++] = "--restart";
     argv[n++] = "-y";
     argv[n++] = "-o";
@@ -162,7 +170,7 @@ static enum kz_outcome watch(struct work *w, kz_child *child)
     if (asked)
         return KZ_OUTCOME_INTERRUPTED;
     /* A dead worker's process that isn't gone yet, or somebody at the shell. */
-    if (news.code && strstr(news.error, "another run is making it")) {
+    if (news.code && ends_with(news.error, ": another run is making it")) {
         w->busy = true;
         return KZ_OUTCOME_INTERRUPTED;
     }
@@ -340,6 +348,16 @@ static double wait_after(const struct work *w, enum kz_outcome outcome)
     return outcome == KZ_OUTCOME_INTERRUPTED && (!w->lease || w->busy) ? 5 : 0;
 }
 
+/* While the output was read once more, another file may have taken the original's name. */
+static void part_with_original(struct work *w)
+{
+    w->error[0] = '\0';
+    if (!input_is_same(w))
+        kz_event(w->params->events, "kept", &w->job, w->error);
+    else if (kz_after_original(w->params, w->job.input) != 0)
+        kz_event(w->params->events, "kept", &w->job, "the original couldn't be moved away");
+}
+
 /* Tells the store, then the world. */
 static int give_back(struct work *w, enum kz_outcome outcome)
 {
@@ -364,8 +382,8 @@ static int give_back(struct work *w, enum kz_outcome outcome)
     else
         kz_event(w->params->events, state == KZ_JOB_QUARANTINED ? "quarantined" : "failed", &w->job,
                  w->error);
-    if (state == KZ_JOB_DONE && kz_after_original(w->params, w->job.input) != 0)
-        kz_event(w->params->events, "kept", &w->job, "the original couldn't be moved away");
+    if (state == KZ_JOB_DONE && w->params->after != KZ_AFTER_KEEP)
+        part_with_original(w);
     if (state == KZ_JOB_DONE)
         run_hook(w, w->params->on_done);
     else if (state == KZ_JOB_QUARANTINED)
@@ -383,11 +401,24 @@ static int work_once(struct work *w)
     return give_back(w, outcome);
 }
 
-/* Until another process may have queued something. */
-static void rest(struct work *w)
+static void rest(struct work *w, int seconds)
 {
     struct pollfd fd = {.fd = w->params->stop_fd, .events = POLLIN};
-    (void)!poll(&fd, 1, LOOK_SECONDS * 1000);
+    (void)!poll(&fd, 1, seconds * 1000);
+}
+
+/* One job, or a rest until another process may have queued something, or until the store can be
+ * written again: a full disk has room some time. */
+static int work_or_rest(struct work *w)
+{
+    int error = may_work(w->params) ? kz_store_take(w->store, w->name, &w->job) : KZ_END;
+    if (!error) {
+        error = work_once(w);
+        kz_record_free(&w->job);
+    }
+    if (error)
+        rest(w, error == KZ_END ? LOOK_SECONDS : FAILED_SECONDS);
+    return error == KZ_END ? 0 : error;
 }
 
 int kz_worker_run(const kz_worker_params *params)
@@ -395,16 +426,8 @@ int kz_worker_run(const kz_worker_params *params)
     struct work w = {.params = params};
     kz_worker_name(w.name, sizeof(w.name), params->thread);
     int error = kz_store_open(&w.store, params->store, params->log);
-    while (!error && !atomic_load(params->stop)) {
-        error = may_work(params) ? kz_store_take(w.store, w.name, &w.job) : KZ_END;
-        if (!error) {
-            error = work_once(&w);
-            kz_record_free(&w.job);
-        } else if (error == KZ_END) {
-            rest(&w);
-            error = 0;
-        }
-    }
+    while (w.store && !atomic_load(params->stop))
+        error = work_or_rest(&w);
     kz_store_close(&w.store);
     return error;
 }

@@ -55,9 +55,9 @@ class Test:
                         f"title={title}", "-f", "matroska", b"file:" + os.fsencode(path)], check=True,
                        stdin=subprocess.DEVNULL)
 
-    def watch(self, folder, *options, env=None):
+    def watch(self, folder, *options, env=None, within=()):
         log = open(folder / "log", "ab")
-        self.watchers.append(subprocess.Popen([self.kizuna, "watch", folder / "in", "--output", folder / "in" / "out", "--recursive",
+        self.watchers.append(subprocess.Popen([*within, self.kizuna, "watch", folder / "in", "--output", folder / "in" / "out", "--recursive",
                                  "--store", folder / "jobs.db", "--settle", "1", "--backoff", "0.3", "--retries", "1",
                                  "--log-format", "json", "-m", self.work / "copy.param", "-s", "2",
                                  "--encoder-preset=ultrafast", *options],
@@ -298,6 +298,23 @@ def two_machines(t):
     print(f"# 8 films: {made} times done in two stores")
 
 
+def two_containers(t):
+    """They share folders and store, and can't see each other's processes."""
+    apart = ["unshare", "-rpf", "--mount-proc", "--kill-child=SIGTERM"]
+    if subprocess.run([*apart, "true"], stderr=subprocess.DEVNULL).returncode:
+        print("# this machine lets nobody have processes of his own")
+        return
+    folder = t.fresh("containers")
+    for number in range(4):
+        t.film(folder / "in" / f"{number}.mkv", f"film {number}")
+    for _ in range(2):
+        t.watch(folder, within=apart,
+                env={"LD_PRELOAD": t.fault, "KZ_SLOW_READ": "300", "KZ_SLOW_FOLDER": str(folder / "in") + "/"})
+    t.until(folder, lambda jobs: [j["state"] for j in jobs] == 4 * ["done"], 60)
+    with sqlite3.connect(folder / "jobs.db") as db:
+        assert db.execute("SELECT sum(losses) FROM jobs").fetchone() == (0,), "jobs were taken from the living"
+
+
 def afterwards(t):
     """What becomes of originals."""
     folder = t.fresh("after")
@@ -372,6 +389,8 @@ def by_hand(t):
     (folder / "broken.db").write_bytes(b"no database" * 1000)
     found = subprocess.run([t.kizuna, "jobs", "--store", folder / "broken.db"], capture_output=True, text=True)
     assert found.returncode == 1 and found.stderr.count("kizuna: error:") == 1, found.stderr
+    gone = subprocess.run([t.kizuna, "jobs", "--store", folder / "no" / "jobs.db"], capture_output=True, text=True)
+    assert gone.returncode == 2 and "there is no job store" in gone.stderr and not (folder / "no").exists(), gone.stderr
 
 
 def folder_options(t):
@@ -488,6 +507,7 @@ def hangs(t):
 
 def many_jobs(t):
     folder = t.fresh("many")
+    (folder / "jobs.db").touch()
     t.jobs(folder)
     with sqlite3.connect(folder / "jobs.db") as db:
         db.executemany("INSERT INTO jobs (input, output, content, arguments, state, most_attempts, created) "
@@ -523,12 +543,14 @@ def wrong_use(t):
                           ([folder / "in", "--output", folder / "o", "--frobnicate"], "frobnicate"),
                           ([folder / "in", "--output", folder / "o", "--schedule", "7-9"], "--schedule"),
                           ([folder / "in", "--output", folder / "o", "-p", "none"], "no preset"),
-                          ([folder / "in", "--output", folder / "o", "--after", "burn"], "--after")):
+                          ([folder / "in", "--output", folder / "o", "--after", "burn"], "--after"),
+                          *(([folder / "in", "--output", folder / "o", option], "watched folder")
+                            for option in ("--no-resume", "--restart", "-n", "--reuse-map=x.mkv", "--progress=off"))):
         done = subprocess.run([t.kizuna, "watch", *options], capture_output=True, text=True, env=t.env, timeout=20)
         assert done.returncode == 2 and done.stderr.count("kizuna: error:") == 1 and text in done.stderr, (options, done.stderr)
 
 
-TESTS = [under_fire, same_content_once, two_machines, afterwards, to_another_disk, by_hand, folder_options, as_service, hangs, many_jobs, wrong_use]
+TESTS = [under_fire, same_content_once, two_machines, two_containers, afterwards, to_another_disk, by_hand, folder_options, as_service, hangs, many_jobs, wrong_use]
 
 
 def main():
