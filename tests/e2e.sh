@@ -15,6 +15,8 @@ frames() { ffprobe -v error -count_frames -select_streams v:0 -show_entries stre
 times() { ffprobe -v error -select_streams v -show_entries frame=best_effort_timestamp_time -of csv=p=0 "$1" | tr -d , | grep .; }
 md5() { ffmpeg -v error -i "$1" -map "$2" -c copy -f md5 -; }
 tiny() { ffmpeg -v error -y -f lavfi -i "testsrc2=size=400x400:rate=25" -vf "format=$3,crop=${1/x/:}:0:0:exact=1" -frames:v "$2" -pix_fmt "$3" -c:v ffv1 "$4"; }
+# The same bytes in every run: among other ones libav now and then finds an MP3's first frames.
+noise() { python3 -c "import random, sys; sys.stdout.buffer.write(random.Random(1).randbytes($1))"; }
 fast=(--encoder-preset ultrafast --progress off)
 
 python3 "$root/tests/tiny_model.py" copy
@@ -70,6 +72,48 @@ late_captions() {
 }
 check "captions that begin later are told once, and a failure with --strict" late_captions
 
+# What only the muxer knows is told at the first frame: there is nothing yet to go on from.
+refused_header() {
+  ffmpeg -v error -i episode.mkv -frames:v 8 -t 1 -c:v ffv1 -c:a flac flac.nut || return 1
+  "$kizuna" upscale flac.nut -m copy.param -s 2 -o flac.mov "${fast[@]}" 2>mov.log && return 1
+  grep 'flac only supported in MP4' mov.log || return 1
+  [[ ! -e flac.mov && ! -e .flac.mov.kizuna ]]
+}
+check "a header that the container refuses ends the run at its first frame" refused_header
+
+# A broadcast in which sound begins behind what is read to find the streams, and ends before the end.
+make_late_sound() {
+  local options=(-c:v libx264 -preset ultrafast -bf 0 -c:a aac -muxdelay 0 -muxpreload 0 -f mpegts)
+  local scene="testsrc2=size=32x32:rate=4:duration"
+  ffmpeg -v error -f lavfi -i "$scene=75" "${options[@]}" before.ts &&
+    ffmpeg -v error -f lavfi -i "$scene=1" -f lavfi -i sine=duration=1 -output_ts_offset 75 "${options[@]}" within.ts &&
+    ffmpeg -v error -f lavfi -i "$scene=1" -output_ts_offset 76 "${options[@]}" behind.ts || return 1
+  python3 -c '
+import pathlib
+empty = b"\x47\x1f\xff\x10" + 184 * b"\xff"
+before, within, behind = (pathlib.Path(f"{n}.ts").read_bytes() for n in ("before", "within", "behind"))
+data, counts = bytearray(before + within + 100000 * empty + behind), {}
+for at in range(0, len(data), 188):
+    pid = data[at + 1] % 32 * 256 + data[at + 2]
+    if data[at + 3] & 0x10:
+        data[at + 3] = data[at + 3] & 0xf0 | counts.get(pid, 0)
+        counts[pid] = (counts.get(pid, 0) + 1) % 16
+pathlib.Path("late.ts").write_bytes(data)'
+}
+late_stream() {
+  make_late_sound || return 1
+  local job=(late.ts -m copy.param -s 2 "${fast[@]}")
+  "$kizuna" upscale "${job[@]}" -o late.out.mkv 2>late.log || return 1
+  grep 'warning: late.ts: stream 1 begins midway' late.log || { cat late.log; return 1; }
+  "$kizuna" verify late.ts late.out.mkv >verify.log 2>&1 && return 1
+  grep 'begins midway' verify.log || { cat verify.log; return 1; }
+  "$kizuna" upscale "${job[@]}" -o strict.mkv --strict 2>strict.log && return 1
+  grep 'stream 1 begins midway.*--drop 1' strict.log || { cat strict.log; return 1; }
+  "$kizuna" upscale "${job[@]}" -o strict.mkv --strict --drop 1 &&
+    "$kizuna" upscale "${job[@]}" -o unwanted.mkv --strict --audio none
+}
+check "a stream that begins midway is told, and a failure with --strict" late_stream
+
 # ---- sizes and formats ----
 size_of() {
   local size=$1 scale=$2 expected=$3
@@ -95,6 +139,25 @@ check "4:2:2 8 bit" format_of yuv422p yuv422p10le
 check "4:4:4 8 bit" format_of yuv444p yuv444p10le
 check "4:2:0 10 bit" format_of yuv420p10le yuv420p10le
 check "4:4:4 10 bit" format_of yuv444p10le yuv444p10le
+
+# Where luma's size is odd the last sample of chroma lies half outside, and none moves for that.
+odd_chroma() {
+  python3 -c '
+import sys
+rows = [bytes(16 + 2 * x for x in range(67)) for y in range(45)]
+chroma = [bytes(40 + 4 * x for x in range(34)) for y in range(23)]
+sys.stdout.buffer.write(b"".join(rows + chroma + chroma) * 2)' >odd.yuv || return 1
+  "$kizuna" upscale odd.yuv --size 67x45 -m ./copy.param -s 2 -e ffv1 -y -o odd.mkv --progress off || return 1
+  ffmpeg -v error -y -i odd.mkv -frames:v 1 -f rawvideo odd.out || return 1
+  python3 -c '
+import array
+data = array.array("H", open("odd.out", "rb").read())
+row = data[134 * 90 + 67 * 20:][:67]
+# Output sample i lies on column 2i of 134, where luma of the input has the position i - 1/4.
+off = [row[i] - 4 * (40 + 2 * (i - 0.25)) for i in range(4, 62)]
+assert max(map(abs, off)) < 1.5, off'
+}
+check "chroma stays where it is beside luma of an odd size" odd_chroma
 
 # A flat colour must come out as itself: no shift of matrix, range or depth.
 flat_colour() {
@@ -207,6 +270,22 @@ several() {
   [[ -s "results/a b.4k.mkv" && -s results/c.4k.mkv ]]
 }
 check "several inputs go into a folder" several
+# An input's result isn't there to be replaced by the next one's.
+one_each() {
+  mkdir -p one two each && cp in/c.mkv one/e.mkv && cp "in/a b.mkv" two/e.mkv || return 1
+  "$kizuna" upscale one/e.mkv two/e.mkv -o each/ -y -s 2 "${fast[@]}" 2>each.log
+  [[ $? == 2 && -s each/e.4k.mkv ]] && grep 'two/e.mkv would become each/e.4k.mkv, as one/e.mkv' each.log &&
+    "$kizuna" verify one/e.mkv each/e.4k.mkv
+}
+check "two inputs don't become one file" one_each
+narrow() {
+  local size
+  for size in 20x16 24x32 17x60; do
+    ffmpeg -v error -y -f lavfi -i testsrc2=size=40x64:rate=25 -vf "crop=${size/x/:}:0:0:exact=1" -frames:v 12 -pix_fmt yuv420p -c:v ffv1 narrow.mkv || return 1
+    "$kizuna" upscale narrow.mkv -y -o narrow.out.mkv -s 2 --progress off && [[ $(frames narrow.out.mkv) == 12 ]] || return 1
+  done
+}
+check "pictures narrower than x265's blocks" narrow
 left_alone() {
   local before
   before=$(md5sum results/c.4k.mkv)
@@ -270,6 +349,16 @@ bench_reuse() {
 check "bench compares reuse with computing everything" bench_reuse
 check "a policy that isn't one" refuses 2 "--reuse: 'nearly' is none of off, exact, near and near=T" held.mkv -o x.mkv --reuse nearly
 check "a tolerance that isn't one" refuses 2 "--reuse: 'near=-1' is none of" held.mkv -o x.mkv --reuse near=-1
+refuses_over() {
+  cp held.mkv kept.mkv && "$kizuna" upscale kept.mkv -m ./copy.param -s 2 "${fast[@]}" "${@:2}" 2>over.log
+  [[ $? == 2 ]] && grep -F "$1" over.log && cmp held.mkv kept.mkv
+}
+check "a map isn't written over the input" refuses_over "kept.mkv is an input" -y -o over.mkv --reuse-map ./kept.mkv
+check "a map isn't the output" refuses_over "over.mkv is the output" -y -o over.mkv --reuse-map ./over.mkv
+check "a map replaces nothing unasked" refuses_over "map.mkv exists: -y" -o over.mkv --reuse-map map.mkv
+check "a map is of one input" refuses_over "can't be of 2 inputs" held.mkv -o over/ --reuse-map two.mkv
+check "progress isn't written over the input" refuses_over "kept.mkv is an input" -y -o over.mkv --progress ./kept.mkv
+check "progress isn't written over it by its URL" refuses_over "kept.mkv is an input" -y -o over.mkv --progress file:kept.mkv
 check "a map where nothing can be written" refuses 1 "no/where.mkv" held.mkv -o x.mkv -m ./copy.param "${fast[@]}" --reuse-map no/where.mkv
 
 # ---- pipes ----
@@ -369,7 +458,7 @@ black_frame() {
 check "verify: a black tile in one frame" black_frame
 damaged() {
   cp good.mkv broken.mkv
-  head -c 4000 /dev/urandom | dd of=broken.mkv bs=1 seek=$(($(stat -c %s good.mkv) / 2)) conv=notrunc 2>/dev/null
+  noise 4000 | dd of=broken.mkv bs=1 seek=$(($(stat -c %s good.mkv) / 2)) conv=notrunc 2>/dev/null
   ! "$kizuna" verify rich.mkv broken.mkv
 }
 check "verify: damaged bytes" damaged
@@ -377,7 +466,7 @@ check "verify: damaged bytes" damaged
 # ---- refusals ----
 : >empty.mkv
 echo "just some text" >text.mkv
-head -c 200000 /dev/urandom >noise.mkv
+noise 200000 >noise.mkv
 ffmpeg -v error -f lavfi -i sine -t 1 -c:a flac sound.mkv
 mkdir -p folder locked
 mkdir -p bad && cp "$root"/models/weights/realesr-animevideov3-x4.param bad/m.param
@@ -594,7 +683,7 @@ tool=upscale
 
 # ---- the rest of the commands ----
 says() {
-  "$kizuna" "${@:2}" >says.txt 2>&1
+  "$kizuna" "${@:2}" >says.txt 2>&1 || { cat says.txt; return 1; }
   grep -qF -- "$1" says.txt
 }
 check "models are listed" says anime-6b models

@@ -40,8 +40,8 @@ static int set_number(const kz_option *o, void *value, const char *text, const c
     bool whole = o->type == KZ_OPTION_INT;
     if (!parse_real(text, &number) || (whole && number != floor(number)) || number < o->least ||
         number > o->most)
-        return kz_fail(log, KZ_ERROR_USAGE, "%s: '%s' is not a%s number from %g to %g", who, text,
-                       whole ? " whole" : "", o->least, o->most);
+        return kz_fail(log, KZ_ERROR_USAGE, "%s: '%s' is not a%s number from %.10g to %.10g", who,
+                       text, whole ? " whole" : "", o->least, o->most);
     if (whole)
         *(int *)value = (int)number;
     else
@@ -227,7 +227,7 @@ static int unknown_option(kz_option_table table, const char *argument, kz_log *l
     int best = 3;
     for (int i = 0; i < table.count; i++) {
         int d = distance(name, length, table.options[i].name);
-        if (d < best) {
+        if (d < best && d < (int)length) {
             best = d;
             nearest = table.options[i].name;
         }

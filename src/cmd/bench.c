@@ -406,6 +406,11 @@ static int bench_network(const kz_bench_options *options, const kz_dirs *dirs, k
 static int run(const kz_bench_options *options, const kz_dirs *dirs, int n_arguments,
                char *const *arguments, kz_log *log)
 {
+    if (options->reuse && strcmp(options->reuse, "off") == 0)
+        return kz_fail(log, KZ_ERROR_USAGE, "--reuse off leaves nothing to time: exact or near");
+    if (options->stages && (options->layers || options->precisions || options->dump))
+        return kz_fail(log, KZ_ERROR_USAGE,
+                       "--stages is of a clip: --layers, --precisions and --dump are of a picture");
     if (options->reuse && n_arguments == 1)
         return kz_bench_reuse(options, arguments[0], dirs, log);
     if (options->reuse)

@@ -175,7 +175,7 @@ static int run_frames(struct reuse_bench *b)
         kz_frame_close(&frame);
     }
     if (!error && !b->frames)
-        error = kz_fail(b->log, KZ_ERROR_FAILED, "the video stream has no frame to decode");
+        error = kz_input_has_no_frame(b->input);
     return error;
 }
 

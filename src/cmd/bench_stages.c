@@ -41,7 +41,7 @@ static int decode(struct stages *s)
     int error =
         kz_probe_decode(s->input, s->decoder, s->decoded, s->options->frames, &s->count, NULL);
     if (!error && !s->count)
-        error = kz_fail(s->log, KZ_ERROR_FAILED, "the video stream has no frame to decode");
+        error = kz_input_has_no_frame(s->input);
     if (!error)
         report(s, "decode", kz_cost_since(began));
     return error;

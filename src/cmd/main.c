@@ -14,7 +14,7 @@ static void print_usage(FILE *stream)
                     "       kizuna jobs [list|show|retry|cancel|pause|prune] [ID…]\n"
                     "       kizuna verify [options] INPUT OUTPUT\n"
                     "       kizuna models\n"
-                    "       kizuna bench [options]\n"
+                    "       kizuna bench [options] [CLIP]\n"
                     "       kizuna --version\n"
                     "       kizuna COMMAND --help\n"
                     "\n"

@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 
-enum { GRACE_MS = 750 };
+enum { GRACE_MS = 750, MOST_UNFINISHED = 2 };
 
 struct kz_signals {
     atomic_bool *stop;
@@ -22,7 +22,7 @@ struct kz_signals {
     bool started;
     pthread_mutex_t lock;
     /* ---- protected by lock ---- */
-    char *unfinished;
+    char *unfinished[MOST_UNFINISHED]; /* NULL: none */
 };
 
 /* Returns 1 for a signal, 0 when the time is up, -1 when the owner has ended the wait. */
@@ -44,8 +44,9 @@ static int wait_for_signal(kz_signals *s, int timeout)
 static void give_up(kz_signals *s)
 {
     pthread_mutex_lock(&s->lock);
-    if (s->unfinished)
-        unlink(s->unfinished);
+    for (int i = 0; i < MOST_UNFINISHED; i++)
+        if (s->unfinished[i])
+            unlink(s->unfinished[i]);
     _exit(255);
 }
 
@@ -101,6 +102,14 @@ int kz_signals_open(kz_signals **signals, atomic_bool *stop, kz_log *log)
     return 0;
 }
 
+static void forget(kz_signals *s)
+{
+    for (int i = 0; i < MOST_UNFINISHED; i++) {
+        kz_free(s->unfinished[i]);
+        s->unfinished[i] = NULL;
+    }
+}
+
 void kz_signals_close(kz_signals **signals)
 {
     kz_signals *s = *signals;
@@ -114,15 +123,20 @@ void kz_signals_close(kz_signals **signals)
     if (s->end_fd >= 0)
         close(s->end_fd);
     pthread_mutex_destroy(&s->lock);
-    kz_free(s->unfinished);
+    forget(s);
     kz_free(s);
     *signals = NULL;
 }
 
 void kz_signals_unfinished(kz_signals *s, const char *path)
 {
+    int i = 0;
     pthread_mutex_lock(&s->lock);
-    kz_free(s->unfinished);
-    s->unfinished = path ? kz_strdup(path) : NULL;
+    if (!path)
+        forget(s);
+    while (i < MOST_UNFINISHED && s->unfinished[i])
+        i++;
+    if (path && i < MOST_UNFINISHED)
+        s->unfinished[i] = kz_strdup(path);
     pthread_mutex_unlock(&s->lock);
 }

@@ -55,6 +55,37 @@ static bool same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/* The folder that `path` is in, kz_free(); NULL: no memory. */
+static char *folder_of(const char *path, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    *name = slash ? slash + 1 : path;
+    return slash ? kz_asprintf("%.*s", (int)(slash - path) + 1, path) : kz_strdup(".");
+}
+
+bool kz_target_is_same(const char *a, const char *b)
+{
+    const char *a_name, *b_name;
+    char *a_folder = folder_of(a, &a_name), *b_folder = folder_of(b, &b_name);
+    const bool same = same_file(a, b) || (a_folder && b_folder && strcmp(a_name, b_name) == 0 &&
+                                          same_file(a_folder, b_folder));
+    kz_free(a_folder);
+    kz_free(b_folder);
+    return same;
+}
+
+int kz_target_check_beside(const char *option, const char *path, const char *output,
+                           char *const *inputs, int n_inputs, kz_log *log)
+{
+    for (int i = 0; i < n_inputs; i++)
+        if (kz_target_is_same(path, inputs[i]))
+            return kz_fail(log, KZ_ERROR_USAGE, "%s: %s is an input: it is never overwritten",
+                           option, path);
+    if (output && kz_target_is_same(path, output))
+        return kz_fail(log, KZ_ERROR_USAGE, "%s: %s is the output", option, path);
+    return 0;
+}
+
 static int choose(char **target, const char *input, int n_inputs, const kz_job_options *options,
                   kz_log *log)
 {

@@ -14,6 +14,9 @@ struct run {
     const kz_dirs *dirs;
     kz_log *log;
     kz_signals *signals;
+    char *const *inputs;
+    int n_inputs;
+    char **targets; /* of the inputs that have had their turn */
     kz_progress_view view;
     atomic_bool stop;
 };
@@ -46,59 +49,108 @@ static int run_job(struct run *run, const char *input, const char *output)
     return error;
 }
 
-static int run_input(struct run *run, const char *input, char *const *inputs, int n_inputs)
+/* What an earlier input has become isn't there to be replaced. */
+static int check_target(const struct run *run, int index, const char *target)
 {
-    char *target;
-    int error = kz_target_of(&target, input, inputs, n_inputs, run->options, run->log);
+    for (int i = 0; i < index; i++)
+        if (run->targets[i] && kz_target_is_same(target, run->targets[i]))
+            return kz_fail(run->log, KZ_ERROR_USAGE,
+                           "%s would become %s, as %s: they need folders of their own",
+                           run->inputs[index], target, run->inputs[i]);
+    return 0;
+}
+
+static int check_map(const struct run *run, const char *target)
+{
+    const char *map = run->options->reuse_map;
+    if (!map)
+        return 0;
+    const int error = kz_target_check_beside("--reuse-map", map, target, run->inputs, 1, run->log);
+    if (!error && !run->options->overwrite && access(map, F_OK) == 0)
+        return kz_fail(run->log, KZ_ERROR_USAGE, "--reuse-map: %s exists: -y replaces it", map);
+    return error;
+}
+
+static int run_new(struct run *run, int index, const char *target)
+{
+    int error = check_target(run, index, target);
+    if (!error)
+        error = check_map(run, target);
+    return error ? error : run_job(run, run->inputs[index], target);
+}
+
+static int run_input(struct run *run, int index)
+{
+    const char *input = run->inputs[index];
+    char **target = &run->targets[index];
+    int error = kz_target_of(target, input, run->inputs, run->n_inputs, run->options, run->log);
     if (error)
         return error;
-    bool exists = strcmp(target, "-") != 0 && access(target, F_OK) == 0;
-    if (exists && !run->options->overwrite && kz_resume_was_finished(target))
-        kz_log_line(run->log, KZ_LOG_INFO, "%s was finished before the interruption", target);
+    bool exists = strcmp(*target, "-") != 0 && access(*target, F_OK) == 0;
+    if (exists && !run->options->overwrite && kz_resume_was_finished(*target))
+        kz_log_line(run->log, KZ_LOG_INFO, "%s was finished before the interruption", *target);
     else if (exists && run->options->keep_existing)
-        kz_log_line(run->log, KZ_LOG_INFO, "%s exists: %s is left out", target, input);
+        kz_log_line(run->log, KZ_LOG_INFO, "%s exists: %s is left out", *target, input);
     else if (exists && !run->options->overwrite)
         error = kz_fail(run->log, KZ_ERROR_USAGE, "%s exists: -y replaces it, -n leaves it alone",
-                        target);
+                        *target);
     else
-        error = run_job(run, input, target);
-    kz_free(target);
+        error = run_new(run, index, *target);
     return error;
 }
 
 /* One input that fails doesn't keep the others from their turn; the first failure's code counts. */
-static int run_inputs(struct run *run, char *const *inputs, int n_inputs)
+static int run_inputs(struct run *run)
 {
     int first = 0, failed = 0;
-    for (int i = 0; i < n_inputs; i++) {
+    for (int i = 0; i < run->n_inputs; i++) {
         /* A stage that failed has set the flag for its own job. */
-        int error = run_input(run, inputs[i], inputs, n_inputs);
+        int error = run_input(run, i);
         if (error == KZ_ERROR_CANCELLED)
             return error;
         atomic_store(&run->stop, false);
         failed += error != 0;
         first = first ? first : error;
     }
-    if (failed && n_inputs > 1)
-        kz_fail(run->log, 0, "%d of %d inputs failed", failed, n_inputs);
+    if (failed && run->n_inputs > 1)
+        kz_fail(run->log, 0, "%d of %d inputs failed", failed, run->n_inputs);
     return first;
 }
 
-static int run_options(const kz_job_options *options, const kz_dirs *dirs, char *const *inputs,
-                       int n_inputs, kz_log *log)
+/* Before anything is opened, for it would be emptied. */
+static int check_progress(const struct run *run)
 {
-    struct run run = {.options = options, .dirs = dirs, .log = log};
-    if (!n_inputs)
-        return kz_fail(log, KZ_ERROR_USAGE, "no input: kizuna upscale [options] INPUT…");
-    if (options->overwrite && options->keep_existing)
-        return kz_fail(log, KZ_ERROR_USAGE, "-y and -n exclude each other");
-    int error = kz_progress_view_open(&run.view, options->progress, options->quiet, stderr, log);
+    const kz_job_options *o = run->options;
+    const char *path = strncmp(o->progress, "file:", 5) == 0 ? o->progress + 5 : o->progress;
+    const char *output = o->output && strcmp(o->output, "-") != 0 ? o->output : NULL;
+    if (!strpbrk(path, ":/."))
+        return 0; /* a style or a descriptor */
+    return kz_target_check_beside("--progress", path, output, run->inputs, run->n_inputs, run->log);
+}
+
+static int run_options(struct run *run)
+{
+    const kz_job_options *o = run->options;
+    if (!run->n_inputs)
+        return kz_fail(run->log, KZ_ERROR_USAGE, "no input: kizuna upscale [options] INPUT…");
+    if (o->overwrite && o->keep_existing)
+        return kz_fail(run->log, KZ_ERROR_USAGE, "-y and -n exclude each other");
+    if (o->reuse_map && run->n_inputs > 1)
+        return kz_fail(run->log, KZ_ERROR_USAGE, "--reuse-map: one file can't be of %d inputs",
+                       run->n_inputs);
+    run->targets = kz_alloc((size_t)run->n_inputs, sizeof(*run->targets));
+    int error = run->targets ? check_progress(run) : kz_fail_memory(run->log, "file names");
     if (!error)
-        error = kz_signals_open(&run.signals, &run.stop, log);
+        error = kz_progress_view_open(&run->view, o->progress, o->quiet, stderr, run->log);
     if (!error)
-        error = run_inputs(&run, inputs, n_inputs);
-    kz_signals_close(&run.signals);
-    kz_progress_view_close(&run.view);
+        error = kz_signals_open(&run->signals, &run->stop, run->log);
+    if (!error)
+        error = run_inputs(run);
+    kz_signals_close(&run->signals);
+    kz_progress_view_close(&run->view);
+    for (int i = 0; run->targets && i < run->n_inputs; i++)
+        kz_free(run->targets[i]);
+    kz_free(run->targets);
     return error;
 }
 
@@ -131,7 +183,11 @@ int kz_cmd_upscale(int argc, char **argv, const kz_dirs *dirs)
         if (error)
             kz_fail_memory(log, "the log");
         else
-            error = run_options(&options, dirs, inputs, n_inputs, run_log);
+            error = run_options(&(struct run){.options = &options,
+                                              .dirs = dirs,
+                                              .log = run_log,
+                                              .inputs = inputs,
+                                              .n_inputs = n_inputs});
     }
     kz_log_close(&run_log);
     kz_log_close(&log);

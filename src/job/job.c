@@ -83,9 +83,10 @@ static void say_output(const struct job *j)
     char crf[32] = "";
     if (j->encoder.crf >= 0)
         snprintf(crf, sizeof(crf), " crf %g", j->encoder.crf);
-    kz_log_line(j->log, KZ_LOG_INFO, "output  %s: %s %s%s, %dx%d %s", j->params->output,
-                j->encoder.codec, j->encoder.preset ? j->encoder.preset : "", crf, f->width,
-                f->height, f->pixel_name);
+    kz_log_line(j->log, KZ_LOG_INFO, "output  %s: %s%s%s%s, %dx%d %s", j->params->output,
+                j->encoder.codec, j->encoder.preset ? " " : "",
+                j->encoder.preset ? j->encoder.preset : "", crf, f->width, f->height,
+                f->pixel_name);
 }
 
 static void say_encoder(const struct job *j)
@@ -215,6 +216,16 @@ static int open_output(struct job *j)
     return 0;
 }
 
+static int open_map(struct job *j)
+{
+    const char *path = j->options.reuse_map;
+    const int error =
+        path ? kz_sketch_open(&j->reuse_map, path, kz_decoder_format(j->decoder), j->log) : 0;
+    if (j->reuse_map && j->params->unfinished)
+        j->params->unfinished(j->params->context, kz_sketch_temporary(j->reuse_map));
+    return error;
+}
+
 /* Whatever the network takes on the GPU it has by now. */
 static int choose_encoder(struct job *j)
 {
@@ -259,8 +270,12 @@ static int begin_resume(struct job *j)
     const int halo =
         kz_engine_halo(&j->engine, &j->options, kz_decoder_format(j->decoder), &j->out_format);
     const char *chosen = j->encoder_note[0] ? j->encoder.codec : NULL;
-    return kz_resume_begin(&j->resume, &j->engine, j->upscaler, halo, chosen,
-                           j->encoder.frame_threads, j->params->output, j->log);
+    const int error =
+        kz_resume_begin(&j->resume, &j->engine, j->upscaler, halo, chosen, j->encoder.frame_threads,
+                        j->options.on_change, j->params->output, j->log);
+    if (!j->resume.again)
+        j->options.model = j->params->options->model; /* the earlier run's name is gone with it */
+    return error;
 }
 
 /* To the frame with which an unfinished run goes on; from the beginning where the container can't
@@ -308,9 +323,8 @@ static int open_job(struct job *j)
         error = begin_resume(j);
     if (!error)
         error = open_output(j);
-    if (!error && j->options.reuse_map)
-        error = kz_sketch_open(&j->reuse_map, j->options.reuse_map, kz_decoder_format(j->decoder),
-                               j->log);
+    if (!error)
+        error = open_map(j);
     return error;
 }
 

@@ -19,16 +19,18 @@ static const kz_option rows[] = {
         .help = "where the result goes; - is standard output [STEM.4k.mkv beside\n"
                 "the input; .mp4, .mov, .ts for an input of that kind]"),
     ROW("scale", 's', STRING, scale, .metavar = "SIZE", .initial = "4k",
-        .help = "2, 3, 4, WxH, 720p, 1080p, 1440p, 4k or 8k: what fits inside"),
+        .help = "2, 3, 4, WxH, 720p, 1080p, 1440p, 4k or 8k: what fits inside, and for\n"
+                "those with a name at most the network's own factor"),
     ROW("model", 'm', STRING, model, .metavar = "NAME|FILE", .initial = KZ_AUTO,
         .help = "network: see 'kizuna models', or a .param or .safetensors file; auto: the\n"
                 "larger of kizuna's own where this machine runs it in real time, else the\n"
-                "small one; on a GPU anime-6b"),
+                "small one; on a GPU anime-6b; the presets but anime name another"),
     ROW("preset", 'p', STRING, preset, .metavar = "NAME|FILE", .initial = "anime",
         .help = "anime, fast, best, archive, or a JSON file"),
     ROW("encoder", 'e', STRING, encoder, .metavar = "NAME", .initial = KZ_ENCODER_AUTO,
         .help = "any video encoder of libavcodec; auto: libx265, or beside a network on a\n"
-                "GPU hevc_nvenc, where that GPU has it and nothing is lost by it"),
+                "GPU hevc_nvenc, where that GPU has it, nothing is lost by it and nothing\n"
+                "is said of x265's speed or parameters"),
     ROW("crf", 'q', REAL, crf, .least = -1, .most = 63, .metavar = "N", .initial = "-1",
         .help = "constant quality, lower is better; -1: by the preset"),
     ROW("encoder-preset", 0, STRING, encoder_preset, .metavar = "NAME",
@@ -56,7 +58,7 @@ static const kz_option rows[] = {
                 "CPU; cuda:1 is the second GPU; reference is slow and exact"),
     ROW("precision", 0, CHOICE, precision, .choices = "auto|fp32|bf16|fp16|tf32", .initial = "auto",
         .help = "auto: bf16 where the CPU gains by it and the model bears it; fp16 and\n"
-                "tf32: with CUDA alone"),
+                "tf32: with CUDA alone; the preset archive takes fp32"),
     ROW("tile", 't', INT, tile, .least = 0, .most = 8192, .metavar = "N", .initial = "0",
         .help = "largest tile in input pixels, halo included; 0: by speed and memory"),
     ROW("halo", 0, INT, halo, .least = -1, .most = 512, .metavar = "N", .initial = "-1",
@@ -82,7 +84,7 @@ static const kz_option rows[] = {
                 "ones), chapters, captions, alpha, hdr10plus, dovi, unsupported (by\n"
                 "the container)"),
     ROW("start", 0, TIME, start, .metavar = "TIME", .help = "begin here, in seconds or h:m:s"),
-    ROW("duration", 0, TIME, duration, .metavar = "TIME", .help = "end after so long"),
+    ROW("duration", 0, TIME, duration, .metavar = "TIME", .help = "end after so long; 0: at its end"),
     ROW("frames", 0, INT, frames, .least = 0, .most = INT_MAX, .metavar = "N", .initial = "0",
         .help = "end after so many frames; 0: all"),
     ROW("overwrite", 'y', FLAG, overwrite, .help = "replace an existing output"),
@@ -132,6 +134,9 @@ int kz_job_options_parse(kz_job_options *options, int argc, char **argv, char **
         error = kz_options_parse(table, options, argc, argv, arguments, n_arguments, log);
     if (!error)
         error = kz_device_check(options->device, log);
+    if (!error && options->fps && !kz_format_is_rate(options->fps))
+        error = kz_fail(log, KZ_ERROR_USAGE, "--fps: '%s' is not a rate, as 25 or 24000/1001",
+                        options->fps);
     options->from_user_crf = first.crf >= 0;
     options->from_user_encoder_preset = first.encoder_preset != NULL;
     kz_options_free(table, &first);

@@ -102,6 +102,19 @@ static int journal_of(kz_journal **journal, const char *output, kz_log *log)
     return error;
 }
 
+/* Whether the unfinished run is taken up `again`. Where to begin anew has been asked for, what
+ * differs isn't an error. */
+static int compare(kz_resume *r, bool anew, const char *output, kz_log *log)
+{
+    const int error = kz_key_compare(&r->key, r->journal, output, anew ? NULL : log);
+    r->again = !error;
+    if (!error || !anew)
+        return error;
+    kz_log_line(log, KZ_LOG_INFO, "resume  an unfinished run of %s differs: it begins anew",
+                output);
+    return 0;
+}
+
 static int open_journal(kz_resume *r, kz_job_options *o, const char *input, const char *output,
                         kz_log *log)
 {
@@ -115,18 +128,10 @@ static int open_journal(kz_resume *r, kz_job_options *o, const char *input, cons
         return kz_fail_memory(log, output);
     if (o->restart || kz_journal_is_empty(r->journal) || kz_journal_is_finished(r->journal))
         return 0;
-    /* Where to begin anew has been asked for, what differs isn't an error. */
-    error = kz_key_compare(&r->key, r->journal, output, o->on_change ? NULL : log);
-    if (error && o->on_change) {
-        kz_log_line(log, KZ_LOG_INFO, "resume  an unfinished run of %s differs: it begins anew",
-                    output);
-        return 0;
-    }
-    if (error)
-        return error;
-    r->again = true;
-    take_choices(o, r->journal);
-    return 0;
+    error = compare(r, o->on_change, output, log);
+    if (r->again)
+        take_choices(o, r->journal);
+    return error;
 }
 
 bool kz_resume_was_finished(const char *path)
@@ -204,7 +209,8 @@ static void say_again(const kz_resume *r, kz_log *log)
 }
 
 int kz_resume_begin(kz_resume *r, const kz_engine *engine, const kz_upscaler *upscaler, int halo,
-                    const char *encoder, int frame_threads, const char *output, kz_log *log)
+                    const char *encoder, int frame_threads, bool anew, const char *output,
+                    kz_log *log)
 {
     char host[200];
     if (!r->journal)
@@ -212,10 +218,11 @@ int kz_resume_begin(kz_resume *r, const kz_engine *engine, const kz_upscaler *up
     if (add_engine(&r->key, engine, upscaler, halo, encoder, frame_threads))
         return kz_fail_memory(log, "options");
     if (r->again) {
-        int error = kz_key_compare(&r->key, r->journal, output, log);
-        if (!error)
+        const int error = compare(r, anew, output, log);
+        if (r->again)
             say_again(r, log);
-        return error;
+        if (error || r->again)
+            return error;
     }
     /* No part of what must be equal: with another processor the first frame decides. */
     if (kz_key_add(&r->key, "host.cpu", kz_cpu_model(host, sizeof(host))))

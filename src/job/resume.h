@@ -35,10 +35,11 @@ int kz_resume_frame_threads(const kz_resume *resume, const char *codec);
 int kz_resume_check_device(const kz_resume *resume, const kz_engine *engine, const char *output,
                            kz_log *log);
 
-/* The engine is open: an earlier run's must give the same bytes, a new one is noted. `encoder` is
- * the one that was chosen; NULL: it was told which. */
+/* The engine is open: an earlier run's must give the same bytes, or with `anew` the run isn't
+ * `again` any more, and what the options had of it is gone; a new one is noted. `encoder` is the
+ * one that was chosen; NULL: it was told which. */
 int kz_resume_begin(kz_resume *resume, const kz_engine *engine, const kz_upscaler *upscaler,
-                    int halo, const char *encoder, int frame_threads, const char *output,
+                    int halo, const char *encoder, int frame_threads, bool anew, const char *output,
                     kz_log *log);
 
 /* The engine of another machine than the one that began: makes the first frame (as the decoder gave

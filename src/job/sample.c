@@ -312,7 +312,8 @@ static int take_pieces(struct sampler *s)
     if (!error && !s->sum.pieces)
         error = take_piece(s, 0, 0, s->log);
     if (!error && !s->sum.pieces)
-        error = kz_fail(s->log, KZ_ERROR_FAILED, "the video stream has no frame to decode");
+        error = kz_fail(s->log, KZ_ERROR_FAILED, "%s: the video has no frame to decode%s",
+                        s->params->input, s->params->options->start > 0 ? " behind --start" : "");
     return error;
 }
 

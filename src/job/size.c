@@ -48,8 +48,11 @@ static int factor(double *ratio, const char *text, kz_size in, int most_scale, k
                box.height >= 16) {
         *ratio = fit(box, in);
     } else {
-        return kz_fail(log, KZ_ERROR_USAGE,
-                       "--scale: '%s' is not 2, 3, 4, WxH, 720p, 1080p, 1440p, 4k or 8k", text);
+        return kz_fail(
+            log, KZ_ERROR_USAGE,
+            "--scale: '%s' is not 2, 3, 4, 720p, 1080p, 1440p, 4k, 8k or WxH from 16x16 to "
+            "99999x99999",
+            text);
     }
     return 0;
 }

@@ -38,6 +38,18 @@ int kz_choice_check(const kz_choice *choice, kz_log *log)
     return 0;
 }
 
+int kz_choice_last_dropped(const kz_choice *choice)
+{
+    int last = -1;
+    for (const char *rest = choice->drop; rest && *rest;) {
+        const size_t part = strcspn(rest, ",");
+        if (is_number(rest, part) && atoi(rest) > last)
+            last = atoi(rest);
+        rest += part + (rest[part] == ',');
+    }
+    return last;
+}
+
 bool kz_choice_drops(const kz_choice *choice, const char *word)
 {
     return has_word(choice->drop, word, strlen(word));

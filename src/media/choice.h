@@ -26,6 +26,9 @@ bool kz_choice_drops(const kz_choice *choice, const char *word);
 /* `drop` has this stream's number. */
 bool kz_choice_drops_stream(const kz_choice *choice, int stream);
 
+/* The largest of the numbers; -1: there is none. */
+int kz_choice_last_dropped(const kz_choice *choice);
+
 /* `wanted` ("all", "none", languages, NULL) takes a stream of this language (NULL: untagged). */
 bool kz_choice_takes_language(const char *wanted, const char *language);
 

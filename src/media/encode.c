@@ -209,7 +209,7 @@ static int x265_pool(const kz_encoder_params *params)
 
 /* The encoder's remark of its own settings holds thread counts, which would make equal pictures
  * unequal files. Threads become a pool: as frame threads they would be limited to 16. */
-static char *x265_params(const kz_encoder_params *params, const AVFrame *like)
+static char *x265_params(const kz_encoder_params *params, const AVFrame *like, int width)
 {
     char hdr[300], pools[40] = "", frames[40] = "";
     hdr_params(like, hdr, sizeof(hdr));
@@ -219,8 +219,10 @@ static char *x265_params(const kz_encoder_params *params, const AVFrame *like)
     if (params->frame_threads > 0)
         snprintf(frames, sizeof(frames), ":frame-threads=%d", params->frame_threads);
     const char *own = params->x265_params && params->x265_params[0] ? params->x265_params : NULL;
-    return kz_asprintf("log-level=error:info=0%s%s%s%s%s", pools, frames, hdr, own ? ":" : "",
-                       own ? own : "");
+    /* With larger blocks x265 writes beyond its memory in some pictures narrower than 64. */
+    const char *narrow = width < 64 ? ":ctu=16" : "";
+    return kz_asprintf("log-level=error:info=0%s%s%s%s%s%s", narrow, pools, frames, hdr,
+                       own ? ":" : "", own ? own : "");
 }
 
 static int set_options(AVDictionary **options, const kz_encoder_params *params,
@@ -238,7 +240,7 @@ static int set_options(AVDictionary **options, const kz_encoder_params *params,
         code = av_dict_set(options, quality_option(context->priv_data), number, 0);
     }
     if (code >= 0 && strcmp(context->codec->name, "libx265") == 0) {
-        char *text = x265_params(params, like);
+        char *text = x265_params(params, like, context->width);
         context->thread_count = 0;
         code = text ? av_dict_set(options, "x265-params", text, 0) : AVERROR(ENOMEM);
         kz_free(text);

@@ -1,6 +1,7 @@
 #include "media/format.h"
 
 #include <dlfcn.h>
+#include <libavutil/parseutils.h>
 #include <libavutil/pixdesc.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,12 @@ static bool planar_in_host_order(const AVPixFmtDescriptor *desc)
             return false;
     }
     return desc->comp[0].depth >= 8 && desc->comp[0].depth <= 16;
+}
+
+bool kz_format_is_rate(const char *text)
+{
+    AVRational rate;
+    return av_parse_video_rate(&rate, text) >= 0 && rate.num > 0 && rate.den > 0;
 }
 
 int kz_format_by_name(kz_video_format *format, const char *pixel_name)

@@ -31,6 +31,9 @@ typedef struct kz_video_format {
  * planar YUV or grey, 8 to 16 bit in host order, chroma shifts up to 2. */
 int kz_format_by_name(kz_video_format *format, const char *pixel_name);
 
+/* "25", "24000/1001" or one of libav's names, and more than none. */
+bool kz_format_is_rate(const char *text);
+
 /* Writes "libavformat 59.27.100, libavcodec 59.37.100, x265 3.5" into `buffer`, cut to `size`, and
  * returns it. */
 const char *kz_media_versions(char *buffer, size_t size);

@@ -46,18 +46,6 @@ int kz_frame_place(kz_frame *frame, AVFrame *there)
     return 0;
 }
 
-int kz_frame_clone(kz_frame **clone, const kz_frame *frame)
-{
-    AVFrame *copy = av_frame_clone(frame->av);
-    if (!copy)
-        return KZ_ERROR_MEMORY;
-    const int result = kz_frame_wrap(clone, copy);
-    if (result == 0)
-        (*clone)->mark = frame->mark;
-    av_frame_free(&copy);
-    return result;
-}
-
 int kz_frame_shell(kz_frame **shell, const kz_frame *frame)
 {
     AVFrame *bare = av_frame_alloc();

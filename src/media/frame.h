@@ -13,10 +13,6 @@ typedef struct kz_frame kz_frame;
 /* Frees the frame (its samples when nobody else refers to them), sets *frame to NULL. */
 void kz_frame_close(kz_frame **frame);
 
-/* A second reference to the same samples on the host with its own timestamp; 0 or KZ_ERROR_MEMORY.
- */
-int kz_frame_clone(kz_frame **clone, const kz_frame *frame);
-
 /* A view of the samples, valid as long as the frame; `format` is that of the frame's stream. */
 kz_picture kz_frame_picture(const kz_frame *frame);
 

@@ -123,8 +123,9 @@ static const char *kind_of(const AVStream *stream)
     }
 }
 
-static bool is_wanted(const kz_choice *choice, const AVStream *stream)
+bool kz_input_wants(const kz_input *input, const AVStream *stream)
 {
+    const kz_choice *choice = &input->choice;
     const AVDictionaryEntry *language = av_dict_get(stream->metadata, "language", NULL, 0);
     const bool audio = stream->codecpar->codec_type == AVMEDIA_TYPE_AUDIO;
     const char *kind = kind_of(stream);
@@ -187,10 +188,13 @@ static int choose_streams(kz_input *input)
         const AVStream *stream = input->av->streams[i];
         /* What the demuxer itself leaves out, such as an MP4's chapter text, is no loss. The rest
          * is read even where it isn't wanted: it may be what lasts until the file's end. */
-        input->streams[i].used = i == input->video || (stream->discard < AVDISCARD_ALL &&
-                                                       !is_of_the_file(input, stream) &&
-                                                       is_wanted(&input->choice, stream));
+        input->streams[i].used =
+            i == input->video || (stream->discard < AVDISCARD_ALL &&
+                                  !is_of_the_file(input, stream) && kz_input_wants(input, stream));
     }
+    if (kz_choice_last_dropped(&input->choice) >= input->count)
+        kz_log_line(input->remarks, KZ_LOG_WARNING, "%s: --drop %d: it has %d streams, from 0 on",
+                    input->name, kz_choice_last_dropped(&input->choice), input->count);
     warn_if_none(input, AVMEDIA_TYPE_AUDIO, "--audio", input->choice.audio);
     warn_if_none(input, AVMEDIA_TYPE_SUBTITLE, "--subs", input->choice.subs);
     return 0;
@@ -320,6 +324,16 @@ static int describe(kz_input *input)
     if (av_bprint_finalize(&text, &input->describe) < 0)
         return kz_fail_memory(input->log, input->name);
     return 0;
+}
+
+int kz_input_has_no_frame(const kz_input *input)
+{
+    if (input->start > 0)
+        return kz_fail(input->log, KZ_ERROR_FAILED,
+                       "%s: the video has no frame from %g s on, where --start begins", input->name,
+                       input->start);
+    return kz_fail(input->log, KZ_ERROR_FAILED, "%s: the video stream has no frame to decode",
+                   input->name);
 }
 
 int kz_input_open(kz_input **input, const kz_input_params *params, kz_log *log)

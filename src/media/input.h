@@ -46,8 +46,16 @@ bool kz_input_is_hdr(const kz_input *input);
 /* Frames that the run will give as far as the container tells, 0 when it doesn't. */
 int64_t kz_input_frames(const kz_input *input);
 
+/* Reports that the video has given no frame: KZ_ERROR_FAILED. */
+int kz_input_has_no_frame(const kz_input *input);
+
 /* It ended before the length that the container tells. */
 bool kz_input_is_cut(const kz_input *input);
+
+/* The number of a stream that began so late that it wasn't among those to copy; 0: none has so far,
+ * or it isn't wanted. */
+int kz_input_late_stream(const kz_input *input);
+int kz_input_check_late(const kz_input *input); /* reports one: KZ_ERROR_FAILED */
 
 /* Nothing shown from `time` on (in units of `base`, counted from the start) is wanted. */
 void kz_input_end_at(kz_input *input, int64_t time, kz_ratio base);

@@ -70,16 +70,16 @@ struct kz_input {
     kz_input_stream *streams; /* as many as the container had when it was opened */
     int count;
     int video;
-    double start;         /* seconds to skip */
-    int64_t shift;        /* in AV_TIME_BASE units, as the two below */
-    int64_t length;       /* INT64_MAX: all */
-    int64_t reached;      /* the latest end of a packet read, wanted or not, not shifted */
-    bool wait_key;        /* after a seek: nothing can be decoded before the first key frame */
-    bool cut;             /* see kz_input_is_cut() */
-    bool late_stream_met; /* the warning about it is out */
-    int64_t mark;         /* see kz_packet */
-    AVPacket *packet;     /* the one being read */
-    kz_packet *ahead;     /* read already; the first to give */
+    double start;     /* seconds to skip */
+    int64_t shift;    /* in AV_TIME_BASE units, as the two below */
+    int64_t length;   /* INT64_MAX: all */
+    int64_t reached;  /* the latest end of a packet read, wanted or not, not shifted */
+    bool wait_key;    /* after a seek: nothing can be decoded before the first key frame */
+    bool cut;         /* see kz_input_is_cut() */
+    int late_stream;  /* see kz_input_late_stream() */
+    int64_t mark;     /* see kz_packet */
+    AVPacket *packet; /* the one being read */
+    kz_packet *ahead; /* read already; the first to give */
     kz_video_format format;
     char *describe; /* av_free() */
 };
@@ -93,6 +93,9 @@ static inline bool kz_input_cancelled(const kz_input *input)
 {
     return input->cancel && atomic_load(input->cancel);
 }
+
+/* The stream is among those that were asked for. */
+bool kz_input_wants(const kz_input *input, const AVStream *stream);
 
 /* Reads ahead until the configuration of every AAC stream is known that doesn't tell it beforehand.
  * 0 or KZ_ERROR_MEMORY (reported). */

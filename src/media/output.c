@@ -55,6 +55,26 @@ bool kz_output_keeps_rotation(const char *path, const char *format)
     return found && kz_container_keeps_rotation(found);
 }
 
+/* NULL: no memory. */
+static AVFormatContext *open_muxer(const AVOutputFormat *format, const char *url)
+{
+    AVFormatContext *av = NULL;
+    if (avformat_alloc_output_context2(&av, format, NULL, NULL) < 0)
+        return NULL;
+    /* Equal runs give equal files: no random identifiers, no version of the library. */
+    av->flags |= AVFMT_FLAG_BITEXACT;
+    /* What the input holds is to be kept, whether or not its mapping is final. */
+    av->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
+    av->max_delay = (int)(0.7 * AV_TIME_BASE);
+    /* MPEG-TS tells Blu-ray's flavour by the ending. */
+    av->url = av_strdup(url);
+    if (!av->url) {
+        avformat_free_context(av);
+        av = NULL;
+    }
+    return av;
+}
+
 static int choose_container(kz_output *output, const kz_output_params *params)
 {
     const bool pipe = strcmp(params->path, "-") == 0;
@@ -71,17 +91,10 @@ static int choose_container(kz_output *output, const kz_output_params *params)
     if (format->flags & AVFMT_NOFILE)
         return kz_fail(output->log, KZ_ERROR_USAGE, "%s: %s isn't a container for a file",
                        params->path, format->name);
-    if (avformat_alloc_output_context2(&output->av, format, NULL, NULL) < 0 ||
-        avformat_alloc_output_context2(&output->expected, format, NULL, NULL) < 0)
+    output->av = open_muxer(format, pipe ? "" : params->path);
+    if (!output->av || avformat_alloc_output_context2(&output->expected, format, NULL, NULL) < 0)
         return kz_fail_memory(output->log, params->path);
-    /* Equal runs give equal files: no random identifiers, no version of the library. */
-    output->av->flags |= AVFMT_FLAG_BITEXACT;
-    /* What the input holds is to be kept, whether or not its mapping is final. */
-    output->av->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
-    output->av->max_delay = (int)(0.7 * AV_TIME_BASE);
-    /* MPEG-TS tells Blu-ray's flavour by the ending. */
-    output->av->url = av_strdup(pipe ? "" : params->path);
-    return output->av->url ? 0 : kz_fail_memory(output->log, params->path);
+    return 0;
 }
 
 static int alloc_tables(kz_output *output)
@@ -188,30 +201,46 @@ static int write_failed(const kz_output *output, int code, const char *what)
 
 /* Edit lists say when a stream begins in these units: milliseconds would be too coarse. A pipe can
  * only be written in fragments. */
-static int set_mov_options(const kz_output *output, AVDictionary **options)
+static int set_mov_options(const AVFormatContext *av, AVDictionary **options)
 {
     int code = av_dict_set(options, "movie_timescale", "90000", 0);
-    if (code >= 0 && !output->av->pb->seekable)
+    if (code >= 0 && !av->pb->seekable)
         code = av_dict_set(options, "movflags", "frag_keyframe+empty_moov+default_base_moof", 0);
     return code;
 }
 
-static int write_header(kz_output *output)
+static int write_header(kz_output *output, AVFormatContext *av)
 {
     AVDictionary *options = NULL;
     /* Matroska would make the first track of each kind a default one. */
     int code = av_dict_set(&options, "default_mode", "passthrough", 0);
-    if (code >= 0 && kz_container_is_mov(output->av->oformat))
-        code = set_mov_options(output, &options);
+    if (code >= 0 && kz_container_is_mov(av->oformat))
+        code = set_mov_options(av, &options);
     if (code < 0) {
         av_dict_free(&options);
         return kz_fail_memory(output->log, "container options");
     }
-    output->av->opaque = &output->note;
-    code = avformat_write_header(output->av, &options);
-    output->av->opaque = NULL;
+    av->opaque = &output->note;
+    code = avformat_write_header(av, &options);
+    av->opaque = NULL;
     av_dict_free(&options);
-    return code < 0 ? write_failed(output, code, output->av->oformat->name) : 0;
+    return code < 0 ? write_failed(output, code, av->oformat->name) : 0;
+}
+
+int kz_output_rehearse(kz_output *output, const kz_form *form)
+{
+    AVFormatContext *av = open_muxer(output->av->oformat, output->av->url);
+    uint8_t *header = NULL;
+    int result;
+    if (!av || avio_open_dyn_buf(&av->pb) < 0 || kz_fill(av, &output->carrier, form) != 0)
+        result = kz_fail_memory(output->log, kz_target_name(output->target));
+    else
+        result = write_header(output, av);
+    if (av && av->pb)
+        avio_close_dyn_buf(av->pb, &header);
+    av_free(header);
+    avformat_free_context(av);
+    return result;
 }
 
 /* Matroska tells an Opus stream's pre-skip as a delay that readers take off its times; up to this
@@ -237,7 +266,7 @@ int kz_output_start(kz_output *output, const kz_form *form)
         return kz_fail_memory(output->log, kz_target_name(output->target));
     for (unsigned i = 0; i < output->av->nb_streams; i++)
         output->last[i] = AV_NOPTS_VALUE;
-    const int result = write_header(output);
+    const int result = write_header(output, output->av);
     for (unsigned i = 0; i < output->av->nb_streams && result == 0; i++)
         output->delay[i] = missing_delay(output->av, (int)i);
     output->started = result == 0;

@@ -46,6 +46,10 @@ const char *kz_output_temporary(const kz_output *output);
 
 bool kz_output_needs_global_header(const kz_output *output);
 
+/* Writes the header that kz_output_start() would write, to nowhere: what the container refuses then
+ * it refuses now. KZ_ERROR_FAILED or KZ_ERROR_MEMORY; reported. */
+int kz_output_rehearse(kz_output *output, const kz_form *form);
+
 /* Writes the header: the video of that form, the copied ones in the input's order, attachments,
  * chapters, metadata, dispositions. Then the video packets may come. */
 int kz_output_start(kz_output *output, const kz_form *form);

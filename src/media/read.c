@@ -81,10 +81,11 @@ static bool is_known(kz_input *input, const AVPacket *packet)
 {
     if (packet->stream_index < input->count)
         return input->streams[packet->stream_index].used;
-    if (!input->late_stream_met)
-        kz_log_line(input->remarks, KZ_LOG_WARNING, "%s: stream %d begins midway and isn't copied",
-                    input->name, packet->stream_index);
-    input->late_stream_met = true;
+    if (input->late_stream || !kz_input_wants(input, input->av->streams[packet->stream_index]))
+        return false;
+    kz_log_line(input->remarks, KZ_LOG_WARNING, "%s: stream %d begins midway and isn't copied",
+                input->name, packet->stream_index);
+    input->late_stream = packet->stream_index;
     return false;
 }
 
@@ -273,6 +274,21 @@ int kz_input_seek(kz_input *input, int64_t time)
         break;
     }
     return moved ? rewind_input(input) : 0;
+}
+
+int kz_input_late_stream(const kz_input *input)
+{
+    return input->late_stream;
+}
+
+int kz_input_check_late(const kz_input *input)
+{
+    const int stream = input->late_stream;
+    return stream ? kz_fail(input->log, KZ_ERROR_FAILED,
+                            "%s: stream %d begins midway and can't be copied: --drop %d goes on "
+                            "without it",
+                            input->name, stream, stream)
+                  : 0;
 }
 
 bool kz_input_is_cut(const kz_input *input)

@@ -91,6 +91,11 @@ int kz_sketch_open(kz_sketch **sketch, const char *path, const kz_video_format *
     return error;
 }
 
+const char *kz_sketch_temporary(const kz_sketch *sketch)
+{
+    return sketch->part;
+}
+
 void kz_sketch_close(kz_sketch **sketch)
 {
     kz_sketch *s = *sketch;

@@ -11,6 +11,8 @@ typedef struct kz_sketch kz_sketch;
  * reported, as below. */
 int kz_sketch_open(kz_sketch **sketch, const char *path, const kz_video_format *format,
                    kz_log *log);
+/* Its name until it is finished; owned by the sketch. */
+const char *kz_sketch_temporary(const kz_sketch *sketch);
 void kz_sketch_close(kz_sketch **sketch); /* NULL is legal; what isn't finished is removed */
 
 /* Copies the frame's samples and time: `picture` may be drawn on until the next call. */

@@ -155,19 +155,29 @@ static int repair(kz_text *text, AVPacket *av, double seconds)
 
 /* ---- converting ---- */
 
+/* Zeros behind the text, where boxes might stand, make libav's decoder refuse all of it. */
+static int decode(const kz_text *text, AVSubtitle *subtitle, int *got, AVPacket *av)
+{
+    const int code = avcodec_decode_subtitle2(text->decoder, subtitle, got, av);
+    const int whole = 2 + AV_RB16(av->data);
+    if (code != AVERROR_INVALIDDATA || whole >= av->size)
+        return code;
+    av->size = whole;
+    return avcodec_decode_subtitle2(text->decoder, subtitle, got, av);
+}
+
 int kz_text_convert(kz_text *text, kz_packet **packet)
 {
     AVSubtitle subtitle = {0};
     AVPacket *av = (*packet)->av;
     const double seconds = (double)av->pts * av_q2d((*packet)->time_base);
     int got = 0, result = repair(text, av, seconds);
-    /* Less than a length says nothing. */
-    const int code = result == 0 && av->size >= 2
-                         ? avcodec_decode_subtitle2(text->decoder, &subtitle, &got, av)
-                         : 0;
+    /* A length alone says nothing. */
+    const int code = result == 0 && av->size > 2 ? decode(text, &subtitle, &got, av) : 0;
     if (code < 0)
-        result = kz_fail(text->log, KZ_ERROR_FAILED, "stream %d: a subtitle at %.3f s: %s",
-                         text->stream, seconds, av_err2str(code));
+        result = kz_fail(text->log, KZ_ERROR_FAILED,
+                         "stream %d: a subtitle at %.3f s: %s: --drop %d leaves the stream out",
+                         text->stream, seconds, av_err2str(code), text->stream);
     const bool line = result == 0 && got && subtitle.num_rects > 0 && subtitle.rects[0]->ass;
     if (line)
         result = set_line(av, subtitle.rects[0]->ass);

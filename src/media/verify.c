@@ -118,7 +118,12 @@ static int verify(struct verification *v, kz_report *report)
                                       .expected = v->expected,
                                       .found = &v->found,
                                       .checker = v->found.checker};
-    return kz_compare(&comparison, report) == 0 ? 0 : kz_fail_memory(v->log, "the check");
+    result = kz_compare(&comparison, report) == 0 ? 0 : kz_fail_memory(v->log, "the check");
+    if (result == 0 && kz_input_late_stream(v->input))
+        kz_report_add(report, false, "streams",
+                      "stream %d of the input begins midway: it isn't there",
+                      kz_input_late_stream(v->input));
+    return result;
 }
 
 int kz_verify(const kz_verify_params *params, kz_report *report, kz_log *log)

@@ -62,7 +62,8 @@ static int look_for_damage(const kz_line *line)
                        (long long)kz_decoder_errors(p->decoder));
     if (kz_input_is_cut(p->input))
         return kz_fail(line->log, KZ_ERROR_FAILED, "the input ends too early");
-    return KZ_END;
+    const int late = kz_input_check_late(p->input);
+    return late ? late : KZ_END;
 }
 
 void kz_stage_decode(kz_line *line)

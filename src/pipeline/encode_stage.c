@@ -71,7 +71,11 @@ static int start(kz_line *line, const kz_encoder *encoder)
     int error = kz_form_open(&line->form, encoder) ? kz_fail_memory(line->log, "the output") : 0;
     if (!error && p->check)
         error = kz_checker_open(&line->checker, line->form, kz_check_threads(), line->log);
-    return error || p->journal ? error : kz_output_start(p->output, line->form);
+    if (error)
+        return error;
+    /* Segments are put together at the end: too late to learn that the container refuses them. */
+    return p->journal ? kz_output_rehearse(p->output, line->form)
+                      : kz_output_start(p->output, line->form);
 }
 
 /* The encoder opens on the run's first frame, whose side data it may have to write into its header;
@@ -160,7 +164,7 @@ static int finish(struct encode *e)
         return end_segment(e);
     if (p->frames_before)
         return KZ_END;
-    return kz_fail(e->line->log, KZ_ERROR_FAILED, "the video stream has no frame to decode");
+    return kz_input_has_no_frame(p->input);
 }
 
 void kz_stage_encode(kz_line *line)

@@ -41,7 +41,7 @@ static int read_one(struct join *j)
     if (error == KZ_END) {
         j->read_all = true;
         kz_output_copy_end(j->params->output);
-        return 0;
+        return j->params->strict ? kz_input_check_late(j->params->source) : 0;
     }
     if (error)
         return error;

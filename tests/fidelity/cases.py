@@ -126,6 +126,11 @@ def subtitles():
             source="in.mp4", same="same.mp4", codecs={1: "ass"}, checks=(says("stream 1: the subtitle at 0.100 s"),),
             files={"plain.srt": lines("1" * 12, "2" * 14, "3" * 10, "as it was äöü"),
                    "same.srt": lines("größte Löwen", "ab日😀c", "äß漢é", "as it was äöü")}),
+        Case("mov_text with zeros behind it becomes ass in mkv", [
+            f"{coded('same.srt')} same.mp4", f"{coded('plain.srt')} plain.mp4",
+            replace("plain.mp4", "in.mp4", (b"\x00\x0c" + b"1" * 12, b"\x00\x041111" + bytes(8)))],
+            source="in.mp4", same="same.mp4", codecs={1: "ass"},
+            files={"plain.srt": lines("1" * 12, "as it was"), "same.srt": lines("1111", "as it was")}),
         Case("mov_text stays in mov", [f"{words} in.mov"], source="in.mov", out="", default="in.4k.mov",
              files=texts),
         Case("62 subtitles", [f"{five} -map 0 -map 1 {sixty} {X264} -c:a aac -c:s srt "

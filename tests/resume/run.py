@@ -362,6 +362,12 @@ def changed_options(t):
     _, log = t.run(options=["--restart"])
     assert "resume" not in log, log
     t.check_done(digest)
+    for name in ("input", "model", "engine.level"):
+        t.stop_with(1)
+        change_fact(t, name, "amx")
+        _, log = t.run(options=["--on-change", "restart"])
+        assert "differs: it begins anew" in log, (name, log)
+        t.check_done(digest)
 
 
 def other_engine(t):
