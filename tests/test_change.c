@@ -108,7 +108,7 @@ static kz_plane open_rendered(const kz_plane before[KZ_ANCHORS], const kz_plane 
     kz_anchors *anchors;
     CHECK(kz_change_open(&change, &in, &out) == 0);
     CHECK(kz_cells_even(&cells, &in, &out, 16, 4, change.resampler) == 0);
-    CHECK(kz_anchors_open(&anchors, &cells, now, &made) == 0);
+    CHECK(kz_anchors_open(&anchors, &cells, now, &made, false) == 0);
     float *scratch = kz_alloc(kz_change_scratch(&change, &cells), sizeof(*scratch));
     CHECK(scratch);
     for (int i = 0; i < cells.count * KZ_ANCHORS; i++) {
@@ -116,8 +116,10 @@ static kz_plane open_rendered(const kz_plane before[KZ_ANCHORS], const kz_plane 
         CHECK(kz_anchors_put_input(anchors, cell, &before[anchor], -1, 1 + anchor) == anchor);
         kz_anchors_put_output(anchors, cell, anchor, &kept[anchor]);
     }
-    for (int i = 0; i < cells.count; i++)
-        kz_change_render(&change, anchors, &cells.cells[i], i, which, now, &made, scratch);
+    for (int i = 0; i < cells.count; i++) {
+        const kz_change_task task = {anchors, &cells.cells[i], i, which, now, &made, scratch};
+        kz_change_render(&change, &task);
+    }
     kz_free(scratch);
     kz_anchors_close(&anchors);
     kz_cells_close(&cells);

@@ -50,6 +50,12 @@ typedef struct kz_picture {
     enum kz_chroma_site site;
 } kz_picture;
 
+/* A code value of 8 bit, in the plane's. */
+static inline double kz_plane_unit(const kz_plane *plane)
+{
+    return plane->bytes == 4 ? 1.0 / 255 : 1 << (plane->depth - 8);
+}
+
 static inline void *kz_plane_row(const kz_plane *plane, int y)
 {
     return (char *)plane->data + y * plane->stride;

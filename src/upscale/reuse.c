@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "upscale/change.h"
+#include "upscale/steady.h"
 
 /* Samples of the input. Small cells follow closely what moves: docs/reuse.md. */
 enum { CELL = 32, HALO = 8 };
@@ -29,6 +29,12 @@ struct state {
     int kept_as;   /* computed: the anchor that it becomes */
 };
 
+/* NEAR: a cell's output in the last picture that was finished. */
+struct last {
+    int anchor; /* that it is or was made of; -1: there is none */
+    int slot;   /* where it lies */
+};
+
 /* What was decided about a picture. */
 struct look {
     struct state *states; /* [count] */
@@ -45,6 +51,7 @@ struct kz_reuse {
     kz_cells cells;
     kz_anchors *anchors;  /* NULL until the first picture */
     kz_change change;     /* NEAR */
+    struct last *last;    /* [count] */
     struct look looks[2]; /* of the last two pictures */
     int decided;          /* of them, the last that was */
     int open;             /* that aren't finished: 0 … 2 */
@@ -112,13 +119,15 @@ static int allocate(kz_reuse *r)
         l->tiles = kz_alloc((size_t)r->most_tiles, sizeof(*l->tiles));
         there = there && l->states && l->tiles;
     }
+    r->last = kz_alloc(count, sizeof(*r->last));
     r->marked = kz_alloc(count, sizeof(*r->marked));
     r->regions = kz_alloc(count, sizeof(*r->regions));
     r->sums =
         kz_alloc(((size_t)r->cells.columns + 1) * ((size_t)r->cells.rows + 1), sizeof(*r->sums));
     r->scratch_floats += saved_floats(r);
     r->scratch = kz_alloc(r->scratch_floats * threads, sizeof(*r->scratch));
-    return there && r->marked && r->regions && r->sums && r->scratch ? 0 : KZ_ERROR_MEMORY;
+    return there && r->last && r->marked && r->regions && r->sums && r->scratch ? 0
+                                                                                : KZ_ERROR_MEMORY;
 }
 
 int kz_reuse_open(kz_reuse **reuse, const kz_reuse_params *params)
@@ -149,6 +158,7 @@ void kz_reuse_close(kz_reuse **reuse)
         kz_free(r->looks[i].states);
         kz_free(r->looks[i].tiles);
     }
+    kz_free(r->last);
     kz_free(r->marked);
     kz_free(r->regions);
     kz_free(r->sums);
@@ -163,25 +173,22 @@ size_t kz_reuse_memory(const kz_reuse *r, int in_bytes, int out_bytes)
     kz_plane in = {.width = r->params.in.width, .height = r->params.in.height, .bytes = in_bytes};
     kz_plane out = {
         .width = r->params.out.width, .height = r->params.out.height, .bytes = out_bytes};
-    return kz_anchors_memory(&r->cells, &in, &out) + r->scratch_floats * threads * sizeof(float);
+    return kz_anchors_memory(&r->cells, &in, &out, is_near(r)) +
+           r->scratch_floats * threads * sizeof(float);
 }
 
 void kz_reuse_begin(kz_reuse *r)
 {
     if (r->anchors)
         kz_anchors_clear(r->anchors);
+    for (int i = 0; i < r->cells.count; i++)
+        r->last[i] = (struct last){-1, -1};
     r->frame = 0;
     r->open = 0;
     r->tolerance = is_near(r) ? r->params.tolerance : 0;
 }
 
 /* ---- what to compute ---- */
-
-/* A code value of 8 bit, in the plane's. */
-static double unit(const kz_plane *plane)
-{
-    return plane->bytes == 4 ? 1.0 / 255 : 1 << (plane->depth - 8);
-}
 
 struct pass {
     kz_reuse *reuse;
@@ -195,7 +202,7 @@ static void find_anchor(void *context, int worker, int item)
     const struct pass *p = context;
     kz_reuse *r = p->reuse;
     const kz_plane *in = &p->look->in;
-    const kz_likeness most = {r->tolerance * unit(in), MOST_SHIFT * unit(in)};
+    const kz_likeness most = {r->tolerance * kz_plane_unit(in), MOST_SHIFT * kz_plane_unit(in)};
     (void)worker;
     p->look->states[item] =
         (struct state){.anchor = kz_anchors_find(r->anchors, item, in, most, p->look->frame)};
@@ -334,7 +341,7 @@ static struct look *open_look(kz_reuse *r, const kz_plane *in)
 int kz_reuse_decide(kz_reuse *r, const kz_plane *in, const kz_plane *out, kz_reuse_task *task)
 {
     const kz_rect all = {0, 0, in->width, in->height};
-    if (!r->anchors && kz_anchors_open(&r->anchors, &r->cells, in, out))
+    if (!r->anchors && kz_anchors_open(&r->anchors, &r->cells, in, out, is_near(r)))
         return KZ_ERROR_MEMORY;
     struct look *l = open_look(r, in);
     struct pass pass = {.reuse = r, .look = l};
@@ -373,13 +380,26 @@ static double error_of(const kz_plane *a, const kz_plane *b)
                        sample_of(kz_plane_row(b, y), b->bytes, x);
             sum += d * d;
         }
-    return a->width && a->height ? sqrt(sum / ((double)a->width * a->height)) / unit(a) : 0;
+    return a->width && a->height ? sqrt(sum / ((double)a->width * a->height)) / kz_plane_unit(a)
+                                 : 0;
+}
+
+static kz_change_task task_of(const kz_reuse *r, int cell, const struct pass *p, int slot,
+                              float *scratch)
+{
+    return (kz_change_task){.anchors = r->anchors,
+                            .cell = &r->cells.cells[cell],
+                            .index = cell,
+                            .slot = slot,
+                            .in = &p->look->in,
+                            .out = p->out,
+                            .scratch = scratch};
 }
 
 static void render(const kz_reuse *r, int cell, const struct pass *p, float *scratch)
 {
-    kz_change_render(&r->change, r->anchors, &r->cells.cells[cell], cell,
-                     p->look->states[cell].anchor, &p->look->in, p->out, scratch);
+    const kz_change_task task = task_of(r, cell, p, p->look->states[cell].anchor, scratch);
+    kz_change_render(&r->change, &task);
 }
 
 /* `out` has what was computed, and keeps it. */
@@ -405,19 +425,62 @@ static void check_one(void *context, int worker, int item)
         check_cell(r, item, p, r->scratch + r->scratch_floats * (size_t)worker);
 }
 
-static void finish_cell(void *context, int worker, int item)
+static bool follows_the_same(const kz_reuse *r, int cell, const struct state *s)
+{
+    return r->last[cell].anchor >= 0 && !s->computed && s->anchor == r->last[cell].anchor;
+}
+
+/* What follows the same anchor as before changes by the enlarged change of its input as it is. What
+ * is checked takes what came out: whoever goes on from it checks it again. */
+static void make_near(kz_reuse *r, int cell, const struct pass *p, float *scratch)
+{
+    const struct state *s = &p->look->states[cell];
+    const double most = fmin(KZ_STEADY_MOST, r->tolerance) * kz_plane_unit(p->out);
+    if (!s->computed)
+        render(r, cell, p, scratch);
+    if (most <= 0 || r->last[cell].anchor < 0 || s->checked || follows_the_same(r, cell, s))
+        return;
+    const kz_change_task task = task_of(r, cell, p, r->last[cell].slot, scratch);
+    kz_steady_hold(&r->change, &task, most);
+}
+
+/* What is computed lies among the anchors anyway. */
+static void remember_last(kz_reuse *r, int cell, const struct pass *p)
+{
+    const struct state *s = &p->look->states[cell];
+    const int anchor = s->computed ? s->kept_as : s->anchor;
+    const int slot = s->computed ? s->kept_as : KZ_ANCHOR_LAST;
+    r->last[cell] = (struct last){anchor, slot};
+    kz_anchors_put_last(r->anchors, cell, &p->look->in);
+    kz_anchors_put_output(r->anchors, cell, slot, p->out);
+}
+
+static void finish_near(void *context, int worker, int item)
 {
     const struct pass *p = context;
     kz_reuse *r = p->reuse;
-    const struct state *s = &p->look->states[item];
-    if (s->computed && p->out)
-        kz_anchors_put_output(r->anchors, item, s->kept_as, p->out);
-    else if (s->computed || p->kept)
+    if (!p->out)
         return;
-    else if (is_near(r))
-        render(r, item, p, r->scratch + r->scratch_floats * (size_t)worker);
-    else
-        kz_anchors_copy(r->anchors, item, s->anchor, p->out);
+    if (follows_the_same(r, item, &p->look->states[item]) &&
+        kz_anchors_is_last(r->anchors, item, &p->look->in)) {
+        if (!p->kept)
+            kz_anchors_copy(r->anchors, item, r->last[item].slot, p->out);
+        return;
+    }
+    if (!p->kept)
+        make_near(r, item, p, r->scratch + r->scratch_floats * (size_t)worker);
+    remember_last(r, item, p);
+}
+
+static void finish_exact(void *context, int worker, int item)
+{
+    const struct pass *p = context;
+    const struct state *s = &p->look->states[item];
+    (void)worker;
+    if (s->computed && p->out)
+        kz_anchors_put_output(p->reuse->anchors, item, s->kept_as, p->out);
+    else if (!s->computed && !p->kept)
+        kz_anchors_copy(p->reuse->anchors, item, s->anchor, p->out);
 }
 
 static void count_task(kz_reuse *r, const kz_reuse_task *task)
@@ -462,7 +525,7 @@ void kz_reuse_finish(kz_reuse *r, const kz_plane *out, bool kept)
     if (l->checks && out)
         backend->each(r->params.device, r->cells.count, check_one, &pass);
     remember(r, l);
-    backend->each(r->params.device, r->cells.count, finish_cell, &pass);
+    backend->each(r->params.device, r->cells.count, is_near(r) ? finish_near : finish_exact, &pass);
     count_task(r, &l->task);
     count_cells(r, l);
     if (out)
