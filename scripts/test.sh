@@ -5,8 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$root/scripts/tap.sh"
 trap 'tap_end $?' EXIT
 export KIZUNA_DATA_DIR=$root
-programs=(test_base test_pixel test_model test_kernels test_backend test_change test_reuse test_blocks test_media
-  test_pipeline test_half test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_precision
+programs=(test_base test_pixel test_model test_kernels test_backend test_change test_reuse test_steady test_blocks
+  test_media test_pipeline test_half test_cuda_kernels test_cuda_batch test_cuda test_cuda_overlap test_cuda_precision
   test_cuda_replay test_cuda_tail test_rival)
 
 checks() {

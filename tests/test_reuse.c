@@ -2,15 +2,11 @@
  * engine's own networks are held against the full one by `kizuna bench --reuse`.
  * $KIZUNA_CPU_LEVEL runs the CPU back end at a lower level, $KIZUNA_SEED other pictures. */
 #include <math.h>
-#include <stdint.h>
 
-#include "base/mem.h"
-#include "check.h"
 #include "cpu_level.h"
-#include "random_graph.h"
+#include "repeater.h"
 #include "upscale/anchors.h"
 #include "upscale/regions.h"
-#include "upscale/reuse.h"
 #include "upscale/steady.h"
 
 /* Built twice: the second time with the CUDA back end in host memory, which is slow. */
@@ -23,34 +19,7 @@ static const kz_backend *const backends[] = {&kz_backend_reference, &kz_backend_
 
 enum { N_BACKENDS = sizeof(backends) / sizeof(backends[0]) };
 
-static unsigned seed_of(unsigned number)
-{
-    const char *text = getenv("KIZUNA_SEED");
-    return number + (text ? (unsigned)strtoul(text, NULL, 0) : 0) * 1000;
-}
-
-static int random_below(unsigned *seed, int limit)
-{
-    int n = (int)((random_unit(seed) * 0.5f + 0.5f) * (float)limit);
-    return n < limit ? n : limit - 1;
-}
-
 /* ---- pictures ---- */
-
-struct movie {
-    uint8_t *data;
-    int width, height;
-    unsigned seed;
-};
-
-static struct movie open_movie(int width, int height, unsigned seed)
-{
-    struct movie m = {kz_alloc((size_t)width, (size_t)height), width, height, seed};
-    CHECK(m.data);
-    for (int i = 0; i < width * height; i++)
-        m.data[i] = (uint8_t)(16 + random_below(&m.seed, 220));
-    return m;
-}
 
 /* A rectangle anywhere gets other samples, near the old ones or far. */
 static void edit(struct movie *m, int most_change)
@@ -67,16 +36,6 @@ static void edit(struct movie *m, int most_change)
             int value = *sample + (int)(random_unit(&m->seed) * (float)(most_change + 1));
             *sample = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
         }
-}
-
-static kz_plane plane_of(void *data, int width, int height, int bytes)
-{
-    return (kz_plane){.data = data,
-                      .stride = (ptrdiff_t)width * bytes,
-                      .width = width,
-                      .height = height,
-                      .bytes = bytes,
-                      .depth = bytes == 1 ? 8 : 10};
 }
 
 /* ---- an upscaler and its output ---- */
@@ -224,60 +183,6 @@ static void near_without_tolerance_is_off(void)
             close_run(&s, &near);
         }
     kz_graph_close(&graph);
-}
-
-/* A network that enlarges by repeating samples shows what an output was made of. */
-struct repeater {
-    kz_reuse *reuse;
-    kz_device *device;
-    kz_tile tile;
-    uint8_t *out;
-};
-
-static void open_repeater(struct repeater *r, int width, int height, double tolerance)
-{
-    *r = (struct repeater){.out = kz_alloc((size_t)width * 4, (size_t)height)};
-    kz_device_params device = {.threads = 2};
-    CHECK(r->out && kz_backend_reference.open(&r->device, &device, NULL) == 0);
-    r->tile = kz_tile_around(width, height, (kz_rect){0, 0, width, height}, 0);
-    kz_reuse_params params = {
-        .mode = KZ_REUSE_NEAR,
-        .tolerance = tolerance,
-        .backend = &kz_backend_reference,
-        .device = r->device,
-        .in = {width, height, 1, 0, 0, 8, true, KZ_SITE_LEFT},
-        .out = {2 * width, 2 * height, 1, 0, 0, 8, true, KZ_SITE_LEFT},
-        .tiles = &r->tile,
-        .columns = 1,
-        .rows = 1,
-        .costs = {width, height, 4, width, height, true},
-    };
-    CHECK(kz_reuse_open(&r->reuse, &params) == 0);
-}
-
-static void expand(uint8_t *out, const struct movie *m, const kz_reuse_task *task)
-{
-    for (int i = 0; i < task->n_tiles; i++)
-        for (int y = 2 * task->tiles[i].own_y0; y < 2 * task->tiles[i].own_y1; y++)
-            for (int x = 2 * task->tiles[i].own_x0; x < 2 * task->tiles[i].own_x1; x++)
-                out[y * 2 * m->width + x] = m->data[y / 2 * m->width + x / 2];
-}
-
-static void repeat(struct repeater *r, const struct movie *m)
-{
-    kz_plane in = plane_of(m->data, m->width, m->height, 1);
-    kz_plane out = plane_of(r->out, 2 * m->width, 2 * m->height, 1);
-    kz_reuse_task task;
-    CHECK(kz_reuse_decide(r->reuse, &in, &out, &task) == 0);
-    expand(r->out, m, &task);
-    kz_reuse_finish(r->reuse, &out, false);
-}
-
-static void close_repeater(struct repeater *r)
-{
-    kz_reuse_close(&r->reuse);
-    kz_backend_reference.close(&r->device);
-    kz_free(r->out);
 }
 
 /* What is reused is the anchor's output, which is off by the tolerance at most, and the enlarged
@@ -639,7 +544,7 @@ static void deciding_early_changes_nothing(void)
         kz_plane out = plane_of(p.out[now], 2 * WIDTH, 2 * HEIGHT, 1);
         kz_reuse_task task;
         CHECK(kz_reuse_decide(early.reuse, &in, &out, &task) == 0);
-        expand(p.out[now], &m, &task);
+        expand(&early, p.out[now], &m, &task);
         if (open++) {
             finish_one(early.reuse, &p, before, expected[before]);
             open--;

@@ -4,8 +4,8 @@
 
 /* Figures: docs/reuse.md. */
 #define LEAST_SAME 0.25 /* of what a cell looks at */
-#define MOST_SHIFT 0.25 /* of its mean, code values of 8 bit */
-#define MOST_CHANGE 24  /* of a sample in a block, or around it, code values of 8 bit */
+#define MOST_SHIFT 0.5  /* of its mean, code values of 8 bit */
+#define MOST_CHANGE 40  /* of a sample in a block, or around it, code values of 8 bit */
 
 /* Samples of the input: what moves is told from what is held by blocks, as encoders code them. */
 enum { BLOCK = 8, AROUND = 4 };
