@@ -201,7 +201,7 @@ static void no_input_leaves_its_anchor(void)
             for (int y = 0; y < 2 * m.height; y++)
                 for (int x = 0; x < 2 * m.width; x++) {
                     int off = r.out[y * 2 * m.width + x] - m.data[y / 2 * m.width + x / 2];
-                    CHECK(abs(off) <= 2 * tolerance + fmin(tolerance, KZ_STEADY_MOST) + 1);
+                    CHECK(abs(off) <= (2 + KZ_STEADY_SHARE) * tolerance + 1);
                 }
             if (frame % 60 == 59)
                 walk = -walk;

@@ -50,7 +50,7 @@ static void held_drawings_hold(void)
         memcpy(before, r.out, (size_t)m.width * 4 * (size_t)m.height);
         flicker(&m, &still, frame % 2 ? 6 + frame % 3 : 0);
         repeat(&r, &m);
-        CHECK(farthest(&r, &m) <= (int)KZ_STEADY_MOST + 2 * 5 + 1);
+        CHECK(farthest(&r, &m) <= (2 + KZ_STEADY_SHARE) * 5 + 1);
         for (int i = 0; i < m.width * m.height * 4; i++)
             held += abs(r.out[i] - before[i]);
         made += 2.0 * (6 + (frame - (frame % 2 == 0)) % 3) * m.width * m.height;

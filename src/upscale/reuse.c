@@ -435,7 +435,7 @@ static bool follows_the_same(const kz_reuse *r, int cell, const struct state *s)
 static void make_near(kz_reuse *r, int cell, const struct pass *p, float *scratch)
 {
     const struct state *s = &p->look->states[cell];
-    const double most = fmin(KZ_STEADY_MOST, r->tolerance) * kz_plane_unit(p->out);
+    const double most = KZ_STEADY_SHARE * r->tolerance * kz_plane_unit(p->out);
     if (!s->computed)
         render(r, cell, p, scratch);
     if (most <= 0 || r->last[cell].anchor < 0 || s->checked || follows_the_same(r, cell, s))

@@ -11,8 +11,8 @@
 
 #include "upscale/change.h"
 
-/* Code values of 8 bit that an output sample may be away from the network's. */
-#define KZ_STEADY_MOST 3.0
+/* How far an output sample may be from the network's, of the tolerance that the model bears. */
+#define KZ_STEADY_SHARE 0.6
 
 /* `task->out` has the cell's part as it was computed, `task->slot` holds that of the picture
  * before, whose input is KZ_ANCHOR_LAST. `most`: code values of `out`. Thread-safe. */
