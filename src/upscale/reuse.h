@@ -11,7 +11,7 @@
  * The tolerance bounds the input. What it means for the output is measured: of the blocks of cells
  * that could be reused one in 256 is computed all the same, and where a cell would have been wrong
  * by more than KZ_REUSE_RMS, the tolerance is one less until the segment ends. Cells that are
- * computed, for whatever reason, take what comes out.
+ * computed, for whatever reason, take what comes out, but for what is held (steady.h).
  *
  * All decisions follow from the pictures since kz_reuse_begin() alone; threads don't matter. A
  * picture may be decided before the one before it is finished, where that has no cells to check:
